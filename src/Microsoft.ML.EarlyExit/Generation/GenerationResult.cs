@@ -1,0 +1,29 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>What was generated for one row.</summary>
+public sealed class GenerationResult
+{
+    /// <summary>The generated text without special tokens; null where the bundle has no tokenizer.</summary>
+    public string? Text { get; init; }
+
+    /// <summary>The generated ids, without the decoder start token and with <c>&lt;/s&gt;</c> when it was generated.</summary>
+    public required IReadOnlyList<int> TokenIds { get; init; }
+
+    /// <summary>For each generated token the number of decoder blocks that ran for it, 1 to L.</summary>
+    public required IReadOnlyList<int> ExitLayers { get; init; }
+
+    /// <summary>For each generated token the last confidence computed for it, in [0, 1]; NaN where none was.</summary>
+    public required IReadOnlyList<float> Confidences { get; init; }
+
+    /// <summary>Why the generation ended.</summary>
+    public required StopReason StopReason { get; init; }
+
+    /// <summary>What went wrong, where <see cref="StopReason"/> is <see cref="StopReason.Error"/>; else null.</summary>
+    public string? Error { get; init; }
+
+    /// <summary>Encoder ids that were cut off because the input exceeded <see cref="TextGenerationOptions.MaxInputTokens"/>; 0 where nothing was cut.</summary>
+    public int CutInputTokens { get; init; }
+
+    /// <summary>Every confidence evaluation of every token, where <see cref="TextGenerationOptions.Trace"/> asked for it; else null.</summary>
+    public IReadOnlyList<GenerationStep>? Steps { get; init; }
+}

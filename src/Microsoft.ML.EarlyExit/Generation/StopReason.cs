@@ -1,0 +1,14 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>Why the generation of a row ended.</summary>
+public enum StopReason
+{
+    /// <summary>The model generated its end-of-sequence token.</summary>
+    EndOfSequence,
+
+    /// <summary>The row reached <see cref="TextGenerationOptions.MaxNewTokens"/>.</summary>
+    MaxNewTokens,
+
+    /// <summary>The row could not be generated, or not to its end; <see cref="GenerationResult.Error"/> says why.</summary>
+    Error,
+}

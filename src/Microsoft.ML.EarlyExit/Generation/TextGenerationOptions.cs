@@ -1,0 +1,111 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>How text is generated. Immutable; every value is checked where it is given.</summary>
+public sealed record TextGenerationOptions
+{
+    internal static class Defaults
+    {
+        public const int MaxNewTokens = 128;
+        public const int MaxInputTokens = 512;
+        public const int BatchSize = 1;
+    }
+
+    /// <summary>The limits of the options, for messages and for other readers of the same values.</summary>
+    internal const int LargestTokenCount = 1 << 20;
+
+    private readonly string _prefix = "";
+    private readonly int? _maxNewTokens;
+    private readonly int _minNewTokens;
+    private readonly int _maxInputTokens = Defaults.MaxInputTokens;
+    private readonly float _repetitionPenalty = 1f;
+    private readonly int _noRepeatNgramSize;
+    private readonly int _batchSize = Defaults.BatchSize;
+
+    /// <summary>Put before every text, as T5's task names are (<c>"summarize: "</c>).</summary>
+    /// <value>The default value is the empty string.</value>
+    /// <exception cref="ArgumentNullException">The value is null.</exception>
+    public string Prefix
+    {
+        get => _prefix;
+        init => _prefix = value ?? throw new ArgumentNullException(nameof(Prefix));
+    }
+
+    /// <summary>After how many generated tokens a row ends at the latest, 1 to 1,048,576.</summary>
+    /// <value>The default value is null: the checkpoint's own limit, else 128.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>
+    public int? MaxNewTokens
+    {
+        get => _maxNewTokens;
+        init => _maxNewTokens = value is null ? null : InRange(value.Value, 1, LargestTokenCount, nameof(MaxNewTokens));
+    }
+
+    /// <summary>Before how many generated tokens a row cannot end, 0 to 1,048,576: until then <c>&lt;/s&gt;</c> is never chosen.</summary>
+    /// <value>The default value is 0.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>
+    public int MinNewTokens
+    {
+        get => _minNewTokens;
+        init => _minNewTokens = InRange(value, 0, LargestTokenCount, nameof(MinNewTokens));
+    }
+
+    /// <summary>How many encoder ids a row may have, <c>&lt;/s&gt;</c> and prefix included, 1 to 1,048,576.</summary>
+    /// <value>The default value is 512.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>
+    public int MaxInputTokens
+    {
+        get => _maxInputTokens;
+        init => _maxInputTokens = InRange(value, 1, LargestTokenCount, nameof(MaxInputTokens));
+    }
+
+    /// <summary>
+    /// What becomes of a longer input: true cuts it to its first <see cref="MaxInputTokens"/> - 1 ids and <c>&lt;/s&gt;</c>, and
+    /// <see cref="GenerationResult.CutInputTokens"/> says so; false makes the row an error.
+    /// </summary>
+    /// <value>The default value is true.</value>
+    public bool Truncate { get; init; } = true;
+
+    /// <summary>
+    /// Divides the positive and multiplies the negative logits of all ids the decoder has seen, the start token included (Hugging Face's definition);
+    /// above 0; 1 changes nothing.
+    /// </summary>
+    /// <value>The default value is 1.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is not a finite number above 0.</exception>
+    public float RepetitionPenalty
+    {
+        get => _repetitionPenalty;
+        init => _repetitionPenalty = float.IsFinite(value) && value > 0
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(RepetitionPenalty), value, "RepetitionPenalty must be a finite number above 0.");
+    }
+
+    /// <summary>No run of so many ids occurs twice, the start token counted (Hugging Face's definition); 0 to 1,048,576, 0 allows all.</summary>
+    /// <value>The default value is 0.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>
+    public int NoRepeatNgramSize
+    {
+        get => _noRepeatNgramSize;
+        init => _noRepeatNgramSize = InRange(value, 0, LargestTokenCount, nameof(NoRepeatNgramSize));
+    }
+
+    /// <summary>How many rows are decoded side by side, 1 to 1,024. The result of a row does not depend on it.</summary>
+    /// <value>The default value is 1.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>
+    public int BatchSize
+    {
+        get => _batchSize;
+        init => _batchSize = InRange(value, 1, 1024, nameof(BatchSize));
+    }
+
+    /// <summary>When a token leaves the decoder.</summary>
+    /// <value>The default value is null: every token runs all layers.</value>
+    public ExitPolicy? Exit { get; init; }
+
+    /// <summary>Whether <see cref="GenerationResult.Steps"/> lists every confidence evaluation.</summary>
+    /// <value>The default value is false.</value>
+    public bool Trace { get; init; }
+
+    private static int InRange(int value, int least, int most, string name) =>
+        value >= least && value <= most
+            ? value
+            : throw new ArgumentOutOfRangeException(name, value, $"{name} must be from {least} to {most}.");
+}

@@ -1,0 +1,64 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>The sizes and conventions of one T5 encoder-decoder, as its checkpoint states them. Immutable.</summary>
+public sealed record T5Configuration
+{
+    /// <summary>Tokens of the vocabulary, padded rows included: rows of the embedding and of the LM head (<c>vocab_size</c>).</summary>
+    public required int VocabularySize { get; init; }
+
+    /// <summary>Width of the residual stream (<c>d_model</c>).</summary>
+    public required int ModelDimension { get; init; }
+
+    /// <summary>Width of one attention head (<c>d_kv</c>); heads times this may differ from <see cref="ModelDimension"/>.</summary>
+    public required int KeyValueDimension { get; init; }
+
+    /// <summary>Attention heads of every layer (<c>num_heads</c>).</summary>
+    public required int HeadCount { get; init; }
+
+    /// <summary>Inner width of the feed-forward layers (<c>d_ff</c>).</summary>
+    public required int FeedForwardDimension { get; init; }
+
+    /// <summary>Encoder layers (<c>num_layers</c>).</summary>
+    public required int EncoderLayerCount { get; init; }
+
+    /// <summary>Decoder layers, L in the papers (<c>num_decoder_layers</c>, else <c>num_layers</c>).</summary>
+    public required int DecoderLayerCount { get; init; }
+
+    /// <summary>Non-linearity of the feed-forward layers.</summary>
+    public required T5Activation Activation { get; init; }
+
+    /// <summary>Whether the feed-forward layers multiply the activated projection by a second one (T5 v1.1).</summary>
+    public required bool GatedFeedForward { get; init; }
+
+    /// <summary>Buckets of the relative position bias (<c>relative_attention_num_buckets</c>).</summary>
+    public required int RelativeAttentionBucketCount { get; init; }
+
+    /// <summary>Distance from which on all positions share the last bucket (<c>relative_attention_max_distance</c>).</summary>
+    public required int RelativeAttentionMaxDistance { get; init; }
+
+    /// <summary>Added to the mean square in every norm (<c>layer_norm_epsilon</c>).</summary>
+    public required float LayerNormEpsilon { get; init; }
+
+    /// <summary>Whether the LM head's input is multiplied by <c>d_model^-0.5</c>.</summary>
+    public required bool ScaleDecoderOutputs { get; init; }
+
+    /// <summary>The id that fills up batches (<c>pad_token_id</c>).</summary>
+    public required int PadTokenId { get; init; }
+
+    /// <summary>The id that ends a sequence (<c>eos_token_id</c>).</summary>
+    public required int EndOfSequenceTokenId { get; init; }
+
+    /// <summary>The id the decoder starts from (<c>decoder_start_token_id</c>).</summary>
+    public required int DecoderStartTokenId { get; init; }
+
+    /// <summary>
+    /// The checkpoint's own limit of generated tokens: <c>max_new_tokens</c> of its generation configuration, else <c>max_length - 1</c>; null where it states neither.
+    /// </summary>
+    public int? MaxNewTokens { get; init; }
+
+    /// <summary>Heads times head width: the inner width of the attention layers.</summary>
+    internal int InnerDimension => HeadCount * KeyValueDimension;
+
+    /// <summary>The factor on the LM head's input: <c>d_model^-0.5</c> or 1.</summary>
+    internal float HeadScale => ScaleDecoderOutputs ? 1f / MathF.Sqrt(ModelDimension) : 1f;
+}
