@@ -13,6 +13,12 @@ public sealed class EarlyExitModel : IDisposable
     /// <summary>The bundle's tokenizer; null where it has none.</summary>
     public T5Tokenizer? Tokenizer => throw new NotImplementedException();
 
+    /// <summary>The bundle folder the model was loaded from.</summary>
+    internal string BundlePath => throw new NotImplementedException();
+
+    /// <summary>The names of the files in <see cref="BundlePath"/> that make up the bundle.</summary>
+    internal IReadOnlyList<string> BundleFiles => throw new NotImplementedException();
+
     /// <summary>Generates for one text; throws where the row cannot be generated.</summary>
     public GenerationResult Generate(string text, TextGenerationOptions? options = null, CancellationToken cancellationToken = default) => throw new NotImplementedException();
 
