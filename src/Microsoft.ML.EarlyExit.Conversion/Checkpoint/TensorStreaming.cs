@@ -40,18 +40,30 @@ internal static class TensorStreaming
     public static void WriteTransposedConcatenated(IReadOnlyList<CheckpointTensor> tensors, Stream destination)
     {
         ArgumentNullException.ThrowIfNull(tensors);
-        ArgumentNullException.ThrowIfNull(destination);
         ArgumentOutOfRangeException.ThrowIfZero(tensors.Count, nameof(tensors));
-        int inputs = Columns(tensors[0]);
+        var parts = new List<TransposedPart>(tensors.Count);
         int width = 0;
         foreach (CheckpointTensor tensor in tensors)
         {
-            if (Columns(tensor) != inputs)
-            {
-                throw new ArgumentException($"Tensor '{tensor.Name}' has {Columns(tensor)} columns, '{tensors[0].Name}' {inputs}; side by side they must have the same.", nameof(tensors));
-            }
-
+            parts.Add(new TransposedPart(tensor, 0, tensor.Shape[0], width));
             width = checked(width + tensor.Shape[0]);
+        }
+
+        WriteTransposed(parts, width, 0, Columns(tensors[0]), destination);
+    }
+
+    /// <summary>Writes columns [firstInput, firstInput + inputs) of the parts as one matrix [inputs, width], zero where no part lies.</summary>
+    public static void WriteTransposed(IReadOnlyList<TransposedPart> parts, int width, int firstInput, int inputs, Stream destination)
+    {
+        ArgumentNullException.ThrowIfNull(parts);
+        ArgumentNullException.ThrowIfNull(destination);
+        foreach ((CheckpointTensor tensor, _, _, _) in parts)
+        {
+            if (Columns(tensor) != Columns(parts[0].Tensor))
+            {
+                throw new ArgumentException(
+                    $"Tensor '{tensor.Name}' has {Columns(tensor)} columns, '{parts[0].Tensor.Name}' {Columns(parts[0].Tensor)}; side by side they must have the same.", nameof(parts));
+            }
         }
 
         if (inputs == 0 || width == 0)
@@ -68,24 +80,22 @@ internal static class TensorStreaming
         float[] tile = ArrayPool<float>.Shared.Rent(checked(TileRows * tileStride));
         try
         {
-            for (int first = 0; first < inputs; first += band)
+            output.AsSpan().Clear();
+            for (int done = 0; done < inputs; done += band)
             {
-                int count = Math.Min(band, inputs - first);
-                int column = 0;
-                foreach (CheckpointTensor tensor in tensors)
+                int count = Math.Min(band, inputs - done);
+                foreach ((CheckpointTensor tensor, int firstRow, int rowCount, int column) in parts)
                 {
-                    for (int row = 0; row < tensor.Shape[0]; row += TileRows)
+                    for (int row = 0; row < rowCount; row += TileRows)
                     {
-                        int rows = Math.Min(TileRows, tensor.Shape[0] - row);
+                        int rows = Math.Min(TileRows, rowCount - row);
                         for (int r = 0; r < rows; r++)
                         {
-                            tensor.Read(((long)(row + r) * inputs) + first, tile.AsSpan(r * tileStride, count));
+                            tensor.Read(((long)(firstRow + row + r) * Columns(tensor)) + firstInput + done, tile.AsSpan(r * tileStride, count));
                         }
 
                         TransposeTile(tile, tileStride, rows, count, output.AsSpan(column + row), width);
                     }
-
-                    column += tensor.Shape[0];
                 }
 
                 destination.Write(MemoryMarshal.AsBytes(output.AsSpan(0, count * width)));
