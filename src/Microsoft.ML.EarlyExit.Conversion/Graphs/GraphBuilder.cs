@@ -1,0 +1,146 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using Google.Protobuf;
+using Microsoft.ML.EarlyExit.Onnx;
+
+namespace Microsoft.ML.EarlyExit.Conversion;
+
+/// <summary>Puts one ONNX graph together; weights are references into the bundle's weights file.</summary>
+internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, BundleTensor> weights, string weightsFile)
+{
+    private const int OpsetVersion = 23;
+    private const int IrVersion = 11;
+
+    private readonly GraphProto _graph = new() { Name = name };
+    private readonly HashSet<string> _initializers = [];
+    private readonly HashSet<string> _names = [];
+
+    /// <summary>Declares an input; an int is a fixed dimension, a string a free one.</summary>
+    public string Input(string input, TensorProto.Types.DataType type, params ReadOnlySpan<object> shape)
+    {
+        _graph.Input.Add(ValueInfo(input, type, shape));
+        return input;
+    }
+
+    /// <summary>Declares <paramref name="value"/> as an output.</summary>
+    public void Output(string value, params ReadOnlySpan<object> shape) => _graph.Output.Add(ValueInfo(value, TensorProto.Types.DataType.Float, shape));
+
+    /// <summary>A tensor of the weights file.</summary>
+    public string Weight(string weight)
+    {
+        if (_initializers.Add(weight))
+        {
+            BundleTensor tensor = weights[weight];
+            var proto = new TensorProto { Name = weight, DataType = (int)TensorProto.Types.DataType.Float, DataLocation = TensorProto.Types.DataLocation.External };
+            long bytes = sizeof(float);
+            foreach (int dimension in tensor.Shape)
+            {
+                proto.Dims.Add(dimension);
+                bytes *= dimension;
+            }
+
+            proto.ExternalData.Add(new StringStringEntryProto { Key = "location", Value = weightsFile });
+            proto.ExternalData.Add(new StringStringEntryProto { Key = "offset", Value = tensor.Offset.ToString(CultureInfo.InvariantCulture) });
+            proto.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = bytes.ToString(CultureInfo.InvariantCulture) });
+            _graph.Initializer.Add(proto);
+        }
+
+        return weight;
+    }
+
+    /// <summary>A small constant vector, or a scalar.</summary>
+    public string Constant(string constant, ReadOnlySpan<long> values, bool scalar = false)
+    {
+        if (_initializers.Add(constant))
+        {
+            var proto = new TensorProto
+            {
+                Name = constant,
+                DataType = (int)TensorProto.Types.DataType.Int64,
+                RawData = ByteString.CopyFrom(MemoryMarshal.AsBytes(values)),
+            };
+            if (!scalar)
+                proto.Dims.Add(values.Length);
+            _graph.Initializer.Add(proto);
+        }
+
+        return constant;
+    }
+
+    /// <summary>A constant scalar.</summary>
+    public string Constant(string constant, float value)
+    {
+        if (_initializers.Add(constant))
+        {
+            _graph.Initializer.Add(new TensorProto
+            {
+                Name = constant,
+                DataType = (int)TensorProto.Types.DataType.Float,
+                RawData = ByteString.CopyFrom(MemoryMarshal.AsBytes<float>([value])),
+            });
+        }
+
+        return constant;
+    }
+
+    /// <summary>Adds a node of one output, which bears the node's name.</summary>
+    public string Node(string node, string operation, ReadOnlySpan<string> inputs, params ReadOnlySpan<AttributeProto> attributes) =>
+        Node(node, operation, inputs, [node], "", attributes)[0];
+
+    /// <summary>Adds a node.</summary>
+    public string[] Node(string node, string operation, ReadOnlySpan<string> inputs, string[] outputs, string domain, params ReadOnlySpan<AttributeProto> attributes)
+    {
+        if (!_names.Add(node))
+            throw new InvalidOperationException($"Graph '{_graph.Name}' has two nodes named '{node}'.");
+        var proto = new NodeProto { Name = node, OpType = operation };
+        if (domain.Length > 0)
+            proto.Domain = domain;
+        foreach (string input in inputs)
+            proto.Input.Add(input);
+        proto.Output.AddRange(outputs);
+        foreach (AttributeProto attribute in attributes)
+            proto.Attribute.Add(attribute);
+        _graph.Node.Add(proto);
+        return outputs;
+    }
+
+    /// <summary>The finished model.</summary>
+    public ModelProto Build()
+    {
+        var model = new ModelProto { IrVersion = IrVersion, ProducerName = "Microsoft.ML.EarlyExit", Graph = _graph };
+        model.OpsetImport.Add(new OperatorSetIdProto { Domain = "", Version = OpsetVersion });
+        if (_graph.Node.Any(node => node.Domain == GraphContract.ContribDomain))
+            model.OpsetImport.Add(new OperatorSetIdProto { Domain = GraphContract.ContribDomain, Version = 1 });
+        return model;
+    }
+
+    public static AttributeProto Attribute(string attribute, long value) =>
+        new() { Name = attribute, Type = AttributeProto.Types.AttributeType.Int, I = value };
+
+    public static AttributeProto Attribute(string attribute, float value) =>
+        new() { Name = attribute, Type = AttributeProto.Types.AttributeType.Float, F = value };
+
+    public static AttributeProto Attribute(string attribute, params ReadOnlySpan<long> values)
+    {
+        var proto = new AttributeProto { Name = attribute, Type = AttributeProto.Types.AttributeType.Ints };
+        foreach (long value in values)
+            proto.Ints.Add(value);
+        return proto;
+    }
+
+    public static AttributeProto Attribute(string attribute, string value) =>
+        new() { Name = attribute, Type = AttributeProto.Types.AttributeType.String, S = ByteString.CopyFromUtf8(value) };
+
+    private static ValueInfoProto ValueInfo(string value, TensorProto.Types.DataType type, ReadOnlySpan<object> shape)
+    {
+        var dimensions = new TensorShapeProto();
+        foreach (object dimension in shape)
+        {
+            dimensions.Dim.Add(dimension is int size
+                ? new TensorShapeProto.Types.Dimension { DimValue = size }
+                : new TensorShapeProto.Types.Dimension { DimParam = (string)dimension });
+        }
+
+        return new ValueInfoProto { Name = value, Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = (int)type, Shape = dimensions } } };
+    }
+}

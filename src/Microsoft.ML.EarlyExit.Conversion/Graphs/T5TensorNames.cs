@@ -1,0 +1,12 @@
+namespace Microsoft.ML.EarlyExit.Conversion;
+
+/// <summary>Names of tensors in the weights file that stand outside the layers; a layer's are <c>encoder.0.self.q</c>, <c>decoder.3.ff.wo</c> and so on.</summary>
+internal static class T5TensorNames
+{
+    public const string Embedding = "embedding";
+    public const string Head = "head";
+    public const string EncoderRelativeBias = "encoder.relative_bias";
+    public const string EncoderFinalNorm = "encoder.final_norm";
+    public const string DecoderRelativeBias = "decoder.relative_bias";
+    public const string DecoderFinalNorm = "decoder.final_norm";
+}

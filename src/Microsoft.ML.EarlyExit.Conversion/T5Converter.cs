@@ -1,0 +1,242 @@
+using System.Reflection;
+using System.Runtime.InteropServices;
+
+namespace Microsoft.ML.EarlyExit.Conversion;
+
+/// <summary>Turns a T5 checkpoint, as Hugging Face publishes it, into a model bundle that <see cref="EarlyExitModel"/> loads.</summary>
+public static class T5Converter
+{
+    private const int ConstantBytes = 64 << 20;
+
+    /// <summary>Converts a checkpoint folder to a bundle folder.</summary>
+    /// <param name="sourceFolder">
+    /// The folder with <c>config.json</c> and <c>model.safetensors</c>, or its shards with <c>model.safetensors.index.json</c> (F32, F16 or BF16), and, where
+    /// there are, <c>generation_config.json</c> and <c>spiece.model</c>.
+    /// </param>
+    /// <param name="bundleFolder">The folder to create. It is written beside and moved into place when complete: it appears whole or not at all.</param>
+    /// <param name="options">How to convert; null for the defaults.</param>
+    /// <exception cref="ArgumentException">A folder is null or empty.</exception>
+    /// <exception cref="DirectoryNotFoundException">The source folder does not exist.</exception>
+    /// <exception cref="InvalidModelException">The checkpoint is damaged, incomplete, or not a T5 this library knows.</exception>
+    /// <exception cref="IOException">The target exists and is not to be replaced, is no bundle, or the disk has no room.</exception>
+    public static void Convert(string sourceFolder, string bundleFolder, T5ConversionOptions? options = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(sourceFolder);
+        ArgumentException.ThrowIfNullOrEmpty(bundleFolder);
+        options ??= new T5ConversionOptions();
+        CheckTarget(bundleFolder, options.Overwrite);
+        using T5Checkpoint checkpoint = T5Checkpoint.Open(sourceFolder);
+        if (checkpoint.TokenizerPath is { } tokenizer)
+            T5Tokenizer.Load(tokenizer);
+        CheckSpace(checkpoint, bundleFolder);
+        new Conversion(checkpoint, options.Progress).Run(bundleFolder, options.Overwrite);
+    }
+
+    private static void CheckTarget(string bundleFolder, bool overwrite)
+    {
+        if (File.Exists(bundleFolder))
+            throw new IOException($"'{bundleFolder}' is a file. Name a folder that does not exist yet.");
+        if (!Directory.Exists(bundleFolder))
+            return;
+        if (!overwrite)
+            throw new IOException($"'{bundleFolder}' exists. Name another folder, or ask for it to be overwritten.");
+        if (!File.Exists(Path.Combine(bundleFolder, BundleManifest.FileName)) && Directory.EnumerateFileSystemEntries(bundleFolder).Any())
+            throw new IOException($"'{bundleFolder}' is not a model bundle, so it is not overwritten. Name another folder.");
+    }
+
+    private static void CheckSpace(T5Checkpoint checkpoint, string bundleFolder)
+    {
+        T5Configuration configuration = checkpoint.Configuration;
+        long inner = (long)configuration.HeadCount * GraphContract.GraphHeadDimension(configuration.KeyValueDimension);
+        long attention = 4 * inner * configuration.ModelDimension;
+        long feedForward = (configuration.GatedFeedForward ? 3L : 2L) * configuration.FeedForwardDimension * configuration.ModelDimension;
+        long elements = ((configuration.EncoderLayerCount + (2L * configuration.DecoderLayerCount)) * attention)
+            + ((configuration.EncoderLayerCount + (long)configuration.DecoderLayerCount) * feedForward)
+            + ((checkpoint.HeadName == T5CheckpointNames.Embedding ? 1L : 2L) * configuration.VocabularySize * configuration.ModelDimension);
+        long needed = elements * sizeof(float);
+        string parent = Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(bundleFolder))) ?? Path.GetFullPath(bundleFolder);
+        while (!Directory.Exists(parent) && Path.GetDirectoryName(parent) is { } above)
+            parent = above;
+        long available = new DriveInfo(parent).AvailableFreeSpace;
+        if (available < needed)
+            throw new IOException($"The bundle needs {needed} bytes, but only {available} are free where '{bundleFolder}' would lie. Make room, or name a folder on another disk.");
+    }
+
+    /// <summary>One conversion under way.</summary>
+    private sealed class Conversion(T5Checkpoint checkpoint, IProgress<double>? progress)
+    {
+        private readonly T5Configuration _configuration = checkpoint.Configuration;
+        private readonly int _width = checkpoint.Configuration.ModelDimension;
+        private readonly int _heads = checkpoint.Configuration.HeadCount;
+        private readonly int _headWidth = checkpoint.Configuration.KeyValueDimension;
+        private readonly int _graphHeadWidth = GraphContract.GraphHeadDimension(checkpoint.Configuration.KeyValueDimension);
+        private int _tensorsDone;
+
+        private int GraphInner => _heads * _graphHeadWidth;
+
+        public void Run(string bundleFolder, bool overwrite)
+        {
+            using var writer = new BundleWriter(bundleFolder);
+            WriteWeights(writer);
+            writer.FinishWeights();
+            BundleGraphs graphs = WriteGraphs(writer);
+            string? tokenizerFile = checkpoint.TokenizerPath is { } path ? writer.AddFile(Path.GetFileName(path), stream => Copy(path, stream)) : null;
+            string version = typeof(T5Converter).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
+            writer.Complete(
+                new BundleManifest
+                {
+                    Format = BundleManifest.FormatName,
+                    FormatVersion = BundleManifest.CurrentVersion,
+                    CreatedBy = $"Microsoft.ML.EarlyExit.Conversion {version}",
+                    Precision = "fp32",
+                    Configuration = _configuration,
+                    GraphHeadDimension = _graphHeadWidth,
+                    Graphs = graphs,
+                    TensorNames = new BundleTensorNames(
+                        T5TensorNames.Embedding,
+                        writer.Tensors.ContainsKey(T5TensorNames.Head) ? T5TensorNames.Head : T5TensorNames.Embedding,
+                        T5TensorNames.DecoderFinalNorm, T5TensorNames.DecoderRelativeBias),
+                    WeightsFile = BundleWriter.WeightsFileName,
+                    Tensors = [.. writer.Tensors.Values],
+                    TokenizerFile = tokenizerFile,
+                    Files = writer.Files,
+                },
+                overwrite);
+            progress?.Report(1);
+        }
+
+        private static void Copy(string path, Stream destination)
+        {
+            using FileStream source = File.OpenRead(path);
+            source.CopyTo(destination);
+        }
+
+        private void WriteWeights(BundleWriter writer)
+        {
+            AddAsIs(writer, T5TensorNames.Embedding, T5CheckpointNames.Embedding);
+            if (checkpoint.HeadName != T5CheckpointNames.Embedding)
+                AddAsIs(writer, T5TensorNames.Head, checkpoint.HeadName);
+            AddRelativeBias(writer, T5TensorNames.EncoderRelativeBias, "encoder", bidirectional: true);
+            AddRelativeBias(writer, T5TensorNames.DecoderRelativeBias, "decoder", bidirectional: false);
+            AddStack(writer, "encoder", _configuration.EncoderLayerCount, isDecoder: false);
+            AddStack(writer, "decoder", _configuration.DecoderLayerCount, isDecoder: true);
+        }
+
+        private void AddStack(BundleWriter writer, string stack, int layers, bool isDecoder)
+        {
+            for (int layer = 0; layer < layers; layer++)
+            {
+                string from = $"{stack}.block.{layer}.layer";
+                string to = $"{stack}.{layer}";
+                AddAttention(writer, $"{to}.self", $"{from}.0", "SelfAttention");
+                if (isDecoder)
+                    AddAttention(writer, $"{to}.cross", $"{from}.1", "EncDecAttention");
+                string feedForward = $"{from}.{(isDecoder ? 2 : 1)}";
+                AddAsIs(writer, $"{to}.ff.norm", $"{feedForward}.layer_norm.weight");
+                foreach (string part in _configuration.GatedFeedForward ? ["wi_0", "wi_1", "wo"] : (ReadOnlySpan<string>)["wi", "wo"])
+                {
+                    CheckpointTensor tensor = checkpoint[$"{feedForward}.DenseReluDense.{part}.weight"];
+                    Add(writer, $"{to}.ff.{part}", [tensor.Shape[1], tensor.Shape[0]], stream => TensorStreaming.WriteTransposed(tensor, stream));
+                }
+            }
+
+            AddAsIs(writer, $"{stack}.final_norm", $"{stack}.final_layer_norm.weight");
+        }
+
+        private void AddAttention(BundleWriter writer, string to, string layer, string attention)
+        {
+            AddAsIs(writer, $"{to}.norm", $"{layer}.layer_norm.weight");
+            AddProjection(writer, $"{to}.q", $"{layer}.{attention}.q.weight");
+            AddProjection(writer, $"{to}.kv", $"{layer}.{attention}.k.weight", $"{layer}.{attention}.v.weight");
+            CheckpointTensor output = checkpoint[$"{layer}.{attention}.o.weight"];
+            Add(writer, $"{to}.o", [GraphInner, _width], stream => WriteOutputProjection(output, stream));
+        }
+
+        /// <summary>Query, key or value projections side by side: [d, heads · head], each head filled up with zero columns.</summary>
+        private void AddProjection(BundleWriter writer, string to, params string[] from)
+        {
+            var parts = new List<TransposedPart>();
+            for (int index = 0; index < from.Length; index++)
+            {
+                CheckpointTensor tensor = checkpoint[from[index]];
+                if (_graphHeadWidth == _headWidth)
+                {
+                    parts.Add(new TransposedPart(tensor, 0, GraphInner, index * GraphInner));
+                    continue;
+                }
+
+                for (int head = 0; head < _heads; head++)
+                    parts.Add(new TransposedPart(tensor, head * _headWidth, _headWidth, (index * GraphInner) + (head * _graphHeadWidth)));
+            }
+
+            int width = from.Length * GraphInner;
+            Add(writer, to, [_width, width], stream => TensorStreaming.WriteTransposed(parts, width, 0, _width, stream));
+        }
+
+        /// <summary>[heads · head, d]: each head followed by the zero rows that fill it up.</summary>
+        private void WriteOutputProjection(CheckpointTensor output, Stream stream)
+        {
+            TransposedPart[] all = [new TransposedPart(output, 0, _width, 0)];
+            if (_graphHeadWidth == _headWidth)
+            {
+                TensorStreaming.WriteTransposed(all, _width, 0, GraphInner, stream);
+                return;
+            }
+
+            byte[] filler = new byte[(_graphHeadWidth - _headWidth) * _width * sizeof(float)];
+            for (int head = 0; head < _heads; head++)
+            {
+                TensorStreaming.WriteTransposed(all, _width, head * _headWidth, _headWidth, stream);
+                stream.Write(filler);
+            }
+        }
+
+        /// <summary>The bias by distance instead of by bucket: the graphs and the runtime then only look it up.</summary>
+        private void AddRelativeBias(BundleWriter writer, string to, string stack, bool bidirectional)
+        {
+            CheckpointTensor tensor = checkpoint[$"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"];
+            float[] byBucket = new float[tensor.ElementCount];
+            tensor.Read(0, byBucket);
+            int buckets = _configuration.RelativeAttentionBucketCount;
+            int maxDistance = _configuration.RelativeAttentionMaxDistance;
+            int reach = RelativePositionBuckets.Reach(bidirectional, buckets, maxDistance);
+            int rows = bidirectional ? (2 * reach) + 1 : reach + 1;
+            if ((long)rows * _heads * sizeof(float) > ConstantBytes)
+                throw new InvalidModelException($"'{checkpoint.Folder}': a relative_attention_max_distance of {maxDistance} with {_heads} heads needs too large a table of biases.");
+            float[] byDistance = new float[rows * _heads];
+            for (int row = 0; row < rows; row++)
+            {
+                int bucket = RelativePositionBuckets.Bucket(bidirectional ? row - reach : -row, bidirectional, buckets, maxDistance);
+                byBucket.AsSpan(bucket * _heads, _heads).CopyTo(byDistance.AsSpan(row * _heads));
+            }
+
+            Add(writer, to, [rows, _heads], stream => stream.Write(MemoryMarshal.AsBytes<float>(byDistance)));
+        }
+
+        private void AddAsIs(BundleWriter writer, string to, string from)
+        {
+            CheckpointTensor tensor = checkpoint[from];
+            Add(writer, to, tensor.Shape, stream => TensorStreaming.Write(tensor, stream));
+        }
+
+        private void Add(BundleWriter writer, string name, IReadOnlyList<int> shape, Action<Stream> write)
+        {
+            writer.AddTensor(name, shape, write);
+            int perLayer = _configuration.GatedFeedForward ? 8 : 7;
+            int total = 6 + (_configuration.EncoderLayerCount * perLayer) + (_configuration.DecoderLayerCount * (perLayer + 4));
+            progress?.Report(Math.Min(1, ++_tensorsDone / (double)total));
+        }
+
+        private BundleGraphs WriteGraphs(BundleWriter writer)
+        {
+            var graphs = new T5GraphBuilder(_configuration, writer.Tensors, BundleWriter.WeightsFileName);
+            int layers = _configuration.DecoderLayerCount;
+            return new BundleGraphs(
+                writer.AddGraph("encoder.onnx", graphs.Encoder()),
+                [.. Enumerable.Range(0, layers).Select(layer => writer.AddGraph($"decoder-block-{layer + 1:00}.onnx", graphs.DecoderBlock(layer)))],
+                [.. Enumerable.Range(0, layers).Select(layer => writer.AddGraph($"decoder-state-keys-values-{layer + 1:00}.onnx", graphs.StateKeysValues(layer)))],
+                [.. Enumerable.Range(0, layers).Select(layer => writer.AddGraph($"decoder-cross-keys-values-{layer + 1:00}.onnx", graphs.CrossKeysValues(layer)))],
+                writer.AddGraph("decoder-teacher-forced.onnx", graphs.TeacherForcedDecoder()));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>What <c>model.json</c> of a bundle says; <see cref="ModelBundle"/> checks it against the files.</summary>
+internal sealed record BundleManifest
+{
+    public const string FileName = "model.json";
+    public const string FormatName = "Microsoft.ML.EarlyExit.Bundle";
+    public const int CurrentVersion = 1;
+
+    /// <summary>A manifest of the largest model has well under a thousand files and ten thousand tensors.</summary>
+    public const int LargestBytes = 16 << 20;
+
+    public required string Format { get; init; }
+
+    public required int FormatVersion { get; init; }
+
+    public required string CreatedBy { get; init; }
+
+    public required string Precision { get; init; }
+
+    public required T5Configuration Configuration { get; init; }
+
+    /// <summary>Width of a head in the graphs: <c>d_kv</c> filled up with zeros to what the attention kernel takes.</summary>
+    public required int GraphHeadDimension { get; init; }
+
+    public required BundleGraphs Graphs { get; init; }
+
+    public required BundleTensorNames TensorNames { get; init; }
+
+    /// <summary>The file all tensors lie in.</summary>
+    public required string WeightsFile { get; init; }
+
+    public required IReadOnlyList<BundleTensor> Tensors { get; init; }
+
+    /// <summary>The tokenizer's file; null where the checkpoint had none.</summary>
+    public required string? TokenizerFile { get; init; }
+
+    /// <summary>Every file of the bundle but the manifest itself.</summary>
+    public required IReadOnlyList<BundleFile> Files { get; init; }
+
+    public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(this, BundleManifestContext.Default.BundleManifest);
+
+    public static BundleManifest? FromJson(ReadOnlySpan<byte> json) => JsonSerializer.Deserialize(json, BundleManifestContext.Default.BundleManifest);
+}
+
+/// <summary>The graph files of a bundle. <c>docs</c> of the format: see <see cref="GraphContract"/>.</summary>
+internal sealed record BundleGraphs(
+    string Encoder,
+    IReadOnlyList<string> DecoderBlocks,
+    IReadOnlyList<string> StateKeysValues,
+    IReadOnlyList<string> CrossKeysValues,
+    string TeacherForcedDecoder);
+
+/// <summary>The tensors that the library reads itself.</summary>
+/// <param name="Embedding">[V, d], one row per token.</param>
+/// <param name="Head">[V, d], the LM head's rows; the same tensor as the embedding where they are tied.</param>
+/// <param name="DecoderFinalNorm">[d].</param>
+/// <param name="DecoderRelativeBias">[distances, heads]: the self-attention bias of a key so many positions back; the last row holds for all beyond.</param>
+internal sealed record BundleTensorNames(string Embedding, string Head, string DecoderFinalNorm, string DecoderRelativeBias);
+
+/// <summary>One fp32 tensor in the weights file: little endian, row-major, <paramref name="Offset"/> bytes from its start.</summary>
+internal sealed record BundleTensor(string Name, IReadOnlyList<int> Shape, long Offset);
+
+/// <summary>One file with its size and SHA-256 in lower-case hexadecimal.</summary>
+internal sealed record BundleFile(string Name, long Bytes, string Sha256);
+
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    WriteIndented = true,
+    UseStringEnumConverter = true,
+    AllowDuplicateProperties = false,
+    RespectRequiredConstructorParameters = true,
+    RespectNullableAnnotations = true)]
+[JsonSerializable(typeof(BundleManifest))]
+internal sealed partial class BundleManifestContext : JsonSerializerContext;

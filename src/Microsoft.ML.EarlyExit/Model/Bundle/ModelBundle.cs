@@ -1,0 +1,254 @@
+using System.IO.MemoryMappedFiles;
+using System.Security.Cryptography;
+using System.Text.Json;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// A bundle folder, opened: its manifest, its files checked by name, size and SHA-256, and its weights mapped into memory. Immutable and thread-safe.
+/// </summary>
+internal sealed unsafe class ModelBundle : IDisposable
+{
+    private readonly Dictionary<string, BundleTensor> _tensors;
+    private readonly MemoryMappedFile _weightsMapping;
+    private readonly MemoryMappedViewAccessor _weightsView;
+    private readonly byte* _weights;
+
+    private ModelBundle(string folder, BundleManifest manifest, Dictionary<string, BundleTensor> tensors)
+    {
+        Folder = folder;
+        Manifest = manifest;
+        _tensors = tensors;
+        _weightsMapping = MemoryMappedFile.CreateFromFile(
+            Path.Combine(folder, manifest.WeightsFile), FileMode.Open, mapName: null, capacity: 0, MemoryMappedFileAccess.Read);
+        _weightsView = _weightsMapping.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
+        _weightsView.SafeMemoryMappedViewHandle.AcquirePointer(ref _weights);
+        _weights += _weightsView.PointerOffset;
+    }
+
+    /// <summary>The folder as an absolute path.</summary>
+    public string Folder { get; }
+
+    public BundleManifest Manifest { get; }
+
+    public T5Configuration Configuration => Manifest.Configuration;
+
+    /// <summary>Every file of the bundle, the manifest first.</summary>
+    public IReadOnlyList<string> FileNames => [BundleManifest.FileName, .. Manifest.Files.Select(file => file.Name)];
+
+    /// <summary>Opens and checks a bundle.</summary>
+    /// <exception cref="DirectoryNotFoundException">The folder does not exist.</exception>
+    /// <exception cref="InvalidModelException">The folder is no bundle, of another version, or not as its manifest says.</exception>
+    public static ModelBundle Open(string folder)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(folder);
+        folder = Path.GetFullPath(folder);
+        if (!Directory.Exists(folder))
+            throw new DirectoryNotFoundException($"There is no model bundle folder at '{folder}'. Convert a checkpoint to a bundle first.");
+        BundleManifest manifest = ReadManifest(folder);
+        CheckConfiguration(folder, manifest);
+        CheckFiles(folder, manifest);
+        return new ModelBundle(folder, manifest, CheckTensors(folder, manifest));
+    }
+
+    /// <summary>Whether the weights file has a tensor of that name.</summary>
+    public bool TryGetTensor(string name, out BundleTensor tensor) => _tensors.TryGetValue(name, out tensor!);
+
+    /// <summary>The first element of a tensor, in memory that lives as long as the bundle.</summary>
+    public float* TensorData(BundleTensor tensor) => (float*)(_weights + tensor.Offset);
+
+    /// <summary>The first element of a tensor that opening has checked to exist.</summary>
+    public float* TensorData(string name) => TensorData(_tensors[name]);
+
+    public void Dispose()
+    {
+        _weightsView.SafeMemoryMappedViewHandle.ReleasePointer();
+        _weightsView.Dispose();
+        _weightsMapping.Dispose();
+    }
+
+    /// <summary>Elements of a shape; checked against overflow.</summary>
+    public static long ElementCount(IReadOnlyList<int> shape)
+    {
+        long count = 1;
+        foreach (int dimension in shape)
+            count = checked(count * dimension);
+        return count;
+    }
+
+    private static BundleManifest ReadManifest(string folder)
+    {
+        string path = Path.Combine(folder, BundleManifest.FileName);
+        if (!File.Exists(path))
+            throw new InvalidModelException($"'{folder}' is not a model bundle: it has no {BundleManifest.FileName}. Convert a checkpoint to a bundle first.");
+        if (new FileInfo(path).Length > BundleManifest.LargestBytes)
+            throw new InvalidModelException($"'{path}' is larger than any manifest can be. Convert the checkpoint again.");
+
+        byte[] json = File.ReadAllBytes(path);
+        CheckVersion(path, json);
+        try
+        {
+            return BundleManifest.FromJson(json) ?? throw new InvalidModelException($"'{path}' holds no manifest but null. Convert the checkpoint again.");
+        }
+        catch (JsonException exception)
+        {
+            throw new InvalidModelException($"'{path}' is not a valid manifest: {exception.Message} Convert the checkpoint again.", exception);
+        }
+    }
+
+    /// <summary>The version is looked at first: a newer manifest may differ in everything else.</summary>
+    private static void CheckVersion(string path, byte[] json)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(json);
+            JsonElement root = document.RootElement;
+            if (root.ValueKind != JsonValueKind.Object
+                || !root.TryGetProperty("format", out JsonElement format) || format.ValueKind != JsonValueKind.String || format.GetString() != BundleManifest.FormatName
+                || !root.TryGetProperty("formatVersion", out JsonElement version) || !version.TryGetInt32(out int number))
+                throw new InvalidModelException($"'{path}' is not the manifest of a model bundle: its format is not '{BundleManifest.FormatName}'.");
+            if (number != BundleManifest.CurrentVersion)
+            {
+                throw new InvalidModelException(
+                    $"'{path}' is of bundle version {number}; this version of the library reads version {BundleManifest.CurrentVersion}. "
+                    + (number > BundleManifest.CurrentVersion ? "Update the Microsoft.ML.EarlyExit package." : "Convert the checkpoint again."));
+            }
+        }
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        {
+            throw new InvalidModelException($"'{path}' is not valid JSON: {exception.Message} Convert the checkpoint again.", exception);
+        }
+    }
+
+    private static void CheckConfiguration(string folder, BundleManifest manifest)
+    {
+        T5Configuration configuration = manifest.Configuration;
+        ReadOnlySpan<(string Name, int Value, int Most)> sizes =
+        [
+            ("vocabularySize", configuration.VocabularySize, T5ConfigurationLimits.VocabularySize),
+            ("modelDimension", configuration.ModelDimension, T5ConfigurationLimits.ModelDimension),
+            ("keyValueDimension", configuration.KeyValueDimension, T5ConfigurationLimits.KeyValueDimension),
+            ("headCount", configuration.HeadCount, T5ConfigurationLimits.HeadCount),
+            ("feedForwardDimension", configuration.FeedForwardDimension, T5ConfigurationLimits.FeedForwardDimension),
+            ("encoderLayerCount", configuration.EncoderLayerCount, T5ConfigurationLimits.LayerCount),
+            ("decoderLayerCount", configuration.DecoderLayerCount, T5ConfigurationLimits.LayerCount),
+            ("relativeAttentionBucketCount", configuration.RelativeAttentionBucketCount, T5ConfigurationLimits.BucketCount),
+            ("relativeAttentionMaxDistance", configuration.RelativeAttentionMaxDistance, T5ConfigurationLimits.MaxDistance),
+            ("maxNewTokens", configuration.MaxNewTokens ?? 1, TextGenerationOptions.LargestTokenCount),
+        ];
+        foreach ((string name, int value, int most) in sizes)
+        {
+            if (value < 1 || value > most)
+                throw Invalid(folder, $"configuration.{name} is {value}; it must be from 1 to {most}");
+        }
+
+        ReadOnlySpan<(string Name, int Value)> ids =
+        [
+            ("padTokenId", configuration.PadTokenId), ("endOfSequenceTokenId", configuration.EndOfSequenceTokenId),
+            ("decoderStartTokenId", configuration.DecoderStartTokenId),
+        ];
+        foreach ((string name, int value) in ids)
+        {
+            if (value < 0 || value >= configuration.VocabularySize)
+                throw Invalid(folder, $"configuration.{name} is {value}; it must be from 0 to {configuration.VocabularySize - 1}");
+        }
+
+        if (!float.IsFinite(configuration.LayerNormEpsilon) || configuration.LayerNormEpsilon <= 0)
+            throw Invalid(folder, $"configuration.layerNormEpsilon is {configuration.LayerNormEpsilon}; it must be a finite number above 0");
+        if (!Enum.IsDefined(configuration.Activation))
+            throw Invalid(folder, $"configuration.activation is {configuration.Activation}, which is unknown");
+        if (manifest.Precision != "fp32")
+            throw Invalid(folder, $"the precision is '{manifest.Precision}'; this version of the library reads fp32");
+        if (manifest.GraphHeadDimension != GraphContract.GraphHeadDimension(configuration.KeyValueDimension))
+            throw Invalid(folder, $"graphHeadDimension is {manifest.GraphHeadDimension}, which does not belong to a keyValueDimension of {configuration.KeyValueDimension}");
+        ReadOnlySpan<(string Name, int Count)> graphs =
+        [
+            ("decoderBlocks", manifest.Graphs.DecoderBlocks.Count), ("stateKeysValues", manifest.Graphs.StateKeysValues.Count),
+            ("crossKeysValues", manifest.Graphs.CrossKeysValues.Count),
+        ];
+        foreach ((string name, int count) in graphs)
+        {
+            if (count != configuration.DecoderLayerCount)
+                throw Invalid(folder, $"graphs.{name} names {count} files; the decoder has {configuration.DecoderLayerCount} layers");
+        }
+    }
+
+    private static void CheckFiles(string folder, BundleManifest manifest)
+    {
+        var listed = new HashSet<string>(StringComparer.Ordinal) { BundleManifest.FileName };
+        foreach (BundleFile file in manifest.Files)
+        {
+            if (file.Name.Length == 0 || Path.GetFileName(file.Name) != file.Name || file.Name is "." or ".." || file.Name.AsSpan().IndexOfAny('/', '\\', ':') >= 0)
+                throw Invalid(folder, $"'{file.Name}' is not a plain file name");
+            if (!listed.Add(file.Name))
+                throw Invalid(folder, $"'{file.Name}' is listed twice");
+        }
+
+        BundleGraphs graphs = manifest.Graphs;
+        IEnumerable<string?> used =
+            [manifest.WeightsFile, manifest.TokenizerFile, graphs.Encoder, graphs.TeacherForcedDecoder, .. graphs.DecoderBlocks, .. graphs.StateKeysValues, .. graphs.CrossKeysValues];
+        foreach (string? name in used)
+        {
+            if (name is not null && (name == BundleManifest.FileName || !listed.Contains(name)))
+                throw Invalid(folder, $"'{name}' is used but not in the list of files");
+        }
+
+        foreach (string path in Directory.EnumerateFileSystemEntries(folder))
+        {
+            if (!listed.Contains(Path.GetFileName(path)))
+                throw Invalid(folder, $"'{Path.GetFileName(path)}' is in the folder but not in the manifest; remove it");
+        }
+
+        foreach (BundleFile file in manifest.Files)
+        {
+            string path = Path.Combine(folder, file.Name);
+            if (!File.Exists(path))
+                throw Invalid(folder, $"'{file.Name}' is missing");
+            using FileStream stream = File.OpenRead(path);
+            if (stream.Length != file.Bytes)
+                throw Invalid(folder, $"'{file.Name}' has {stream.Length} bytes, not the {file.Bytes} the manifest says");
+            if (Convert.ToHexStringLower(SHA256.HashData(stream)) != file.Sha256)
+                throw Invalid(folder, $"'{file.Name}' was changed: its SHA-256 is not the manifest's");
+        }
+    }
+
+    private static Dictionary<string, BundleTensor> CheckTensors(string folder, BundleManifest manifest)
+    {
+        long weightsBytes = manifest.Files.First(file => file.Name == manifest.WeightsFile).Bytes;
+        var tensors = new Dictionary<string, BundleTensor>(StringComparer.Ordinal);
+        foreach (BundleTensor tensor in manifest.Tensors)
+        {
+            if (tensor.Shape.Count is 0 or > 2 || tensor.Shape.Any(dimension => dimension < 1))
+                throw Invalid(folder, $"tensor '{tensor.Name}' has the impossible shape [{string.Join(", ", tensor.Shape)}]");
+            // Two dimensions of 31 bits and an element of 4 bytes cannot overflow 64.
+            long bytes = ElementCount(tensor.Shape) * sizeof(float);
+            if (tensor.Offset < 0 || tensor.Offset % sizeof(float) != 0 || tensor.Offset > weightsBytes - bytes)
+                throw Invalid(folder, $"tensor '{tensor.Name}' at offset {tensor.Offset} does not lie inside '{manifest.WeightsFile}'");
+            if (!tensors.TryAdd(tensor.Name, tensor))
+                throw Invalid(folder, $"tensor '{tensor.Name}' is listed twice");
+        }
+
+        T5Configuration configuration = manifest.Configuration;
+        BundleTensorNames names = manifest.TensorNames;
+        Require(names.Embedding, configuration.VocabularySize, configuration.ModelDimension);
+        Require(names.Head, configuration.VocabularySize, configuration.ModelDimension);
+        Require(names.DecoderFinalNorm, configuration.ModelDimension);
+        Require(names.DecoderRelativeBias, null, configuration.HeadCount);
+        return tensors;
+
+        void Require(string name, params int?[] shape)
+        {
+            if (!tensors.TryGetValue(name, out BundleTensor? tensor))
+                throw Invalid(folder, $"tensor '{name}' is missing");
+            if (tensor.Shape.Count != shape.Length || shape.Where((size, index) => size is not null && size != tensor.Shape[index]).Any())
+            {
+                throw Invalid(
+                    folder,
+                    $"tensor '{name}' has shape [{string.Join(", ", tensor.Shape)}], not [{string.Join(", ", shape.Select(size => size?.ToString() ?? "any"))}]");
+            }
+        }
+    }
+
+    private static InvalidModelException Invalid(string folder, string what) =>
+        new($"The model bundle '{folder}' is damaged: {what}. Convert the checkpoint again.");
+}

@@ -1,0 +1,14 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>The largest sizes that are taken for a model's: anything above is a damaged or hostile file.</summary>
+internal static class T5ConfigurationLimits
+{
+    public const int VocabularySize = 1 << 22;
+    public const int ModelDimension = 1 << 16;
+    public const int KeyValueDimension = 1 << 13;
+    public const int HeadCount = 1 << 10;
+    public const int FeedForwardDimension = 1 << 20;
+    public const int LayerCount = 1 << 10;
+    public const int BucketCount = 1 << 16;
+    public const int MaxDistance = 1 << 20;
+}

@@ -1,0 +1,120 @@
+using System.Collections.Concurrent;
+using Google.Protobuf;
+using Microsoft.ML.EarlyExit.Onnx;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// The ONNX Runtime sessions of one model, made when first asked for. All of them use the same weights: the mapped file's where an operator reads them as they
+/// are, and one packed copy where it does not. Thread-safe.
+/// </summary>
+internal sealed unsafe class ModelSessions : IDisposable
+{
+    private readonly ModelBundle _bundle;
+    private readonly int _threadCount;
+    private readonly int? _cudaDevice;
+    private readonly PrePackedWeightsContainer _packedWeights;
+    private readonly ConcurrentDictionary<string, OrtValue> _weights = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<SessionKey, Lazy<InferenceSession>> _sessions = new();
+    private readonly Lock _creation = new();
+
+    public ModelSessions(ModelBundle bundle, EarlyExitModelOptions options)
+    {
+        _bundle = bundle;
+        _threadCount = options.ThreadCount ?? Environment.ProcessorCount;
+        // The environment comes first: the container below would otherwise bring up one without the shared thread pool.
+        OnnxEnvironment.CreateSessionOptions(_threadCount).Dispose();
+        _cudaDevice = GpuSelection.Choose(options, OrtEnv.Instance().GetAvailableProviders());
+        _packedWeights = new PrePackedWeightsContainer();
+    }
+
+    private enum SessionKind
+    {
+        Encoder,
+        Segment,
+        StateKeysValues,
+        CrossKeysValues,
+    }
+
+    public InferenceSession Encoder => Get(new SessionKey(SessionKind.Encoder, 0, 0, false));
+
+    /// <summary>Decoder blocks <paramref name="firstLayer"/> to <paramref name="lastLayer"/>, counted from 1, as one session.</summary>
+    public InferenceSession Segment(int firstLayer, int lastLayer, bool selectRows) => Get(new SessionKey(SessionKind.Segment, firstLayer, lastLayer, selectRows));
+
+    public InferenceSession StateKeysValues(int layer) => Get(new SessionKey(SessionKind.StateKeysValues, layer, layer, false));
+
+    public InferenceSession CrossKeysValues(int layer) => Get(new SessionKey(SessionKind.CrossKeysValues, layer, layer, false));
+
+    public void Dispose()
+    {
+        foreach (Lazy<InferenceSession> session in _sessions.Values)
+        {
+            if (session.IsValueCreated)
+                session.Value.Dispose();
+        }
+
+        _packedWeights.Dispose();
+        foreach (OrtValue weight in _weights.Values)
+            weight.Dispose();
+    }
+
+    private InferenceSession Get(SessionKey key) =>
+        _sessions.TryGetValue(key, out Lazy<InferenceSession>? session)
+            ? session.Value
+            : _sessions.GetOrAdd(key, static (added, owner) => new Lazy<InferenceSession>(() => owner.Create(added)), this).Value;
+
+    private InferenceSession Create(SessionKey key)
+    {
+        ModelProto model = key.Kind switch
+        {
+            SessionKind.Encoder => BundleGraph.ReadEncoder(_bundle),
+            SessionKind.StateKeysValues => BundleGraph.ReadStateKeysValues(_bundle, key.FirstLayer - 1),
+            SessionKind.CrossKeysValues => BundleGraph.ReadCrossKeysValues(_bundle, key.FirstLayer - 1),
+            _ => SegmentComposer.Compose(
+                [.. Enumerable.Range(key.FirstLayer - 1, key.LastLayer - key.FirstLayer + 1).Select(layer => BundleGraph.ReadDecoderBlock(_bundle, layer))],
+                key.FirstLayer, key.SelectRows),
+        };
+
+        // One at a time: packing needs memory for the weights of the session being made, beside the copy it then shares.
+        lock (_creation)
+        {
+            try
+            {
+                using SessionOptions options = OnnxEnvironment.CreateSessionOptions(_threadCount);
+                if (_cudaDevice is { } device)
+                {
+                    options.AppendExecutionProvider_CUDA(device);
+                    options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", _bundle.Folder);
+                    return new InferenceSession(model.ToByteArray(), options);
+                }
+
+                foreach (TensorProto initializer in model.Graph.Initializer)
+                {
+                    if (initializer.DataLocation == TensorProto.Types.DataLocation.External)
+                        options.AddInitializer(initializer.Name, _weights.GetOrAdd(initializer.Name, CreateWeight));
+                }
+
+                return new InferenceSession(model.ToByteArray(), options, _packedWeights);
+            }
+            catch (OnnxRuntimeException exception)
+            {
+                throw new InvalidModelException(
+                    $"ONNX Runtime refuses {key.Kind} {key.FirstLayer}-{key.LastLayer} of the model bundle '{_bundle.Folder}': {exception.Message} Convert the checkpoint again.",
+                    exception);
+            }
+        }
+    }
+
+    private OrtValue CreateWeight(string name)
+    {
+        if (!_bundle.TryGetTensor(name, out BundleTensor tensor))
+            throw new InvalidOperationException($"Tensor '{name}' was not checked.");
+        long[] shape = [.. tensor.Shape.Select(dimension => (long)dimension)];
+        return OrtValue.CreateTensorValueWithData(
+            OrtMemoryInfo.DefaultInstance, TensorElementType.Float, shape, (nint)_bundle.TensorData(tensor), ModelBundle.ElementCount(tensor.Shape) * sizeof(float));
+    }
+
+    private readonly record struct SessionKey(SessionKind Kind, int FirstLayer, int LastLayer, bool SelectRows);
+}
