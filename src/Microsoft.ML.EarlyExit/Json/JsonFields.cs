@@ -5,7 +5,7 @@ namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
 /// The fields of one JSON object of a small file. Every value asked for is checked, and <see cref="Complete"/> refuses what nobody asked for; a message names
-/// the source, the field by its path, the value, and what was expected.
+/// the source, the field by its path, the value, and what was expected. Its exceptions have no inner one: ML.NET's users look at the innermost.
 /// </summary>
 internal sealed class JsonFields
 {
@@ -115,7 +115,7 @@ internal sealed class JsonFields
         catch (ArgumentException exception)
         {
             // The runtime appends the parameter and the value to the option's own sentence; both are named already.
-            throw new InvalidDataException($"{_source}: {_path}{name} is {Quote(_fields[name])}: {exception.Message.Split(" (Parameter")[0]}", exception);
+            throw new InvalidDataException($"{_source}: {_path}{name} is {Quote(_fields[name])}: {exception.Message.Split(" (Parameter")[0]}");
         }
     }
 
@@ -144,7 +144,7 @@ internal sealed class JsonFields
         }
         catch (JsonException exception)
         {
-            throw new InvalidDataException($"{source} is not valid JSON: {exception.Message}", exception);
+            throw new InvalidDataException($"{source} is not valid JSON: {exception.Message}");
         }
 
         using (document)

@@ -40,9 +40,8 @@ internal static class SavedTextGeneration
     internal static (TextGenerationColumns Columns, TextGenerationOptions Options) Load(Func<string, Action<Stream>, bool> tryReadStream, string folder)
     {
         (TextGenerationColumns columns, int batchSize, (string Name, long Length)[] files) = Read(TransformerStream, json => JsonFields.Parse(json, Describe(TransformerStream), ReadTransformer));
-        TextGenerationOptions options = Read(OptionsStream, json => TextGenerationOptionsJson.Parse(json, Describe(OptionsStream)));
-        ExitPolicy? policy = null;
-        tryReadStream(PolicyStream, json => policy = ExitPolicyJson.Parse(json, Describe(PolicyStream)));
+        TextGenerationOptions options = Read(OptionsStream, json => TextGenerationOptionsJson.Parse(json, Describe(OptionsStream))) with { BatchSize = batchSize };
+        tryReadStream(PolicyStream, json => options = options with { Exit = ExitPolicyJson.Parse(json, Describe(PolicyStream)) });
         foreach ((string name, long length) in files)
         {
             Read(BundlePrefix + name, source =>
@@ -55,14 +54,7 @@ internal static class SavedTextGeneration
             });
         }
 
-        try
-        {
-            return (columns, options with { BatchSize = batchSize, Exit = policy });
-        }
-        catch (ArgumentOutOfRangeException exception)
-        {
-            throw new InvalidDataException($"{Describe(TransformerStream)}: batchSize: {exception.Message}", exception);
-        }
+        return (columns, options);
 
         T Read<T>(string name, Func<Stream, T> read)
         {
@@ -129,14 +121,15 @@ internal static class SavedTextGeneration
         if (files.GroupBy(file => file.Name, StringComparer.OrdinalIgnoreCase).FirstOrDefault(group => group.Count() > 1) is { } twice)
             throw new InvalidDataException($"{Describe(TransformerStream)}: the file {twice.Key} occurs twice.");
 
+        int batchSize = fields.Set(new TextGenerationOptions(), "batchSize", options => options with { BatchSize = fields.GetInt32("batchSize") }).BatchSize;
         string? exitLayers = fields.Has("exitLayersColumnName") ? fields.GetString("exitLayersColumnName") : null;
         try
         {
-            return (new TextGenerationColumns(fields.GetString("outputColumnName"), fields.GetString("inputColumnName"), exitLayers), fields.GetInt32("batchSize"), files);
+            return (new TextGenerationColumns(fields.GetString("outputColumnName"), fields.GetString("inputColumnName"), exitLayers), batchSize, files);
         }
         catch (ArgumentException exception)
         {
-            throw new InvalidDataException($"{Describe(TransformerStream)}: {exception.Message}", exception);
+            throw new InvalidDataException($"{Describe(TransformerStream)}: {exception.Message}");
         }
     }
 }

@@ -106,6 +106,12 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
             (TextGenerationColumns columns, TextGenerationOptions options) = SavedTextGeneration.Load(tryReadStream, folder.Path);
             return LoadBundle(environment, folder.Path, null, columns, options, folder);
         }
+        catch (InvalidModelException exception) when (exception.InnerException is not null)
+        {
+            // ML.NET wraps what is thrown here, so users look at the innermost exception: it must be the one with our message.
+            folder.Dispose();
+            throw new InvalidModelException(exception.Message);
+        }
         catch
         {
             folder.Dispose();
