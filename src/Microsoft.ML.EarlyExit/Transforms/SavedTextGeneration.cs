@@ -5,7 +5,7 @@ using System.Text.Json;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The streams of a saved <see cref="TextGenerationTransformer"/>: <c>Transformer.json</c> (columns, batch size, the bundle's files with their lengths),
+/// The streams of a saved <see cref="TextGenerationTransformer"/>: <c>Transformer.json</c> (columns, batch size, whether there is a policy, the bundle's files with their lengths),
 /// <c>Options.json</c>, <c>Policy.json</c> where there is a policy, and every file of the bundle as <c>Bundle/NAME</c>.
 /// </summary>
 internal static class SavedTextGeneration
@@ -39,9 +39,11 @@ internal static class SavedTextGeneration
     /// <exception cref="InvalidDataException">A stream is missing, damaged, or not what it should be.</exception>
     internal static (TextGenerationColumns Columns, TextGenerationOptions Options) Load(Func<string, Action<Stream>, bool> tryReadStream, string folder)
     {
-        (TextGenerationColumns columns, int batchSize, (string Name, long Length)[] files) = Read(TransformerStream, json => JsonFields.Parse(json, Describe(TransformerStream), ReadTransformer));
+        (TextGenerationColumns columns, int batchSize, bool hasPolicy, (string Name, long Length)[] files) =
+            Read(TransformerStream, json => JsonFields.Parse(json, Describe(TransformerStream), ReadTransformer));
         TextGenerationOptions options = Read(OptionsStream, json => TextGenerationOptionsJson.Parse(json, Describe(OptionsStream))) with { BatchSize = batchSize };
-        tryReadStream(PolicyStream, json => options = options with { Exit = ExitPolicyJson.Parse(json, Describe(PolicyStream)) });
+        if (hasPolicy)
+            options = options with { Exit = Read(PolicyStream, json => ExitPolicyJson.Parse(json, Describe(PolicyStream))) };
         foreach ((string name, long length) in files)
         {
             Read(BundlePrefix + name, source =>
@@ -93,6 +95,7 @@ internal static class SavedTextGeneration
             if (columns.ExitLayers is { } exitLayers)
                 writer.WriteString("exitLayersColumnName", exitLayers);
             writer.WriteNumber("batchSize", options.BatchSize);
+            writer.WriteBoolean("policy", options.Exit is not null);
             writer.WriteStartArray("files");
             foreach (FileInfo file in files)
             {
@@ -109,7 +112,7 @@ internal static class SavedTextGeneration
         return buffer.WrittenSpan;
     }
 
-    private static (TextGenerationColumns Columns, int BatchSize, (string Name, long Length)[] Files) ReadTransformer(JsonFields fields)
+    private static (TextGenerationColumns Columns, int BatchSize, bool HasPolicy, (string Name, long Length)[] Files) ReadTransformer(JsonFields fields)
     {
         (string Name, long Length)[] files = fields.GetObjects("files", file => IsFileName(file.GetString("name"))
             ? (file.GetString("name"), file.GetInt64("length"))
@@ -122,10 +125,11 @@ internal static class SavedTextGeneration
             throw new InvalidDataException($"{Describe(TransformerStream)}: the file {twice.Key} occurs twice.");
 
         int batchSize = fields.Set(new TextGenerationOptions(), "batchSize", options => options with { BatchSize = fields.GetInt32("batchSize") }).BatchSize;
+        bool hasPolicy = fields.GetBoolean("policy");
         string? exitLayers = fields.Has("exitLayersColumnName") ? fields.GetString("exitLayersColumnName") : null;
         try
         {
-            return (new TextGenerationColumns(fields.GetString("outputColumnName"), fields.GetString("inputColumnName"), exitLayers), batchSize, files);
+            return (new TextGenerationColumns(fields.GetString("outputColumnName"), fields.GetString("inputColumnName"), exitLayers), batchSize, hasPolicy, files);
         }
         catch (ArgumentException exception)
         {

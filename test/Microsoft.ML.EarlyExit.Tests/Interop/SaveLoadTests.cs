@@ -150,6 +150,7 @@ public sealed class SaveLoadTests : IDisposable
     [Theory]
     [InlineData("Transformer.json")]
     [InlineData("Options.json")]
+    [InlineData("Policy.json")]
     [InlineData("Bundle/model.json")]
     public void A_missing_stream_is_refused_by_name(string stream)
     {
