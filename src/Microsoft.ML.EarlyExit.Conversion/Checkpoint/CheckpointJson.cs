@@ -111,7 +111,8 @@ internal sealed class CheckpointJson : IDisposable
         {
             if (entry.Value.ValueKind != JsonValueKind.String)
             {
-                throw new InvalidModelException($"'{Path}': '{field}' gives '{CheckpointText.Shown(entry.Name)}' the value {Shown(entry.Value)}; a string is expected.");
+                throw new InvalidModelException(
+                    $"'{Path}': '{field}' gives '{CheckpointText.Shown(entry.Name)}' the value {Shown(entry.Value)}; a string is expected.");
             }
 
             strings.Add(entry.Name, Text(field, entry.Value));

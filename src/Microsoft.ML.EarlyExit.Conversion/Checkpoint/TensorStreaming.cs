@@ -48,7 +48,9 @@ internal static class TensorStreaming
         {
             if (Columns(tensor) != inputs)
             {
-                throw new ArgumentException($"Tensor '{tensor.Name}' has {Columns(tensor)} columns, '{tensors[0].Name}' {inputs}; side by side they must have the same.", nameof(tensors));
+                throw new ArgumentException(
+                    $"Tensor '{tensor.Name}' has {Columns(tensor)} columns, '{tensors[0].Name}' {inputs}; side by side they must have the "
+                    + "same.", nameof(tensors));
             }
 
             width = checked(width + tensor.Shape[0]);
