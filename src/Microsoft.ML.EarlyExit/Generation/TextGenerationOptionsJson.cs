@@ -1,0 +1,56 @@
+using System.Buffers;
+using System.Text;
+using System.Text.Json;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// Options files: the JSON form of <see cref="TextGenerationOptions"/>, without <see cref="TextGenerationOptions.BatchSize"/>,
+/// <see cref="TextGenerationOptions.Trace"/> and <see cref="TextGenerationOptions.Exit"/>, which are given beside it.
+/// </summary>
+internal static class TextGenerationOptionsJson
+{
+    /// <summary>Reads options.</summary>
+    /// <param name="json">The file's text.</param>
+    /// <param name="sourceName">The file's name, for messages.</param>
+    /// <exception cref="InvalidDataException">A field is unknown, occurs twice, or has an impossible value or one that this version does not support.</exception>
+    internal static TextGenerationOptions Parse(string json, string sourceName) => JsonFields.Parse(json, sourceName, Read);
+
+    /// <inheritdoc cref="Parse(string, string)"/>
+    internal static TextGenerationOptions Parse(Stream json, string sourceName) => JsonFields.Parse(json, sourceName, Read);
+
+    /// <summary>Writes options so that <see cref="Parse(string, string)"/> reads the same ones.</summary>
+    internal static string Write(TextGenerationOptions options)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { Indented = true }))
+        {
+            writer.WriteStartObject();
+            writer.WriteString("prefix", options.Prefix);
+            if (options.MaxNewTokens is { } maxNewTokens)
+                writer.WriteNumber("maxNewTokens", maxNewTokens);
+            writer.WriteNumber("minNewTokens", options.MinNewTokens);
+            writer.WriteNumber("maxInputTokens", options.MaxInputTokens);
+            writer.WriteBoolean("truncate", options.Truncate);
+            writer.WriteNumber("repetitionPenalty", options.RepetitionPenalty);
+            writer.WriteNumber("noRepeatNgramSize", options.NoRepeatNgramSize);
+            writer.WriteEndObject();
+        }
+
+        return Encoding.UTF8.GetString(buffer.WrittenSpan);
+    }
+
+    private static TextGenerationOptions Read(JsonFields fields)
+    {
+        var options = new TextGenerationOptions();
+        options = fields.Set(options, "prefix", o => o with { Prefix = fields.GetString("prefix") });
+        options = fields.SetUnlessNull(options, "maxNewTokens", o => o with { MaxNewTokens = fields.GetInt32("maxNewTokens") });
+        options = fields.Set(options, "minNewTokens", o => o with { MinNewTokens = fields.GetInt32("minNewTokens") });
+        options = fields.Set(options, "maxInputTokens", o => o with { MaxInputTokens = fields.GetInt32("maxInputTokens") });
+        options = fields.Set(options, "truncate", o => o with { Truncate = fields.GetBoolean("truncate") });
+        options = fields.Set(options, "repetitionPenalty", o => o with { RepetitionPenalty = fields.GetSingle("repetitionPenalty") });
+        options = fields.Set(options, "noRepeatNgramSize", o => o with { NoRepeatNgramSize = fields.GetInt32("noRepeatNgramSize") });
+        fields.RequireDefault("operations", "false");
+        return options;
+    }
+}

@@ -1,0 +1,99 @@
+using System.Reflection;
+using System.Runtime.CompilerServices;
+using Microsoft.ML;
+using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit;
+using Microsoft.ML.Runtime;
+
+[assembly: IgnoresAccessChecksTo("Microsoft.ML.Core")]
+[assembly: IgnoresAccessChecksTo("Microsoft.ML.Data")]
+[assembly: LoadableClass(
+    typeof(TextGenerationTransformer), typeof(MLNetInterop.TextGenerationLoader), null, typeof(SignatureLoadModel),
+    "Text generation with early exit", MLNetInterop.TextGenerationSignature)]
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// The only place that touches ML.NET's internals (build/MLNetInternals.targets opens them). Nothing internal to ML.NET appears in what the rest of the
+/// library calls here, and a version of ML.NET that lacks a member is reported as what it is.
+/// </summary>
+internal static class MLNetInterop
+{
+    /// <summary>Names the loader in saved models: at most 24 characters, never to change.</summary>
+    internal const string TextGenerationSignature = "EarlyExitTextGeneration";
+
+    /// <summary>The environment behind a catalog: its log, its seed, its devices.</summary>
+    internal static IHostEnvironment GetEnvironment(TransformsCatalog.TextTransforms catalog) => Guard(() => catalog.GetEnvironment());
+
+    /// <summary>The environment's GPU, null for the CPU, and whether the CPU may take its place.</summary>
+    internal static (int? GpuDeviceId, bool FallbackToCpu) GetDevice(IHostEnvironment environment) =>
+        Guard(() => environment is IHostEnvironmentInternal host ? (host.GpuDeviceId, host.FallbackToCpu) : (null, false));
+
+    /// <summary>Where the environment wants temporary files.</summary>
+    internal static string GetTempPath(IHostEnvironment environment) =>
+        Guard(() => (environment as IHostEnvironmentInternal)?.TempFilePath) ?? Path.GetTempPath();
+
+    /// <summary>A column of a schema shape, without annotations.</summary>
+    internal static SchemaShape.Column CreateColumn(string name, SchemaShape.Column.VectorKind kind, DataViewType itemType) =>
+        Guard(() => new SchemaShape.Column(name, kind, itemType, isKey: false));
+
+    /// <summary>How ML.NET's own messages name a column's type.</summary>
+    internal static string Describe(SchemaShape.Column column) => Guard(() => column.GetTypeString());
+
+    /// <summary>Marks a saved component as ours, for <see cref="TextGenerationLoader"/>.</summary>
+    internal static void BeginSaveTextGeneration(ModelSaveContext context) => Guard(() =>
+    {
+        context.CheckAtModel();
+        context.SetVersionInfo(TextGenerationVersion());
+        return true;
+    });
+
+    /// <summary>Saves one stream beside the component; it may be larger than 2 GB.</summary>
+    internal static void SaveStream(ModelSaveContext context, string name, Action<Stream> write) => Guard(() =>
+    {
+        context.SaveBinaryStream(name, writer => write(writer.BaseStream));
+        return true;
+    });
+
+    private static VersionInfo TextGenerationVersion() => new(
+        modelSignature: "EXITTEXT",
+        verWrittenCur: 0x00010001,
+        verReadableCur: 0x00010001,
+        verWeCanReadBack: 0x00010001,
+        // The simple name: another version of this assembly may load what this one saved.
+        loaderAssemblyName: typeof(MLNetInterop).Assembly.GetName().Name,
+        loaderSignature: TextGenerationSignature);
+
+    // A missing member shows when the method that calls it is compiled, so the call must be in a method of its own: the lambda.
+    private static T Guard<T>(Func<T> call)
+    {
+        try
+        {
+            return call();
+        }
+        catch (Exception exception) when (exception is MemberAccessException || exception.GetType() == typeof(TypeLoadException))
+        {
+            Assembly core = typeof(IHostEnvironment).Assembly;
+            string version = core.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? core.GetName().Version?.ToString() ?? "unknown";
+            throw new NotSupportedException(
+                $"Microsoft.ML {version} lacks a member that Microsoft.ML.EarlyExit needs ({exception.Message}). Use Microsoft.ML 5.0.1 or a later 5.x version.",
+                exception);
+        }
+    }
+
+    /// <summary>What ML.NET calls to load a saved transformer.</summary>
+    internal static class TextGenerationLoader
+    {
+        internal static TextGenerationTransformer Create(IHostEnvironment environment, ModelLoadContext context)
+        {
+            Guard(() =>
+            {
+                context.CheckAtModel(TextGenerationVersion());
+                return true;
+            });
+            return TextGenerationTransformer.Load(
+                environment,
+                (name, read) => Guard(() => context.TryLoadBinaryStream(name, reader => read(reader.BaseStream))));
+        }
+    }
+}

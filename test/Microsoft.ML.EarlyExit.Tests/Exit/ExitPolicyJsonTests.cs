@@ -1,0 +1,109 @@
+using System.Text;
+using FsCheck.Xunit;
+
+namespace Microsoft.ML.EarlyExit.Tests;
+
+public class ExitPolicyJsonTests
+{
+    [Fact]
+    public void An_empty_object_is_the_default_policy() => Assert.Equal(new ExitPolicy(), ExitPolicyJson.Parse("{}", "p.json"));
+
+    [Fact]
+    public void The_documented_defaults_are_the_default_policy()
+    {
+        ExitPolicy policy = ExitPolicyJson.Parse(
+            """
+            { "minimumLayer": 1, "threshold": 0.9, "thresholds": null, "thresholdTemperature": 0, "confidence": "softmaxMargin",
+              "contrastive": { "alpha": 0.10, "alphaSchedule": "constant", "decayRate": 0.1, "plausibility": "head", "amateurs": "fromMinimumLayer",
+                               "headWeight": null, "token": "expert" },
+              "pruning": { "kind": "none", "k": null, "kMax": 35000, "kMin": 250, "scale": 0.9, "fullVocabularyAtLastLayer": true },
+              "statePropagation": "stateCopy", "classifier": null, "staticExitLayer": null, "shallowDeep": null, "selfSpeculation": null,
+              "referenceCompatible": false }
+            """,
+            "p.json");
+
+        Assert.Equal((1, 0.9f, 0f), (policy.MinimumLayer, policy.Threshold, policy.ThresholdTemperature));
+        Assert.Null(policy.Thresholds);
+        Assert.Null(policy.StaticExitLayer);
+        Assert.Same(Confidence.SoftmaxMargin, policy.Confidence);
+    }
+
+    [Fact]
+    public void Thresholds_are_read_from_a_stream_with_a_byte_order_mark()
+    {
+        byte[] json = [.. Encoding.UTF8.Preamble, .. """{ "thresholds": [1, 0.5, 1e-1], "thresholdTemperature": 4 }"""u8];
+        ExitPolicy policy = ExitPolicyJson.Parse(new MemoryStream(json), "p.json");
+
+        Assert.Equal([1f, 0.5f, 0.1f], policy.Thresholds!);
+        Assert.Equal(4, policy.ThresholdTemperature);
+        policy.Validate(3);
+    }
+
+    [Theory]
+    [InlineData("""{ "treshold": 0.5 }""", "treshold")]
+    [InlineData("""{ "Threshold": 0.5 }""", "Threshold")]
+    [InlineData("""{ "threshold": 0.5, "threshold": 0.6 }""", "threshold", "twice")]
+    [InlineData("""{ "pruning": { "kind": "none", "kind": "none" } }""", "pruning.kind", "twice")]
+    [InlineData("""{ "pruning": { "kMaximum": 3 } }""", "pruning.kMaximum")]
+    [InlineData("""{ "minimumLayer": 0 }""", "minimumLayer", "0", "from 1")]
+    [InlineData("""{ "minimumLayer": 1.5 }""", "minimumLayer", "1.5", "whole number")]
+    [InlineData("""{ "minimumLayer": null }""", "minimumLayer", "null")]
+    [InlineData("""{ "minimumLayer": 99999999999 }""", "minimumLayer", "99999999999")]
+    [InlineData("""{ "threshold": 1.01 }""", "threshold", "1.01", "0 to 1")]
+    [InlineData("""{ "threshold": -1e400 }""", "threshold", "-1e400", "0 to 1")]
+    [InlineData("""{ "threshold": "0.9" }""", "threshold", "number")]
+    [InlineData("""{ "thresholds": [0.5, 2] }""", "thresholds", "0 to 1")]
+    [InlineData("""{ "thresholds": [0.5, "x"] }""", "thresholds", "number")]
+    [InlineData("""{ "thresholds": 0.5 }""", "thresholds", "array")]
+    [InlineData("""{ "thresholdTemperature": -1 }""", "thresholdTemperature", "-1")]
+    [InlineData("""{ "staticExitLayer": 0 }""", "staticExitLayer", "0")]
+    [InlineData("""{ "confidence": "sureness" }""", "confidence", "sureness", "softmaxMargin")]
+    [InlineData("""{ "confidence": "jsdContrastive" }""", "confidence", "this version supports")]
+    [InlineData("""{ "contrastive": { "alpha": 0.2 } }""", "contrastive.alpha", "this version supports")]
+    [InlineData("""{ "contrastive": [] }""", "contrastive", "object")]
+    [InlineData("""{ "pruning": { "kind": "decaying" } }""", "pruning.kind", "decaying", "this version supports")]
+    [InlineData("""{ "statePropagation": "parallelDecoding" }""", "statePropagation", "this version supports")]
+    [InlineData("""{ "classifier": { "weights": [[1]] } }""", "classifier", "this version supports")]
+    [InlineData("""{ "shallowDeep": { "exitLayer": 6 } }""", "shallowDeep", "this version supports")]
+    [InlineData("""{ "selfSpeculation": {} }""", "selfSpeculation", "this version supports")]
+    [InlineData("""{ "referenceCompatible": true }""", "referenceCompatible", "this version supports")]
+    [InlineData("""{ "confidence": "\ud800" }""", "confidence", "Unicode")]
+    [InlineData("""{ "\ud800": 1 }""", "Unicode")]
+    [InlineData("""[]""", "object")]
+    [InlineData("""{ "threshold": 0.5""", "JSON")]
+    [InlineData("", "JSON")]
+    public void What_cannot_be_is_refused_by_name(string json, params string[] said)
+    {
+        string message = Assert.Throws<InvalidDataException>(() => ExitPolicyJson.Parse(json, "some-policy.json")).Message;
+
+        Assert.StartsWith("some-policy.json", message, StringComparison.Ordinal);
+        Assert.All(said, part => Assert.Contains(part, message, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_message_does_not_repeat_a_huge_value() =>
+        Assert.True(Assert.Throws<InvalidDataException>(() => ExitPolicyJson.Parse($$"""{ "confidence": "{{new string('x', 100_000)}}" }""", "p")).Message.Length < 500);
+
+    [Fact]
+    public void Deep_nesting_is_refused() =>
+        Assert.Throws<InvalidDataException>(() => ExitPolicyJson.Parse($$"""{ "classifier": {{new string('[', 100_000)}}""", "p"));
+
+    [Property]
+    public void What_is_written_is_read_as_the_same(byte minimumLayer, byte threshold, byte temperature, byte[]? thresholds, int kind)
+    {
+        var policy = new ExitPolicy { ThresholdTemperature = temperature / 7f };
+        if ((kind & 1) != 0)
+            policy = policy with { MinimumLayer = minimumLayer + 1 };
+        if ((kind & 2) != 0)
+            policy = policy with { Threshold = threshold / 255f };
+        if ((kind & 4) != 0)
+            policy = policy with { Thresholds = [.. (thresholds ?? []).Select(value => value / 255f)] };
+        if ((kind & 8) != 0)
+            policy = policy with { StaticExitLayer = minimumLayer + 1 };
+
+        ExitPolicy read = ExitPolicyJson.Parse(ExitPolicyJson.Write(policy), "p");
+
+        Assert.Equal(policy with { Thresholds = null }, read with { Thresholds = null });
+        Assert.Equal(policy.Thresholds, read.Thresholds);
+    }
+}

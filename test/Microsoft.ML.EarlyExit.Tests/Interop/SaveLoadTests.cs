@@ -1,0 +1,260 @@
+using System.IO.Compression;
+using System.Text;
+using Microsoft.ML.Data;
+
+namespace Microsoft.ML.EarlyExit.Tests;
+
+public sealed class SaveLoadTests : IDisposable
+{
+    private static readonly TextGenerationOptions s_options = new()
+    {
+        Prefix = "describe: ",
+        MaxNewTokens = 6,
+        MinNewTokens = 2,
+        MaxInputTokens = 100,
+        RepetitionPenalty = 1.1f,
+        NoRepeatNgramSize = 3,
+        BatchSize = 3,
+        Exit = new ExitPolicy { MinimumLayer = 2, Threshold = 0.7f, ThresholdTemperature = 1.5f },
+    };
+
+    private static readonly Lazy<TemporaryFolder> s_saved = new(SaveOnce);
+
+    private readonly TemporaryFolder _folder = new(Path.GetTempPath());
+    private readonly MLContext _context = new();
+
+    private string Zip => Path.Combine(_folder.Path, "model.zip");
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void A_saved_transformer_is_loaded_as_it_was()
+    {
+        IDataView data = Load(_context);
+        using TextGenerationTransformer saved = Fit(_context, data, s_options);
+        DemoOutput[] expected = Read(_context, saved.Transform(data));
+        _context.Model.Save(saved, data.Schema, Zip);
+        saved.Dispose();
+
+        var context = new MLContext();
+        ITransformer model = context.Model.Load(Zip, out DataViewSchema schema);
+        using var disposable = (IDisposable)model;
+
+        TextGenerationTransformer loaded = Assert.IsType<TextGenerationTransformer>(model);
+        Assert.Equal(data.Schema.Select(column => column.Name), schema.Select(column => column.Name));
+        Assert.Equal(s_options, loaded.Options);
+        Assert.Equal(("Text", "Prompt", "Layers"), (loaded.Columns.Output, loaded.Columns.Input, loaded.Columns.ExitLayers));
+        DemoOutput[] actual = Read(context, model.Transform(Load(context)));
+        Assert.Equal(expected.Select(row => row.Text), actual.Select(row => row.Text));
+        Assert.Equal(expected.Select(row => row.Layers), actual.Select(row => row.Layers));
+    }
+
+    [Fact]
+    public void What_was_loaded_can_be_saved_again()
+    {
+        IDataView data = Load(_context);
+        using (TextGenerationTransformer first = Fit(_context, data, s_options with { Exit = null }))
+            _context.Model.Save(first, data.Schema, Zip);
+        string second = Path.Combine(_folder.Path, "again.zip");
+        ITransformer loaded = _context.Model.Load(Zip, out DataViewSchema schema);
+        _context.Model.Save(loaded, schema, second);
+        ((IDisposable)loaded).Dispose();
+
+        Assert.Equal(Entries(Zip), Entries(second));
+        ITransformer again = _context.Model.Load(second, out _);
+        Assert.Equal(4, Read(_context, again.Transform(data)).Length);
+        ((IDisposable)again).Dispose();
+    }
+
+    [Fact]
+    public void A_pipeline_with_other_transforms_is_saved_and_loaded_whole()
+    {
+        IDataView data = Load(_context);
+        var pipeline = _context.Transforms.CopyColumns("Copy", "Prompt")
+            .Append(_context.Transforms.Text.GenerateText("Text", "Copy", DemoBundle.Folder, s_options))
+            .Append(_context.Transforms.Text.TokenizeIntoWords("Words", "Text"));
+        string[][] expected;
+        using (var saved = pipeline.Fit(data))
+        {
+            expected = [.. saved.Transform(data).GetColumn<string[]>("Words")];
+            _context.Model.Save(saved, data.Schema, Zip);
+        }
+
+        ITransformer loaded = _context.Model.Load(Zip, out _);
+
+        Assert.Equal(expected, loaded.Transform(data).GetColumn<string[]>("Words"));
+        using (var engine = _context.Model.CreatePredictionEngine<DemoRow, DemoOutput>(loaded))
+            Assert.NotNull(engine.Predict(DemoRow.Create(1)[0]).Text);
+
+        // The engine owned it.
+        Assert.Throws<ObjectDisposedException>(() => loaded.Transform(data).GetColumn<string>("Text").Count());
+    }
+
+    [Fact]
+    public void A_loaded_bundle_lies_in_the_contexts_temporary_folder_until_it_is_disposed()
+    {
+        CopySaved();
+        string temporary = Directory.CreateDirectory(Path.Combine(_folder.Path, "temporary")).FullName;
+
+        var context = new MLContext { TempFilePath = temporary };
+        ITransformer loaded = context.Model.Load(Zip, out _);
+
+        string bundle = Assert.Single(Directory.GetDirectories(temporary));
+        Assert.Equal(Directory.GetFiles(DemoBundle.Folder).Select(Path.GetFileName).Order(), Directory.GetFiles(bundle).Select(Path.GetFileName).Order());
+        ((IDisposable)loaded).Dispose();
+        Assert.Empty(Directory.GetFileSystemEntries(temporary));
+    }
+
+    [Fact]
+    public void The_zip_names_the_assembly_without_its_version()
+    {
+        CopySaved();
+
+        using ZipArchive archive = ZipFile.OpenRead(Zip);
+        string key = ReadEntry(archive.Entries.Single(entry => entry.Name == "Model.key"), Encoding.Latin1).Replace("\0", "", StringComparison.Ordinal);
+        Assert.Contains("Microsoft.ML.EarlyExit", key, StringComparison.Ordinal);
+        Assert.DoesNotContain("Version=", key, StringComparison.Ordinal);
+        Assert.InRange(MLNetInterop.TextGenerationSignature.Length, 1, 24);
+    }
+
+    [Theory]
+    [InlineData("../model.json")]
+    [InlineData("sub/model.json")]
+    [InlineData("sub\\\\model.json")]
+    [InlineData("/tmp/model.json")]
+    [InlineData("C:model.json")]
+    [InlineData("")]
+    [InlineData(".")]
+    [InlineData("..")]
+    public void A_file_name_that_leaves_the_folder_is_refused(string name)
+    {
+        // In the file itself a backslash is written twice.
+        string message = LoadDamaged("Transformer.json", json => ReplaceFirst(json, "\"model.json\"", $"\"{name}\""));
+        Assert.Matches(@"files\[\d+\]\.name is ", message);
+    }
+
+    [Theory]
+    [InlineData("Transformer.json", "\"batchSize\": 3", "\"batchSize\": 0", "batchSize")]
+    [InlineData("Transformer.json", "\"batchSize\": 3", "\"batchSize\": 3, \"more\": 1", "more")]
+    [InlineData("Transformer.json", "\"length\": ", "\"length\": 1", "bytes instead of")]
+    [InlineData("Transformer.json", "\"Layers\"", "\"Text\"", "two columns")]
+    [InlineData("Options.json", "\"maxInputTokens\": 100", "\"maxInputTokens\": 0", "maxInputTokens")]
+    [InlineData("Policy.json", "\"softmaxMargin\"", "\"other\"", "confidence")]
+    [InlineData("Policy.json", "\"minimumLayer\": 2", "\"minimumLayer\": 2000", "MinimumLayer")]
+    public void A_damaged_stream_is_refused_by_name(string stream, string text, string replacement, string said)
+    {
+        string message = LoadDamaged(stream, json => ReplaceFirst(json, text, replacement));
+        Assert.Contains(said, message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("Transformer.json")]
+    [InlineData("Options.json")]
+    [InlineData("Policy.json")]
+    [InlineData("Bundle/model.json")]
+    public void A_missing_stream_is_refused_by_name(string stream)
+    {
+        string message = LoadDamaged(stream, _ => null);
+        Assert.Contains(stream, message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_changed_bundle_is_refused()
+    {
+        // The same length, so that only the bundle's own hashes can tell.
+        string weights = Path.GetFileName(new DirectoryInfo(DemoBundle.Folder).EnumerateFiles().MaxBy(file => file.Length)!.Name);
+        CopySaved();
+        using (ZipArchive archive = ZipFile.Open(Zip, ZipArchiveMode.Update))
+        {
+            using Stream stream = archive.Entries.Single(entry => entry.Name == weights).Open();
+            stream.Position = stream.Length / 2;
+            int value = stream.ReadByte();
+            stream.Position--;
+            stream.WriteByte((byte)(value ^ 1));
+        }
+
+        Exception exception = Assert.ThrowsAny<Exception>(() => _context.Model.Load(Zip, out _)).GetBaseException();
+        Assert.Contains(weights, Assert.IsType<InvalidModelException>(exception).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_truncated_zip_is_refused()
+    {
+        CopySaved();
+        using (FileStream stream = File.OpenWrite(Zip))
+            stream.SetLength(stream.Length / 2);
+
+        Assert.ThrowsAny<Exception>(() => _context.Model.Load(Zip, out _));
+    }
+
+    /// <summary>Loads a saved transformer of which one stream was changed, or removed for null; returns what the refusal says. Nothing may be left behind.</summary>
+    private string LoadDamaged(string stream, Func<string, string?> change)
+    {
+        CopySaved();
+        using (ZipArchive archive = ZipFile.Open(Zip, ZipArchiveMode.Update))
+        {
+            ZipArchiveEntry entry = archive.Entries.Single(candidate => candidate.FullName.Replace('\\', '/').EndsWith("/" + stream, StringComparison.Ordinal));
+            string name = entry.FullName;
+            string? changed = change(ReadEntry(entry, Encoding.UTF8));
+            entry.Delete();
+            if (changed is not null)
+            {
+                using Stream target = archive.CreateEntry(name).Open();
+                target.Write(Encoding.UTF8.GetBytes(changed));
+            }
+        }
+
+        string temporary = Directory.CreateDirectory(Path.Combine(_folder.Path, "temporary")).FullName;
+        var context = new MLContext { TempFilePath = temporary };
+        Exception exception = Assert.ThrowsAny<Exception>(() => context.Model.Load(Zip, out _)).GetBaseException();
+        Assert.True(exception is InvalidDataException or InvalidModelException or ArgumentException, exception.ToString());
+        Assert.Empty(Directory.GetFileSystemEntries(temporary));
+        return exception.Message;
+    }
+
+    /// <summary>A saved transformer, the same for all tests: compressing it takes a while.</summary>
+    private static TemporaryFolder SaveOnce()
+    {
+        var folder = new TemporaryFolder(Path.GetTempPath());
+        var context = new MLContext();
+        IDataView data = Load(context);
+        using TextGenerationTransformer saved = Fit(context, data, s_options);
+        context.Model.Save(saved, data.Schema, Path.Combine(folder.Path, "model.zip"));
+        return folder;
+    }
+
+    private void CopySaved() => File.Copy(Path.Combine(s_saved.Value.Path, "model.zip"), Zip);
+
+    private static string ReplaceFirst(string text, string part, string replacement)
+    {
+        int index = text.IndexOf(part, StringComparison.Ordinal);
+        Assert.True(index >= 0, $"{part} is not in {text}");
+        return string.Concat(text.AsSpan(0, index), replacement, text.AsSpan(index + part.Length));
+    }
+
+    private static string ReadEntry(ZipArchiveEntry entry, Encoding encoding)
+    {
+        using var reader = new StreamReader(entry.Open(), encoding);
+        return reader.ReadToEnd();
+    }
+
+    private static List<(string Name, uint Crc)> Entries(string path)
+    {
+        using ZipArchive archive = ZipFile.OpenRead(path);
+        return [.. archive.Entries.Where(entry => !entry.FullName.Contains("Schema", StringComparison.Ordinal)).Select(entry => (entry.FullName, entry.Crc32))];
+    }
+
+    private static IDataView Load(MLContext context) => context.Data.LoadFromEnumerable(DemoRow.Create(4));
+
+    private static DemoOutput[] Read(MLContext context, IDataView data) => [.. context.Data.CreateEnumerable<DemoOutput>(data, reuseRowObject: false)];
+
+    private static TextGenerationTransformer Fit(MLContext context, IDataView data, TextGenerationOptions options) =>
+        context.Transforms.Text.GenerateText(new TextGenerationEstimator.Options
+        {
+            OutputColumnName = "Text",
+            InputColumnName = "Prompt",
+            ModelPath = DemoBundle.Folder,
+            ExitLayersColumnName = "Layers",
+            Generation = options,
+        }).Fit(data);
+}
