@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using Microsoft.ML.EarlyExit.Sentencepiece;
 using PieceType = Microsoft.ML.EarlyExit.Sentencepiece.ModelProto.Types.SentencePiece.Types.Type;
 
@@ -12,14 +13,13 @@ namespace Microsoft.ML.EarlyExit;
 internal sealed class UnigramSegmenter
 {
     private const float UnknownPenalty = 10;
+    private const float SmallestNormal = 1.17549435E-38f;
 
     private readonly PieceTrie _trie;
     private readonly float[] _scores;
     private readonly float _unknownScore;
     private readonly int _unknownId;
     private readonly int[]? _byteIds;
-    private readonly float _userDefinedScorePerByte;
-    private readonly bool[] _userDefined;
     private readonly int _window;
 
     public UnigramSegmenter(SentencepieceModel model)
@@ -28,10 +28,11 @@ internal sealed class UnigramSegmenter
         _trie = new PieceTrie(pieces.Select((piece, id) => (piece, id))
             .Where(entry => entry.piece.Type is PieceType.Normal or PieceType.UserDefined)
             .Select(entry => (entry.piece.Piece, entry.id)));
-        _scores = [.. pieces.Select(piece => piece.Score)];
-        _userDefined = [.. pieces.Select(piece => piece.Type == PieceType.UserDefined)];
+
+        // A user-defined piece beats any other way to write its bytes: scores are log probabilities.
+        float best = Math.Max(SmallestNormal, pieces.Where(piece => piece.Type == PieceType.Normal).Max(piece => piece.Score));
+        _scores = [.. pieces.Select(piece => piece.Type == PieceType.UserDefined ? (piece.Piece.Length * best) - 0.1f : piece.Score)];
         _unknownScore = pieces.Where(piece => piece.Type == PieceType.Normal).Min(piece => piece.Score) - UnknownPenalty;
-        _userDefinedScorePerByte = pieces.Where(piece => piece.Type == PieceType.Normal).Max(piece => piece.Score);
         _unknownId = model.UnknownId;
         _byteIds = model.ByteIds;
 
@@ -89,7 +90,7 @@ internal sealed class UnigramSegmenter
                 {
                     int length = end - start;
                     covered |= length == character;
-                    Offer(end, length, id, before + (_userDefined[id] ? (length * _userDefinedScorePerByte) - 0.1f : _scores[id]));
+                    Offer(end, length, id, before + _scores[id]);
                 }
             }
 
@@ -102,6 +103,7 @@ internal sealed class UnigramSegmenter
         }
 
         // Sums stay in float32 and only a strictly better path replaces one: near ties come out as in sentencepiece.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         void Offer(int end, int length, int id, float score)
         {
             if (lengths[end] == 0 || score > open[end & mask])
