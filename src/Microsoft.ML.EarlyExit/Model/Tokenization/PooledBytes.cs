@@ -5,7 +5,7 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>Bytes that grow in rented memory.</summary>
 internal ref struct PooledBytes
 {
-    private const int MaxLength = 1 << 30;
+    private const int MaxLength = 1 << 28;
 
     private byte[] _buffer;
 
@@ -38,7 +38,7 @@ internal ref struct PooledBytes
     {
         if (bytes > MaxLength - Length)
         {
-            throw new ArgumentException("The text is too long: normalised it has more than 2^30 bytes. Encode it in parts.");
+            throw new ArgumentException("The text is too long: normalised it has more than 2^28 bytes. Encode it in parts.", "text");
         }
 
         byte[] larger = ArrayPool<byte>.Shared.Rent((int)Math.Min(MaxLength, Math.Max((long)_buffer.Length * 2, (long)Length + bytes)));

@@ -12,8 +12,8 @@ public sealed class T5Tokenizer
 {
     private const int ExtraIds = 100;
 
-    // Parts of a text are encoded one by one; of a longer one not even the UTF-8 form would fit an array.
-    private const int MaxCharacters = 1 << 28;
+    // Bounds the memory of one call, which takes some ten bytes for a character.
+    private const int MaxCharacters = 1 << 26;
 
     private readonly TextNormalizer _normalizer;
     private readonly UnigramSegmenter _segmenter;
@@ -109,13 +109,13 @@ public sealed class T5Tokenizer
     /// </param>
     /// <returns>The ids. An empty or blank text has none of its own.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="text"/> is <see langword="null"/>.</exception>
-    /// <exception cref="ArgumentException"><paramref name="text"/> has more than 2^28 characters.</exception>
+    /// <exception cref="ArgumentException"><paramref name="text"/> has more than 2^26 characters, or 2^28 bytes when normalised.</exception>
     public IReadOnlyList<int> Encode(string text, bool addEndOfSequence = true, bool recognizeSpecialTokens = true)
     {
         ArgumentNullException.ThrowIfNull(text);
         if (text.Length > MaxCharacters)
         {
-            throw new ArgumentException($"The text has {text.Length} characters; at most {MaxCharacters} can be encoded at once.", nameof(text));
+            throw new ArgumentException($"The text has {text.Length} characters; at most {MaxCharacters} can be encoded at once. Encode it in parts.", nameof(text));
         }
 
         List<int> ids = [];
