@@ -52,7 +52,7 @@ public static class T5Converter
         long feedForward = (configuration.GatedFeedForward ? 3L : 2L) * configuration.FeedForwardDimension * configuration.ModelDimension;
         long elements = ((configuration.EncoderLayerCount + (2L * configuration.DecoderLayerCount)) * attention)
             + ((configuration.EncoderLayerCount + (long)configuration.DecoderLayerCount) * feedForward)
-            + ((checkpoint.HeadName == T5CheckpointNames.Embedding ? 1L : 2L) * configuration.VocabularySize * configuration.ModelDimension);
+            + ((checkpoint.HeadName == T5TensorShapes.Shared ? 1L : 2L) * configuration.VocabularySize * configuration.ModelDimension);
         long needed = elements * sizeof(float);
         string parent = Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(bundleFolder))) ?? Path.GetFullPath(bundleFolder);
         while (!Directory.Exists(parent) && Path.GetDirectoryName(parent) is { } above)
@@ -113,8 +113,8 @@ public static class T5Converter
 
         private void WriteWeights(BundleWriter writer)
         {
-            AddAsIs(writer, T5TensorNames.Embedding, T5CheckpointNames.Embedding);
-            if (checkpoint.HeadName != T5CheckpointNames.Embedding)
+            AddAsIs(writer, T5TensorNames.Embedding, T5TensorShapes.Shared);
+            if (checkpoint.HeadName != T5TensorShapes.Shared)
                 AddAsIs(writer, T5TensorNames.Head, checkpoint.HeadName);
             AddRelativeBias(writer, T5TensorNames.EncoderRelativeBias, "encoder", bidirectional: true);
             AddRelativeBias(writer, T5TensorNames.DecoderRelativeBias, "decoder", bidirectional: false);

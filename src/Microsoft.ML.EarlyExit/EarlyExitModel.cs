@@ -1,30 +1,210 @@
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>A loaded T5 that generates text with early exit. Immutable and thread-safe; one copy of the weights serves all callers.</summary>
-/// <remarks>Load bundles from trusted sources only.</remarks>
+/// <summary>A loaded T5 that generates text with early exit. Immutable and thread-safe: one copy of the weights serves all callers.</summary>
+/// <remarks>
+/// Load bundles from trusted sources only: what a model generates is as trustworthy as its weights. Disposing while calls run is safe: they end as usual, and
+/// the model's memory is released after the last of them.
+/// </remarks>
 public sealed class EarlyExitModel : IDisposable
 {
-    /// <summary>Loads a bundle folder.</summary>
-    public static EarlyExitModel Load(string bundlePath, EarlyExitModelOptions? options = null) => throw new NotImplementedException();
+    private readonly ModelBundle _bundle;
+    private readonly ModelSessions _sessions;
+    private readonly LanguageModelHead _head;
+    private readonly Lock _lifetime = new();
+    private int _runningCalls;
+    private bool _isDisposed;
+
+    private EarlyExitModel(ModelBundle bundle, EarlyExitModelOptions options)
+    {
+        _bundle = bundle;
+        _head = new LanguageModelHead(bundle);
+        Tokenizer = bundle.Manifest.TokenizerFile is { } file ? T5Tokenizer.Load(Path.Combine(bundle.Folder, file)) : null;
+        _sessions = new ModelSessions(bundle, options);
+    }
 
     /// <summary>The model's sizes.</summary>
-    public T5Configuration Configuration => throw new NotImplementedException();
+    public T5Configuration Configuration => _bundle.Configuration;
 
-    /// <summary>The bundle's tokenizer; null where it has none.</summary>
-    public T5Tokenizer? Tokenizer => throw new NotImplementedException();
+    /// <summary>The bundle's tokenizer; null where the checkpoint had none, and inputs must be ids.</summary>
+    public T5Tokenizer? Tokenizer { get; }
 
-    /// <summary>The bundle folder the model was loaded from.</summary>
-    internal string BundlePath => throw new NotImplementedException();
+    /// <summary>The bundle's folder as an absolute path.</summary>
+    internal string BundlePath => _bundle.Folder;
 
-    /// <summary>The names of the files in <see cref="BundlePath"/> that make up the bundle.</summary>
-    internal IReadOnlyList<string> BundleFiles => throw new NotImplementedException();
+    /// <summary>The names of all files in the bundle's folder.</summary>
+    internal IReadOnlyList<string> BundleFiles => _bundle.FileNames;
 
-    /// <summary>Generates for one text; throws where the row cannot be generated.</summary>
-    public GenerationResult Generate(string text, TextGenerationOptions? options = null, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    /// <summary>The opened bundle, for tests and tools.</summary>
+    internal ModelBundle Bundle => _bundle;
 
-    /// <summary>Generates for many rows, in groups of BatchSize; a row that cannot be generated has StopReason.Error and does not disturb the others.</summary>
-    public IReadOnlyList<GenerationResult> Generate(IReadOnlyList<GenerationInput> inputs, TextGenerationOptions? options = null, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    /// <summary>The model's sessions, for tests and benchmarks.</summary>
+    internal ModelSessions Sessions => _sessions;
 
-    /// <summary>Releases the sessions and the weights.</summary>
-    public void Dispose() => throw new NotImplementedException();
+    /// <summary>Loads a bundle folder, as <c>T5Converter</c> writes it. Every file is checked against the manifest's hashes first.</summary>
+    /// <param name="bundlePath">The folder.</param>
+    /// <param name="options">How to load; null for the defaults.</param>
+    /// <returns>The model; dispose it when done.</returns>
+    /// <exception cref="ArgumentException"><paramref name="bundlePath"/> is null or empty.</exception>
+    /// <exception cref="DirectoryNotFoundException">The folder does not exist.</exception>
+    /// <exception cref="InvalidModelException">The folder is no bundle, of another version, or damaged; the message says what and where.</exception>
+    /// <exception cref="InvalidOperationException">ONNX Runtime's native package is missing, or the GPU asked for cannot be had.</exception>
+    public static EarlyExitModel Load(string bundlePath, EarlyExitModelOptions? options = null)
+    {
+        ModelBundle bundle = ModelBundle.Open(bundlePath);
+        try
+        {
+            return new EarlyExitModel(bundle, options ?? new EarlyExitModelOptions());
+        }
+        catch
+        {
+            bundle.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Generates for one text.</summary>
+    /// <param name="text">The text, without the options' prefix; may be empty.</param>
+    /// <param name="options">How to generate; null for the defaults.</param>
+    /// <param name="cancellationToken">Looked at between decoder blocks.</param>
+    /// <returns>What was generated.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="text"/> is null.</exception>
+    /// <exception cref="ArgumentException">The options do not fit the model, or the text is too long and may not be cut.</exception>
+    /// <exception cref="InvalidOperationException">The model has no tokenizer, or computed no number for this text.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    public GenerationResult Generate(string text, TextGenerationOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        GenerationResult result = Generate([GenerationInput.FromText(text)], options, cancellationToken)[0];
+        return result.StopReason != StopReason.Error ? result
+            : result.TokenIds.Count == 0 && Tokenizer is not null ? throw new ArgumentException(result.Error, nameof(text))
+            : throw new InvalidOperationException(result.Error);
+    }
+
+    /// <summary>
+    /// Generates for many rows, <see cref="TextGenerationOptions.BatchSize"/> side by side. A row that cannot be generated has
+    /// <see cref="StopReason.Error"/> and does not disturb the others.
+    /// </summary>
+    /// <param name="inputs">The rows.</param>
+    /// <param name="options">How to generate; null for the defaults.</param>
+    /// <param name="cancellationToken">Looked at between decoder blocks.</param>
+    /// <returns>One result per row, in order.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="inputs"/> is null.</exception>
+    /// <exception cref="ArgumentException">The options do not fit the model.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    public IReadOnlyList<GenerationResult> Generate(
+        IReadOnlyList<GenerationInput> inputs, TextGenerationOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(inputs);
+        options ??= new TextGenerationOptions();
+        EnterCall();
+        try
+        {
+            (ExitPlan plan, int maxNewTokens) = Plan(options);
+            var results = new GenerationResult[inputs.Count];
+            for (int start = 0; start < inputs.Count; start += options.BatchSize)
+            {
+                int end = Math.Min(start + options.BatchSize, inputs.Count);
+                GenerateBatch(inputs, start, end, options, plan, maxNewTokens, results, cancellationToken);
+            }
+
+            return results;
+        }
+        finally
+        {
+            LeaveCall();
+        }
+    }
+
+    /// <summary>Releases the sessions and the weights, once no call runs any more.</summary>
+    public void Dispose()
+    {
+        lock (_lifetime)
+        {
+            if (_isDisposed)
+                return;
+            _isDisposed = true;
+            if (_runningCalls > 0)
+                return;
+        }
+
+        Release();
+    }
+
+    /// <summary>Checks options against this model; throws <see cref="ArgumentException"/> where they do not fit.</summary>
+    internal void CheckOptions(TextGenerationOptions options) => Plan(options);
+
+    private (ExitPlan Plan, int MaxNewTokens) Plan(TextGenerationOptions options)
+    {
+        int maxNewTokens = options.MaxNewTokens ?? Configuration.MaxNewTokens ?? TextGenerationOptions.Defaults.MaxNewTokens;
+        if (options.MinNewTokens > maxNewTokens)
+            throw new ArgumentException($"MinNewTokens is {options.MinNewTokens}, more than MaxNewTokens, which is {maxNewTokens}.", nameof(options));
+        return (ExitPlan.Create(options.Exit, Configuration.DecoderLayerCount, maxNewTokens), maxNewTokens);
+    }
+
+    private void GenerateBatch(
+        IReadOnlyList<GenerationInput> inputs, int start, int end, TextGenerationOptions options, ExitPlan plan, int maxNewTokens, GenerationResult[] results,
+        CancellationToken cancellationToken)
+    {
+        var encoded = new List<EncodedInput>(end - start);
+        var places = new List<(int Index, int CutInputTokens)>(end - start);
+        try
+        {
+            for (int index = start; index < end; index++)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                PreparedInput prepared = PreparedInput.Prepare(inputs[index], Tokenizer, Configuration, options);
+                if (prepared.Error is not null)
+                {
+                    results[index] = new GenerationResult
+                    {
+                        Text = Tokenizer is null ? null : "", TokenIds = [], ExitLayers = [], Confidences = [], StopReason = StopReason.Error, Error = prepared.Error,
+                    };
+                    continue;
+                }
+
+                places.Add((index, prepared.CutTokens));
+                encoded.Add(EncodedInput.Encode(_sessions.Encoder, prepared.TokenIds, Configuration.ModelDimension));
+            }
+
+            if (encoded.Count == 0)
+                return;
+            using var session = new DecodingSession(_bundle, _sessions, _head, encoded, plan, options, maxNewTokens);
+            while (session.IsRunning)
+                session.Step(cancellationToken);
+            for (int row = 0; row < places.Count; row++)
+                results[places[row].Index] = session.Rows[row].ToResult(Tokenizer, places[row].CutInputTokens);
+        }
+        finally
+        {
+            foreach (EncodedInput input in encoded)
+                input.Dispose();
+        }
+    }
+
+    private void EnterCall()
+    {
+        lock (_lifetime)
+        {
+            ObjectDisposedException.ThrowIf(_isDisposed, this);
+            _runningCalls++;
+        }
+    }
+
+    private void LeaveCall()
+    {
+        lock (_lifetime)
+        {
+            if (--_runningCalls > 0 || !_isDisposed)
+                return;
+        }
+
+        Release();
+    }
+
+    private void Release()
+    {
+        _sessions.Dispose();
+        _bundle.Dispose();
+    }
 }

@@ -63,7 +63,7 @@ internal sealed class CheckpointJson : IDisposable
 
         if (value.GetArrayLength() != 1)
         {
-            throw new InvalidModelException($"'{Path}': '{field}' lists {value.GetArrayLength()} ids; exactly one is supported.");
+            throw new InvalidModelException($"'{Path}': '{field}' is {Shown(value)}; exactly one id is supported, alone or in a list.");
         }
 
         return Integer(field, value[0], minimum, maximum);
@@ -111,7 +111,8 @@ internal sealed class CheckpointJson : IDisposable
         {
             if (entry.Value.ValueKind != JsonValueKind.String)
             {
-                throw new InvalidModelException($"'{Path}': '{field}' gives '{CheckpointText.Shown(entry.Name)}' the value {Shown(entry.Value)}; a string is expected.");
+                throw new InvalidModelException(
+                    $"'{Path}': '{field}' gives '{CheckpointText.Shown(entry.Name)}' the value {Shown(entry.Value)}; a string is expected.");
             }
 
             strings.Add(entry.Name, Text(field, entry.Value));

@@ -35,7 +35,8 @@ internal sealed class CheckpointTensor
         ArgumentOutOfRangeException.ThrowIfGreaterThan(start, ElementCount);
         if (destination.Length > ElementCount - start)
         {
-            throw new ArgumentOutOfRangeException(nameof(destination), destination.Length, $"Tensor '{Name}' has {ElementCount} elements; {destination.Length} from {start} on do not exist.");
+            throw new ArgumentOutOfRangeException(
+                nameof(destination), destination.Length, $"Tensor '{Name}' has {ElementCount} elements; {destination.Length} from {start} on do not exist.");
         }
 
         // A span of bytes counts in int: parts of 2^28 elements are 2^30 bytes at most.

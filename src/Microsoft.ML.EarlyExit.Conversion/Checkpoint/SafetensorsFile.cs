@@ -46,20 +46,19 @@ internal sealed class SafetensorsFile : IDisposable
 
     private static int ReadHeaderLength(MappedFile file)
     {
-        ulong length = ulong.MaxValue;
-        if (file.Length >= LengthSize)
+        if (file.Length < LengthSize)
         {
-            var bytes = new byte[LengthSize];
-            file.Read(0, LengthSize, bytes, static (source, target) => source.CopyTo(target));
-            length = BinaryPrimitives.ReadUInt64LittleEndian(bytes);
-            if (length <= SafetensorsHeader.MaxLength && length <= (ulong)(file.Length - LengthSize))
-            {
-                return (int)length;
-            }
+            throw Damaged(file, "a safetensors header");
         }
 
-        throw new InvalidModelException(
-            $"'{file.Path}' of {file.Length} bytes cannot hold {(length == ulong.MaxValue ? "a safetensors header" : $"the safetensors header of {length} bytes it announces (at most {SafetensorsHeader.MaxLength} are allowed)")}. "
-            + "It is cut short, or not a safetensors file (a Git LFS pointer, for instance); fetch it again.");
+        var bytes = new byte[LengthSize];
+        file.Read(0, LengthSize, bytes, static (source, target) => source.CopyTo(target));
+        ulong length = BinaryPrimitives.ReadUInt64LittleEndian(bytes);
+        return length <= SafetensorsHeader.MaxLength && length <= (ulong)(file.Length - LengthSize)
+            ? (int)length
+            : throw Damaged(file, $"the safetensors header of {length} bytes it announces (at most {SafetensorsHeader.MaxLength} are allowed)");
     }
+
+    private static InvalidModelException Damaged(MappedFile file, string what) =>
+        new($"'{file.Path}' of {file.Length} bytes cannot hold {what}. It is cut short, or not a safetensors file (a Git LFS pointer, for instance); fetch it again.");
 }

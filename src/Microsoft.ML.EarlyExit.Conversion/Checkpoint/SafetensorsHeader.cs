@@ -26,7 +26,8 @@ internal static class SafetensorsHeader
         }
         catch (Exception exception) when (CheckpointJson.IsMalformed(exception))
         {
-            throw new InvalidModelException($"'{path}': the safetensors header is not valid JSON: {exception.Message} The file is damaged; fetch it again.", exception);
+            throw new InvalidModelException(
+                $"'{path}': the safetensors header is not valid JSON: {exception.Message} The file is damaged; fetch it again.", exception);
         }
 
         CheckTiling(entries, dataLength, path);
@@ -80,7 +81,8 @@ internal static class SafetensorsHeader
         {
             if (!keys.Add(key) || keys.Count > MaxEntries)
             {
-                throw new InvalidModelException($"'{path}': the safetensors header's metadata has '{CheckpointText.Shown(key)}' twice, or more than {MaxEntries} keys.");
+                throw new InvalidModelException(
+                    $"'{path}': the safetensors header's metadata has '{CheckpointText.Shown(key)}' twice, or more than {MaxEntries} keys.");
             }
 
             Expect(ref reader, JsonTokenType.String, path, Metadata, "an object of strings");
@@ -109,7 +111,9 @@ internal static class SafetensorsHeader
                     offsets = ReadOffsets(ref reader, name, path);
                     break;
                 default:
-                    throw new InvalidModelException($"'{path}': tensor '{CheckpointText.Shown(name)}' has the key '{CheckpointText.Shown(key)}' twice, or one the format does not know; {Object} is expected.");
+                    throw new InvalidModelException(
+                        $"'{path}': tensor '{CheckpointText.Shown(name)}' has the key '{CheckpointText.Shown(key)}' twice, or one the format does not "
+                        + $"know; {Object} is expected.");
             }
         }
 
@@ -124,7 +128,8 @@ internal static class SafetensorsHeader
             "F16" => (CheckpointDataType.F16, 2),
             "BF16" => (CheckpointDataType.BF16, 2),
             _ => throw new InvalidModelException(
-                $"'{path}': tensor '{CheckpointText.Shown(name)}' is of type {CheckpointText.Shown(dataType)}; F32, F16 and BF16 are supported. Save the model in one of them."),
+                $"'{path}': tensor '{CheckpointText.Shown(name)}' is of type {CheckpointText.Shown(dataType)}; F32, F16 and BF16 are supported. Save "
+                + "the model in one of them."),
         };
 
         long elements = 1;
@@ -147,7 +152,8 @@ internal static class SafetensorsHeader
         }
 
         throw new InvalidModelException(
-            $"'{path}': tensor '{CheckpointText.Shown(name)}' of type {dataType} and shape {CheckpointText.Shown(shape)} does not fill its data offsets {offsets.Value.Begin} to {offsets.Value.End}. The file is damaged; fetch it again.");
+            $"'{path}': tensor '{CheckpointText.Shown(name)}' of type {dataType} and shape {CheckpointText.Shown(shape)} does not fill its data "
+            + $"offsets {offsets.Value.Begin} to {offsets.Value.End}. The file is damaged; fetch it again.");
     }
 
     private static int[] ReadShape(ref Utf8JsonReader reader, string name, string path)
@@ -192,7 +198,8 @@ internal static class SafetensorsHeader
             if (entry.Begin != position)
             {
                 throw new InvalidModelException(
-                    $"'{path}': the data of tensor '{CheckpointText.Shown(entry.Name)}' begins at {entry.Begin}, {(entry.Begin < position ? "inside another's" : "after a gap")}; {position} is expected. The file is damaged; fetch it again.");
+                    $"'{path}': the data of tensor '{CheckpointText.Shown(entry.Name)}' begins at {entry.Begin}, "
+                    + $"{(entry.Begin < position ? "inside another's" : "after a gap")}; {position} is expected. The file is damaged; fetch it again.");
             }
 
             position = entry.End;
@@ -201,12 +208,14 @@ internal static class SafetensorsHeader
         if (position != dataLength)
         {
             throw new InvalidModelException(
-                $"'{path}': the tensors take {position} bytes but {dataLength} follow the header; the file is {(position > dataLength ? "cut short" : "longer than its tensors")}. Fetch it again.");
+                $"'{path}': the tensors take {position} bytes but {dataLength} follow the header; the file is "
+                + $"{(position > dataLength ? "cut short" : "longer than its tensors")}. Fetch it again.");
         }
     }
 
     private static string Text(ref Utf8JsonReader reader) =>
-        reader.ValueSpan.Length <= MaxTextLength ? reader.GetString()! : throw new JsonException($"a string has {reader.ValueSpan.Length} bytes; at most {MaxTextLength} are allowed.");
+        reader.ValueSpan.Length <= MaxTextLength ? reader.GetString()! : throw new JsonException(
+            $"a string has {reader.ValueSpan.Length} bytes; at most {MaxTextLength} are allowed.");
 
     private static string? NextProperty(ref Utf8JsonReader reader) =>
         reader.Read() && reader.TokenType == JsonTokenType.PropertyName ? Text(ref reader) : null;

@@ -93,7 +93,9 @@ internal sealed class T5Checkpoint : IDisposable
             bool pickled = Directory.EnumerateFiles(Folder, "pytorch_model*").Any();
             throw new InvalidModelException(
                 $"'{Folder}' has neither model.safetensors nor model.safetensors.index.json."
-                + (pickled ? " Its pytorch_model.bin cannot be read: load it with transformers and save it again with save_pretrained(folder, safe_serialization=True)." : " Fetch the checkpoint again, with its weights."));
+                + (pickled
+                    ? " Its pytorch_model.bin cannot be read: load it with transformers and save it again with save_pretrained(folder, safe_serialization=True)."
+                    : " Fetch the checkpoint again, with its weights."));
         }
     }
 
@@ -119,7 +121,9 @@ internal sealed class T5Checkpoint : IDisposable
                 if (!fileOf.TryGetValue(tensor.Name, out string? mapped) || mapped != name)
                 {
                     throw new InvalidModelException(
-                        $"'{path}' holds tensor '{CheckpointText.Shown(tensor.Name)}', which '{index}' {(mapped is null ? "does not name" : $"places in '{CheckpointText.Shown(mapped)}'")}. The files are of different checkpoints; fetch them again.");
+                        $"'{path}' holds tensor '{CheckpointText.Shown(tensor.Name)}', which '{index}' "
+                        + $"{(mapped is null ? "does not name" : $"places in '{CheckpointText.Shown(mapped)}'")}. The files are of different "
+                        + "checkpoints; fetch them again.");
                 }
 
                 tensors.Add(tensor.Name, tensor);
@@ -128,7 +132,9 @@ internal sealed class T5Checkpoint : IDisposable
 
         if (fileOf.FirstOrDefault(entry => !Contains(entry.Key)) is { Key: string absent, Value: string file })
         {
-            throw new InvalidModelException($"'{index}' places tensor '{CheckpointText.Shown(absent)}' in '{file}', which does not hold it. The files are of different checkpoints; fetch them again.");
+            throw new InvalidModelException(
+                $"'{index}' places tensor '{CheckpointText.Shown(absent)}' in '{file}', which does not hold it. The files are of different "
+                + "checkpoints; fetch them again.");
         }
     }
 
@@ -137,11 +143,13 @@ internal sealed class T5Checkpoint : IDisposable
         // Only plain names: an index must not reach files outside of its folder.
         if (!name.EndsWith(".safetensors", StringComparison.Ordinal) || name.AsSpan().ContainsAny("/\\:\0"))
         {
-            throw new InvalidModelException($"'{index}' names the file '{CheckpointText.Shown(name)}'; the name of a .safetensors file in the same folder is expected.");
+            throw new InvalidModelException(
+                $"'{index}' names the file '{CheckpointText.Shown(name)}'; the name of a .safetensors file in the same folder is expected.");
         }
 
         string path = Path.Combine(Folder, name);
-        return File.Exists(path) ? path : throw new InvalidModelException($"'{index}' names '{CheckpointText.Shown(name)}', which is not in the folder. Fetch the checkpoint again, with all of its files.");
+        return File.Exists(path) ? path : throw new InvalidModelException(
+            $"'{index}' names '{CheckpointText.Shown(name)}', which is not in the folder. Fetch the checkpoint again, with all of its files.");
     }
 
     private IReadOnlyList<CheckpointTensor> OpenFile(string path)
@@ -182,7 +190,8 @@ internal sealed class T5Checkpoint : IDisposable
         if (tensors.Keys.Where(name => !known.Contains(name)).Min(StringComparer.Ordinal) is string unexpected)
         {
             throw new InvalidModelException(
-                $"The checkpoint '{Folder}' has the tensor '{CheckpointText.Shown(unexpected)}', which a T5 of its config.json does not have; leaving it out would change the results. Only plain T5ForConditionalGeneration checkpoints can be read.");
+                $"The checkpoint '{Folder}' has the tensor '{CheckpointText.Shown(unexpected)}', which a T5 of its config.json does not have; leaving "
+                + "it out would change the results. Only plain T5ForConditionalGeneration checkpoints can be read.");
         }
     }
 
@@ -190,12 +199,15 @@ internal sealed class T5Checkpoint : IDisposable
     {
         if (!tensors.TryGetValue(name, out CheckpointTensor? tensor))
         {
-            throw new InvalidModelException($"The checkpoint '{Folder}' lacks the tensor '{name}' of shape {CheckpointText.Shown(shape)}, which its config.json implies.");
+            throw new InvalidModelException(
+                $"The checkpoint '{Folder}' lacks the tensor '{name}' of shape {CheckpointText.Shown(shape)}, which its config.json implies.");
         }
 
         if (!tensor.Shape.SequenceEqual(shape))
         {
-            throw new InvalidModelException($"The checkpoint '{Folder}': tensor '{name}' has the shape {CheckpointText.Shown(tensor.Shape)}; config.json implies {CheckpointText.Shown(shape)}.");
+            throw new InvalidModelException(
+                $"The checkpoint '{Folder}': tensor '{name}' has the shape {CheckpointText.Shown(tensor.Shape)}; config.json implies "
+                + $"{CheckpointText.Shown(shape)}.");
         }
     }
 
@@ -218,7 +230,9 @@ internal sealed class T5Checkpoint : IDisposable
             // By bits: a NaN equals itself.
             if (!MemoryMarshal.AsBytes(ours.AsSpan(0, count)).SequenceEqual(MemoryMarshal.AsBytes(theirs.AsSpan(0, count))))
             {
-                throw new InvalidModelException($"The checkpoint '{Folder}': tensor '{copy.Name}' differs from '{shared.Name}', whose copy it should be; encoder and decoder with embeddings of their own are not supported.");
+                throw new InvalidModelException(
+                    $"The checkpoint '{Folder}': tensor '{copy.Name}' differs from '{shared.Name}', whose copy it should be; encoder and decoder with "
+                    + "embeddings of their own are not supported.");
             }
         }
     }

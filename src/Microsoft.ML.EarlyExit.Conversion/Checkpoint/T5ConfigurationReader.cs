@@ -47,7 +47,8 @@ internal static class T5ConfigurationReader
         int minimumDistance = (buckets / 2) + 1;
         int distance = config.OptionalInteger("relative_attention_max_distance", minimumDistance, 1_048_576)
             ?? (minimumDistance <= 128 ? 128 : throw new InvalidModelException(
-                $"'{config.Path}': 'relative_attention_max_distance' is missing, and its default of 128 is too little for {buckets} buckets: at least {minimumDistance} is needed."));
+                $"'{config.Path}': 'relative_attention_max_distance' is missing, and its default of 128 is too little for {buckets} buckets: at least "
+                + $"{minimumDistance} is needed."));
         (T5Activation activation, bool gated) = FeedForward(config, modelType);
         int pad = Id("pad_token_id") ?? 0;
         return new T5Configuration
@@ -79,7 +80,8 @@ internal static class T5ConfigurationReader
         string name = config.OptionalString("feed_forward_proj") ?? (modelType == "mt5" ? "gated-gelu" : "relu");
         return FeedForwards.TryGetValue(name, out (T5Activation, bool) feedForward)
             ? feedForward
-            : throw new InvalidModelException($"'{config.Path}': 'feed_forward_proj' is '{CheckpointText.Shown(name)}'; supported are {string.Join(", ", FeedForwards.Keys)}.");
+            : throw new InvalidModelException(
+                $"'{config.Path}': 'feed_forward_proj' is '{CheckpointText.Shown(name)}'; supported are {string.Join(", ", FeedForwards.Keys)}.");
     }
 
     private static int? MaxNewTokens(CheckpointJson? file) =>

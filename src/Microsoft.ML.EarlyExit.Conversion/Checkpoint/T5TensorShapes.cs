@@ -49,7 +49,8 @@ internal static class T5TensorShapes
             yield return ($"{block}.{layer}.layer_norm.weight", [model]);
         }
 
-        yield return ($"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight", [configuration.RelativeAttentionBucketCount, configuration.HeadCount]);
+        yield return (
+            $"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight", [configuration.RelativeAttentionBucketCount, configuration.HeadCount]);
         yield return ($"{stack}.final_layer_norm.weight", [model]);
     }
 }

@@ -83,10 +83,10 @@ internal sealed unsafe class ModelSessions : IDisposable
             try
             {
                 using SessionOptions options = OnnxEnvironment.CreateSessionOptions(_threadCount);
+                options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", _bundle.Folder);
                 if (_cudaDevice is { } device)
                 {
                     options.AppendExecutionProvider_CUDA(device);
-                    options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", _bundle.Folder);
                     return new InferenceSession(model.ToByteArray(), options);
                 }
 

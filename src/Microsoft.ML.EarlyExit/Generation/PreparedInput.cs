@@ -1,0 +1,42 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>A row's encoder ids, checked and cut to size; or why there are none.</summary>
+internal readonly record struct PreparedInput(IReadOnlyList<int> TokenIds, int CutTokens, string? Error)
+{
+    public static PreparedInput Prepare(GenerationInput input, T5Tokenizer? tokenizer, T5Configuration configuration, TextGenerationOptions options)
+    {
+        IReadOnlyList<int> ids;
+        if (input.TokenIds is { } given)
+        {
+            ids = given;
+            if (ids.Count == 0)
+                return Failed("The input has no token ids; give at least the end-of-sequence id.");
+            for (int index = 0; index < ids.Count; index++)
+            {
+                if ((uint)ids[index] >= (uint)configuration.VocabularySize)
+                    return Failed($"Token id {ids[index]} at position {index} is outside the vocabulary, which has ids 0 to {configuration.VocabularySize - 1}.");
+            }
+        }
+        else if (tokenizer is null)
+        {
+            return Failed("The model bundle has no tokenizer: give token ids, or convert the checkpoint again with its spiece.model.");
+        }
+        else
+        {
+            ids = tokenizer.Encode(options.Prefix + input.Text);
+        }
+
+        int cut = ids.Count - options.MaxInputTokens;
+        if (cut <= 0)
+            return new PreparedInput(ids, 0, null);
+        if (!options.Truncate)
+        {
+            return Failed(
+                $"The input has {ids.Count} tokens, more than MaxInputTokens, which is {options.MaxInputTokens}. Shorten it, raise MaxInputTokens, or set Truncate.");
+        }
+
+        return new PreparedInput([.. ids.Take(options.MaxInputTokens - 1), configuration.EndOfSequenceTokenId], cut, null);
+    }
+
+    private static PreparedInput Failed(string error) => new([], 0, error);
+}

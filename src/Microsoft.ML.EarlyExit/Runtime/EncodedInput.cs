@@ -1,0 +1,59 @@
+using Microsoft.ML.OnnxRuntime;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>The encoder's output for one row, computed alone: no padding, so nothing of its neighbours can reach it.</summary>
+internal sealed class EncodedInput : IDisposable
+{
+    private readonly NativeBuffer _hidden;
+
+    private EncodedInput(NativeBuffer hidden, OrtValue value, int length)
+    {
+        _hidden = hidden;
+        Hidden = value;
+        Length = length;
+    }
+
+    /// <summary>[length, d].</summary>
+    public OrtValue Hidden { get; }
+
+    /// <summary>Encoder positions.</summary>
+    public int Length { get; }
+
+    public static EncodedInput Encode(InferenceSession encoder, IReadOnlyList<int> tokenIds, int width)
+    {
+        int length = tokenIds.Count;
+        using var ids = new NativeBuffer((long)length * sizeof(long));
+        using var mask = new NativeBuffer((long)length * sizeof(long));
+        mask.Span<long>(0, length).Fill(1);
+        Span<long> destination = ids.Span<long>(0, length);
+        for (int index = 0; index < length; index++)
+            destination[index] = tokenIds[index];
+
+        var hidden = new NativeBuffer((long)length * width * sizeof(float));
+        try
+        {
+            using OrtValue idsValue = BoundTensor.Int64(ids, 1, length);
+            using OrtValue maskValue = BoundTensor.Int64(mask, 1, length);
+            using OrtValue output = BoundTensor.Floats(hidden, 1, length, width);
+            using OrtIoBinding binding = encoder.CreateIoBinding();
+            binding.BindInput(GraphContract.InputIds, idsValue);
+            binding.BindInput(GraphContract.AttentionMask, maskValue);
+            binding.BindOutput(GraphContract.EncoderOutput, output);
+            using var run = new RunOptions();
+            encoder.RunWithBinding(run, binding);
+            return new EncodedInput(hidden, BoundTensor.Floats(hidden, length, width), length);
+        }
+        catch
+        {
+            hidden.Dispose();
+            throw;
+        }
+    }
+
+    public void Dispose()
+    {
+        Hidden.Dispose();
+        _hidden.Dispose();
+    }
+}

@@ -1,0 +1,80 @@
+using Microsoft.ML.OnnxRuntime;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// Keys and values of one attention of one decoder layer for all slots of a batch: [slots, heads, capacity, head]. Entry 0 of a slot is scratch (see
+/// <see cref="GraphContract"/>); position p lies at entry p + 1.
+/// </summary>
+internal sealed class KeyValueCache : IDisposable
+{
+    private readonly int _slots;
+    private readonly int _heads;
+    private readonly int _headWidth;
+    private NativeBuffer _keys;
+    private NativeBuffer _values;
+
+    public KeyValueCache(int slots, int heads, int headWidth, int capacity)
+    {
+        _slots = slots;
+        _heads = heads;
+        _headWidth = headWidth;
+        Capacity = capacity;
+        _keys = Allocate(capacity);
+        _values = Allocate(capacity);
+        Keys = View(_keys);
+        Values = View(_values);
+    }
+
+    /// <summary>Entries of a slot.</summary>
+    public int Capacity { get; private set; }
+
+    public OrtValue Keys { get; private set; }
+
+    public OrtValue Values { get; private set; }
+
+    /// <summary>Makes room for more entries and keeps what is there; what was bound to the old memory must be bound anew.</summary>
+    public void Grow(int capacity)
+    {
+        NativeBuffer keys = Grown(_keys, capacity);
+        NativeBuffer values = Grown(_values, capacity);
+        Dispose();
+        Capacity = capacity;
+        (_keys, _values) = (keys, values);
+        Keys = View(keys);
+        Values = View(values);
+    }
+
+    /// <summary>Stores keys and values of one position, as the graphs give them: [keys | values], each [heads, head].</summary>
+    public void Store(int slot, int position, ReadOnlySpan<float> keysValues)
+    {
+        int inner = _heads * _headWidth;
+        for (int head = 0; head < _heads; head++)
+        {
+            long entry = ((((long)slot * _heads) + head) * Capacity + position + 1) * _headWidth;
+            keysValues.Slice(head * _headWidth, _headWidth).CopyTo(_keys.Span<float>(entry, _headWidth));
+            keysValues.Slice(inner + (head * _headWidth), _headWidth).CopyTo(_values.Span<float>(entry, _headWidth));
+        }
+    }
+
+    public void Dispose()
+    {
+        Keys.Dispose();
+        Values.Dispose();
+        _keys.Dispose();
+        _values.Dispose();
+    }
+
+    private NativeBuffer Allocate(int capacity) => new((long)_slots * _heads * capacity * _headWidth * sizeof(float));
+
+    private OrtValue View(NativeBuffer buffer) => BoundTensor.Floats(buffer, _slots, _heads, Capacity, _headWidth);
+
+    private NativeBuffer Grown(NativeBuffer old, int capacity)
+    {
+        NativeBuffer grown = Allocate(capacity);
+        int kept = Capacity * _headWidth;
+        for (long block = 0; block < (long)_slots * _heads; block++)
+            old.Span<float>(block * kept, kept).CopyTo(grown.Span<float>(block * capacity * _headWidth, kept));
+        return grown;
+    }
+}
