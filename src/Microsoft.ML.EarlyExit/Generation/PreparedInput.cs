@@ -17,6 +17,10 @@ internal readonly record struct PreparedInput(IReadOnlyList<int> TokenIds, int C
                     return Failed($"Token id {ids[index]} at position {index} is outside the vocabulary, which has ids 0 to {configuration.VocabularySize - 1}.");
             }
         }
+        else if (input.Text is null)
+        {
+            return Failed("The input has neither a text nor token ids; make it with GenerationInput.FromText or FromTokenIds.");
+        }
         else if (tokenizer is null)
         {
             return Failed("The model bundle has no tokenizer: give token ids, or convert the checkpoint again with its spiece.model.");
