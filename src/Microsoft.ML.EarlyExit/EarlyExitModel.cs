@@ -40,6 +40,9 @@ public sealed class EarlyExitModel : IDisposable
     /// <summary>The model's sessions, for tests and benchmarks.</summary>
     internal ModelSessions Sessions => _sessions;
 
+    /// <summary>The model's LM head, for tests and benchmarks.</summary>
+    internal LanguageModelHead Head => _head;
+
     /// <summary>Loads a bundle folder, as <c>T5Converter</c> writes it. Every file is checked against the manifest's hashes first.</summary>
     /// <param name="bundlePath">The folder.</param>
     /// <param name="options">How to load; null for the defaults.</param>

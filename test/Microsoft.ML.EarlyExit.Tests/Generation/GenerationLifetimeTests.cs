@@ -18,7 +18,7 @@ public sealed class GenerationLifetimeTests
                 var options = new TextGenerationOptions { MaxNewTokens = 64, MinNewTokens = 64, RepetitionPenalty = 1.1f, NoRepeatNgramSize = 3, Exit = policy };
                 var encoded = s_inputs.Take(rows).Select(input => EncodedInput.Encode(model.Sessions.Encoder, input.TokenIds!, model.Configuration.ModelDimension)).ToList();
                 using var session = new DecodingSession(
-                    model.Bundle, model.Sessions, new LanguageModelHead(model.Bundle, 2), encoded, ExitPlan.Create(policy, 8, 64), options, 64);
+                    model.Bundle, model.Sessions, model.Head, encoded, ExitPlan.Create(policy, 8, 64), options, 64);
                 for (int step = 0; step < 4; step++)
                     session.Step(CancellationToken.None);
                 long before = GC.GetAllocatedBytesForCurrentThread();

@@ -1,0 +1,9 @@
+namespace GenerateText;
+
+/// <summary>A row as the pipeline returns it.</summary>
+internal sealed class Generated
+{
+    public string Text { get; set; } = "";
+
+    public int[] ExitLayers { get; set; } = [];
+}

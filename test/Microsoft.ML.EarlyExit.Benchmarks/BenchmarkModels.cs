@@ -1,0 +1,42 @@
+using Microsoft.ML.EarlyExit.Conversion;
+
+namespace Microsoft.ML.EarlyExit.Benchmarks;
+
+/// <summary>Bundles to measure, made on first use and kept in the temporary folder.</summary>
+internal static class BenchmarkModels
+{
+    public const string Demo = "demo";
+    public const string Large = "large";
+
+    public static string Repository { get; } = FindRepository();
+
+    public static EarlyExitModel Load(string name)
+    {
+        string folder = Path.Combine(Path.GetTempPath(), "early-exit-benchmarks");
+        string bundle = Path.Combine(folder, name + ".bundle");
+        if (!Directory.Exists(bundle))
+        {
+            string source = Path.Combine(Repository, "samples", "t5-restaurants");
+            if (name != Demo)
+            {
+                source = Path.Combine(folder, name);
+                Console.WriteLine($"// Making a random T5-{name} in {source}");
+                RandomT5.Make(name, source);
+            }
+
+            T5Converter.Convert(source, bundle);
+            if (name != Demo)
+                Directory.Delete(source, recursive: true);
+        }
+
+        return EarlyExitModel.Load(bundle);
+    }
+
+    private static string FindRepository()
+    {
+        string folder = AppContext.BaseDirectory;
+        while (!File.Exists(Path.Combine(folder, "Microsoft.ML.EarlyExit.sln")))
+            folder = Path.GetDirectoryName(folder) ?? throw new DirectoryNotFoundException("The benchmarks do not run inside the repository.");
+        return folder;
+    }
+}
