@@ -3,6 +3,8 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>One sequence while it is generated.</summary>
 internal sealed class DecodingRow
 {
+    private const int FirstCapacity = 64;
+
     private readonly bool[]? _isSeen;
     private readonly List<GenerationStep>? _steps;
     private List<ConfidenceEvaluation>? _evaluations;
@@ -12,10 +14,9 @@ internal sealed class DecodingRow
     private int[] _seen;
     private float _confidence = float.NaN;
 
-    public DecodingRow(int slot, EncodedInput encoded, T5Configuration configuration, TextGenerationOptions options, int capacity)
+    public DecodingRow(T5Configuration configuration, TextGenerationOptions options, int maxNewTokens)
     {
-        Slot = slot;
-        Encoded = encoded;
+        int capacity = Math.Min(maxNewTokens, FirstCapacity);
         _sequence = new int[capacity + 1];
         _exitLayers = new int[capacity];
         _confidences = new float[capacity];
@@ -24,14 +25,6 @@ internal sealed class DecodingRow
         _steps = options.Trace ? [] : null;
         Append(configuration.DecoderStartTokenId);
     }
-
-    /// <summary>The row's place in the caches.</summary>
-    public int Slot { get; }
-
-    public EncodedInput Encoded { get; }
-
-    /// <summary>Layers, from 1, whose cross-attention keys and values the row has.</summary>
-    public int CrossLayers { get; set; }
 
     /// <summary>Generated tokens; also the position of the token whose successor is generated next.</summary>
     public int TokenCount { get; private set; }
@@ -52,15 +45,6 @@ internal sealed class DecodingRow
 
     private string? Error { get; set; }
 
-    public void Grow(int capacity)
-    {
-        Array.Resize(ref _sequence, capacity + 1);
-        Array.Resize(ref _exitLayers, capacity);
-        Array.Resize(ref _confidences, capacity);
-        if (_isSeen is not null)
-            Array.Resize(ref _seen, capacity + 1);
-    }
-
     public void Evaluated(int layer, float confidence, int rows)
     {
         _confidence = confidence;
@@ -71,6 +55,8 @@ internal sealed class DecodingRow
     /// <summary>Takes the next token, which left after <paramref name="layer"/> blocks.</summary>
     public void Emit(int token, int layer, int endOfSequence, int maxNewTokens)
     {
+        if (TokenCount == _exitLayers.Length)
+            Grow(Math.Min(maxNewTokens, 2 * TokenCount));
         _exitLayers[TokenCount] = layer;
         _confidences[TokenCount] = _confidence;
         _confidence = float.NaN;
@@ -108,6 +94,15 @@ internal sealed class DecodingRow
             CutInputTokens = cutInputTokens,
             Steps = _steps,
         };
+    }
+
+    private void Grow(int capacity)
+    {
+        Array.Resize(ref _sequence, capacity + 1);
+        Array.Resize(ref _exitLayers, capacity);
+        Array.Resize(ref _confidences, capacity);
+        if (_isSeen is not null)
+            Array.Resize(ref _seen, capacity + 1);
     }
 
     private void Stop(StopReason reason)

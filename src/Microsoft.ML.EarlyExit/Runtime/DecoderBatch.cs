@@ -1,0 +1,309 @@
+using Microsoft.ML.OnnxRuntime;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// The decoder's side of one batch: caches, hidden states and bindings. Any of its slots can be run through a segment of blocks while the others rest; a slot
+/// that rests costs nothing. Nothing is allocated per token once the shapes that occur have occurred.
+/// </summary>
+internal sealed unsafe class DecoderBatch : IDisposable
+{
+    private const int FirstCapacity = 64;
+
+    private readonly ModelBundle _bundle;
+    private readonly ModelSessions _sessions;
+    private readonly IReadOnlyList<EncodedInput> _inputs;
+    private readonly IReadOnlyList<DecoderSegment> _segments;
+    private readonly int _maxPositions;
+    private readonly int _layers;
+    private readonly int _heads;
+    private readonly int _headWidth;
+    private readonly int _width;
+    private readonly int _slots;
+    private readonly RunOptions _runOptions = new();
+    private readonly List<IDisposable> _owned = [];
+
+    // Hidden states go back and forth between two buffers, one segment at a time.
+    private readonly NativeBuffer[] _hidden;
+    private readonly OrtValue?[][] _hiddenViews;
+    private readonly NativeBuffer _rowSlots;
+    private readonly NativeBuffer _slotRows;
+    private readonly NativeBuffer _selfLengths;
+    private readonly NativeBuffer _selfCapacity;
+    private readonly NativeBuffer _crossLengths;
+    private readonly NativeBuffer _crossCapacity;
+    private readonly OrtValue?[] _rowSlotsViews;
+    private readonly OrtValue _slotRowsView;
+    private readonly OrtValue _selfLengthsView;
+    private readonly OrtValue _selfCapacityView;
+    private readonly OrtValue _crossLengthsView;
+    private readonly OrtValue _crossCapacityView;
+    private readonly OrtValue _crossBiasView;
+
+    private readonly int[] _positions;
+    private readonly int[] _crossLayers;
+    private readonly KeyValueCache?[] _self;
+    private readonly KeyValueCache?[] _cross;
+    private readonly OrtIoBinding?[][] _bindings;
+    private readonly StateCopyBuffer? _states;
+    private readonly StateCopier? _copier;
+    private SelfAttentionBias _selfBias;
+    private int _capacity;
+    private int _current;
+
+    /// <summary>A batch of one slot per input, all at position 0, for at most <paramref name="maxPositions"/> positions.</summary>
+    public DecoderBatch(
+        ModelBundle bundle, ModelSessions sessions, IReadOnlyList<EncodedInput> inputs, IReadOnlyList<DecoderSegment> segments, int maxPositions)
+    {
+        T5Configuration configuration = bundle.Configuration;
+        _bundle = bundle;
+        _sessions = sessions;
+        _inputs = inputs;
+        _segments = segments;
+        _maxPositions = maxPositions;
+        _layers = configuration.DecoderLayerCount;
+        _heads = configuration.HeadCount;
+        _headWidth = bundle.Manifest.GraphHeadDimension;
+        _width = configuration.ModelDimension;
+        _slots = inputs.Count;
+        _capacity = Math.Min(maxPositions, FirstCapacity);
+
+        _hidden = [Own(Floats((long)_slots * _width)), Own(Floats((long)_slots * _width))];
+        _hiddenViews = [new OrtValue?[_slots + 1], new OrtValue?[_slots + 1]];
+        _rowSlots = Own(new NativeBuffer(_slots * sizeof(long)));
+        _slotRows = Own(new NativeBuffer(_slots * sizeof(long)));
+        _selfLengths = Own(new NativeBuffer(_slots * sizeof(int)));
+        _selfCapacity = Own(new NativeBuffer(sizeof(int)));
+        _crossLengths = Own(new NativeBuffer(_slots * sizeof(int)));
+        _crossCapacity = Own(new NativeBuffer(sizeof(int)));
+        _rowSlotsViews = new OrtValue?[_slots + 1];
+        _slotRowsView = Own(BoundTensor.Int64(_slotRows, _slots));
+        _selfLengthsView = Own(BoundTensor.Int32(_selfLengths, _slots));
+        _selfCapacityView = Own(BoundTensor.Int32(_selfCapacity));
+        _crossLengthsView = Own(BoundTensor.Int32(_crossLengths, _slots));
+        _crossCapacityView = Own(BoundTensor.Int32(_crossCapacity));
+        _crossBiasView = CreateCrossBias();
+
+        _positions = new int[_slots];
+        _crossLayers = new int[_slots];
+        _self = new KeyValueCache?[_layers];
+        _cross = new KeyValueCache?[_layers];
+        _bindings = [.. segments.Select(_ => new OrtIoBinding?[_slots + 1])];
+        if (segments.Count > 1)
+        {
+            _states = Own(new StateCopyBuffer(_slots, _layers, _width, _capacity));
+            _copier = Own(new StateCopier(sessions, _states, _width, KeysValuesWidth));
+        }
+
+        _selfBias = CreateSelfBias();
+    }
+
+    private int KeysValuesWidth => 2 * _heads * _headWidth;
+
+    // Scratch before and after a slot's encoder positions: see GraphContract.
+    private int CrossEntries => _inputs.Max(input => input.Length) + 2;
+
+    /// <summary>Begins a token: row i of the hidden states becomes the embedding of <paramref name="tokens"/>[i] in slot <paramref name="slots"/>[i].</summary>
+    public void Embed(ReadOnlySpan<int> slots, ReadOnlySpan<int> tokens)
+    {
+        _current = 0;
+        float* embedding = _bundle.TensorData(_bundle.Manifest.TensorNames.Embedding);
+        for (int row = 0; row < slots.Length; row++)
+        {
+            if (_positions[slots[row]] == _capacity)
+                Grow(Math.Min(_maxPositions, 2 * _capacity));
+            new ReadOnlySpan<float>(embedding + ((long)tokens[row] * _width), _width).CopyTo(Hidden(row));
+            _selfBias.Set(slots[row], _positions[slots[row]]);
+        }
+    }
+
+    /// <summary>The hidden state of a row after the last segment that ran.</summary>
+    public Span<float> Hidden(int row) => _hidden[_current].Span<float>((long)row * _width, _width);
+
+    /// <summary>The hidden states of the first rows, one after the other.</summary>
+    public Span<float> Hidden(int firstRow, int count) => _hidden[_current].Span<float>((long)firstRow * _width, count * _width);
+
+    /// <summary>Runs a segment for the given slots, whose hidden states are the first rows in that order.</summary>
+    public void Run(int segment, ReadOnlySpan<int> slots)
+    {
+        (int firstLayer, int lastLayer) = _segments[segment];
+        for (int layer = firstLayer; layer <= lastLayer; layer++)
+        {
+            ReachCrossAttention(layer, slots);
+            KeyValueCache self = _self[layer - 1] ??= new KeyValueCache(_slots, _heads, _headWidth, _capacity + 1);
+            // No token can have left before the first segment's end.
+            if (segment > 0)
+                _copier!.BringUp(layer, self, slots, _positions);
+        }
+
+        Place(slots);
+        InferenceSession session = _sessions.Segment(firstLayer, lastLayer, _slots > 1);
+        session.RunWithBinding(_runOptions, _bindings[segment][slots.Length] ??= Bind(session, segment, slots.Length));
+        _current = 1 - _current;
+        if (_states is null)
+            return;
+        for (int layer = firstLayer; layer <= lastLayer; layer++)
+        {
+            foreach (int slot in slots)
+                _states.Filled(layer, slot, _positions[slot] + 1);
+        }
+    }
+
+    /// <summary>Ends a slot's token; <paramref name="leavesEarly"/>: deeper layers get the keys and values of its hidden state, in <paramref name="row"/>, when they need them.</summary>
+    public void Advance(int slot, int row, bool leavesEarly)
+    {
+        if (leavesEarly)
+            Hidden(row).CopyTo(_states!.State(slot, _positions[slot]));
+        _positions[slot]++;
+    }
+
+    public void Dispose()
+    {
+        ClearBindings();
+        foreach (OrtValue? view in _hiddenViews.SelectMany(views => views).Concat(_rowSlotsViews))
+            view?.Dispose();
+        foreach (KeyValueCache? cache in _self.Concat(_cross))
+            cache?.Dispose();
+        _selfBias.Dispose();
+        for (int index = _owned.Count - 1; index >= 0; index--)
+            _owned[index].Dispose();
+        _runOptions.Dispose();
+    }
+
+    private static NativeBuffer Floats(long count) => new(count * sizeof(float));
+
+    private T Own<T>(T disposable)
+        where T : IDisposable
+    {
+        _owned.Add(disposable);
+        return disposable;
+    }
+
+    private OrtValue CreateCrossBias()
+    {
+        int entries = CrossEntries;
+        _crossCapacity.Span<int>(0, 1)[0] = entries;
+        NativeBuffer buffer = Own(Floats((long)_slots * entries));
+        for (int slot = 0; slot < _slots; slot++)
+        {
+            Span<float> bias = buffer.Span<float>((long)slot * entries, entries);
+            bias[0] = GraphContract.Masked;
+            bias[(_inputs[slot].Length + 1)..].Fill(GraphContract.Masked);
+        }
+
+        return Own(BoundTensor.Floats(buffer, _slots, 1, 1, entries));
+    }
+
+    private SelfAttentionBias CreateSelfBias()
+    {
+        _selfCapacity.Span<int>(0, 1)[0] = _capacity + 1;
+        return new SelfAttentionBias(_bundle, _slots, _capacity);
+    }
+
+    /// <summary>Says which slots run, at which lengths, and which row is in which slot.</summary>
+    private void Place(ReadOnlySpan<int> slots)
+    {
+        Span<int> selfLengths = _selfLengths.Span<int>(0, _slots);
+        Span<int> crossLengths = _crossLengths.Span<int>(0, _slots);
+        Span<long> rowSlots = _rowSlots.Span<long>(0, _slots);
+        Span<long> slotRows = _slotRows.Span<long>(0, _slots);
+        // A slot that rests takes the first row: what is written for it goes to its scratch entry.
+        selfLengths.Clear();
+        crossLengths.Clear();
+        slotRows.Clear();
+        for (int row = 0; row < slots.Length; row++)
+        {
+            int slot = slots[row];
+            selfLengths[slot] = _positions[slot] + 1;
+            crossLengths[slot] = _inputs[slot].Length + 1;
+            rowSlots[row] = slot;
+            slotRows[slot] = row;
+        }
+    }
+
+    private OrtIoBinding Bind(InferenceSession session, int segment, int rows)
+    {
+        (int firstLayer, int lastLayer) = _segments[segment];
+        OrtIoBinding binding = session.CreateIoBinding();
+        // Segments alternate strictly, so a segment always reads the same one of the two buffers.
+        binding.BindInput(GraphContract.Hidden, HiddenView(_current, rows));
+        binding.BindOutput(GraphContract.HiddenOut, HiddenView(1 - _current, rows));
+        if (_slots > 1)
+        {
+            binding.BindInput(GraphContract.RowSlots, _rowSlotsViews[rows] ??= BoundTensor.Int64(_rowSlots, rows));
+            binding.BindInput(GraphContract.SlotRows, _slotRowsView);
+        }
+
+        binding.BindInput(GraphContract.SelfBias, _selfBias.View);
+        binding.BindInput(GraphContract.SelfLengths, _selfLengthsView);
+        binding.BindInput(GraphContract.SelfCapacity, _selfCapacityView);
+        binding.BindInput(GraphContract.CrossBias, _crossBiasView);
+        binding.BindInput(GraphContract.CrossLengths, _crossLengthsView);
+        binding.BindInput(GraphContract.CrossCapacity, _crossCapacityView);
+        for (int layer = firstLayer; layer <= lastLayer; layer++)
+        {
+            BindCache(GraphContract.SelfKeys, GraphContract.PresentSelfKeys, _self[layer - 1]!.Keys);
+            BindCache(GraphContract.SelfValues, GraphContract.PresentSelfValues, _self[layer - 1]!.Values);
+            BindCache(GraphContract.CrossKeys, GraphContract.PresentCrossKeys, _cross[layer - 1]!.Keys);
+            BindCache(GraphContract.CrossValues, GraphContract.PresentCrossValues, _cross[layer - 1]!.Values);
+
+            void BindCache(string past, string present, OrtValue value)
+            {
+                // The same memory as past and present: the kernel appends in place.
+                binding.BindInput(SegmentComposer.CacheName(past, layer), value);
+                binding.BindOutput(SegmentComposer.CacheName(present, layer), value);
+            }
+        }
+
+        return binding;
+    }
+
+    private OrtValue HiddenView(int buffer, int rows) => _hiddenViews[buffer][rows] ??= BoundTensor.Floats(_hidden[buffer], rows, 1, _width);
+
+    /// <summary>Computes a layer's cross-attention keys and values for the slots that reach it for the first time.</summary>
+    private void ReachCrossAttention(int layer, ReadOnlySpan<int> slots)
+    {
+        KeyValueCache cache = _cross[layer - 1] ??= new KeyValueCache(_slots, _heads, _headWidth, CrossEntries);
+        foreach (int slot in slots)
+        {
+            if (_crossLayers[slot] >= layer)
+                continue;
+            _crossLayers[slot] = layer;
+            EncodedInput input = _inputs[slot];
+            InferenceSession session = _sessions.CrossKeysValues(layer);
+            using NativeBuffer output = Floats((long)input.Length * KeysValuesWidth);
+            using OrtValue value = BoundTensor.Floats(output, input.Length, KeysValuesWidth);
+            using OrtIoBinding binding = session.CreateIoBinding();
+            binding.BindInput(GraphContract.Hidden, input.Hidden);
+            binding.BindOutput(GraphContract.KeysValues, value);
+            session.RunWithBinding(_runOptions, binding);
+            for (int position = 0; position < input.Length; position++)
+                cache.Store(slot, position, output.Span<float>((long)position * KeysValuesWidth, KeysValuesWidth));
+        }
+    }
+
+    private void Grow(int capacity)
+    {
+        ClearBindings();
+        _capacity = capacity;
+        foreach (KeyValueCache? cache in _self)
+            cache?.Grow(capacity + 1);
+        _states?.Grow(capacity);
+        SelfAttentionBias old = _selfBias;
+        _selfBias = CreateSelfBias();
+        old.Dispose();
+        // The slots embedded before this one in the same token.
+        for (int slot = 0; slot < _slots; slot++)
+            _selfBias.Set(slot, Math.Min(_positions[slot], capacity - 1));
+    }
+
+    private void ClearBindings()
+    {
+        foreach (OrtIoBinding?[] bindings in _bindings)
+        {
+            foreach (OrtIoBinding? binding in bindings)
+                binding?.Dispose();
+            Array.Clear(bindings);
+        }
+    }
+}

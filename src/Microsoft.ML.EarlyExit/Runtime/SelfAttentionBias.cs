@@ -1,0 +1,53 @@
+using Microsoft.ML.OnnxRuntime;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>The relative position bias of the decoder's self-attention, [slots, heads, 1, capacity + 1], for each slot at its own position.</summary>
+internal sealed unsafe class SelfAttentionBias : IDisposable
+{
+    private readonly NativeBuffer _bias;
+    private readonly int _heads;
+    private readonly int _capacity;
+
+    // By head, the farthest distance first: the bias of a row of keys is then one slice.
+    private readonly float[] _reversed;
+
+    public SelfAttentionBias(ModelBundle bundle, int slots, int capacity)
+    {
+        string name = bundle.Manifest.TensorNames.DecoderRelativeBias;
+        float* byDistance = bundle.TensorData(name);
+        bundle.TryGetTensor(name, out BundleTensor tensor);
+        _heads = bundle.Configuration.HeadCount;
+        _capacity = capacity;
+        _reversed = new float[_heads * capacity];
+        for (int head = 0; head < _heads; head++)
+        {
+            for (int distance = 0; distance < capacity; distance++)
+                _reversed[((head + 1) * capacity) - 1 - distance] = byDistance[((long)Math.Min(distance, tensor.Shape[0] - 1) * _heads) + head];
+        }
+
+        _bias = new NativeBuffer((long)slots * _heads * (capacity + 1) * sizeof(float));
+        View = BoundTensor.Floats(_bias, slots, _heads, 1, capacity + 1);
+    }
+
+    public OrtValue View { get; }
+
+    /// <summary>Sets a slot's bias for the token at <paramref name="position"/>; entry 0, the scratch, is masked.</summary>
+    public void Set(int slot, int position)
+    {
+        int entries = _capacity + 1;
+        int keys = position + 1;
+        for (int head = 0; head < _heads; head++)
+        {
+            Span<float> bias = _bias.Span<float>((((long)slot * _heads) + head) * entries, entries);
+            bias[0] = GraphContract.Masked;
+            _reversed.AsSpan(((head + 1) * _capacity) - keys, keys).CopyTo(bias[1..]);
+        }
+    }
+
+    public void Dispose()
+    {
+        View.Dispose();
+        _bias.Dispose();
+    }
+}
