@@ -12,8 +12,8 @@ internal sealed class ConvertCommand : ToolCommand
         : base("convert", "Turn a Hugging Face T5 folder into a model bundle.", "flan-t5-small flan-t5-small.bundle")
     {
         _context = context;
-        var source = new Argument<string>("SOURCE") { Description = "The folder with config.json and the safetensors." };
-        var bundle = new Argument<string>("BUNDLE") { Description = "The folder to create; it appears whole or not at all." };
+        Argument<string> source = PathSymbols.CreateArgument("SOURCE", "The folder with config.json and the safetensors.");
+        Argument<string> bundle = PathSymbols.CreateArgument("BUNDLE", "The folder to create; it appears whole or not at all.");
         var weights = new Option<string>("--weights")
         {
             Description = "The precision of the bundle's weights.", HelpName = "fp32", DefaultValueFactory = _ => "fp32",

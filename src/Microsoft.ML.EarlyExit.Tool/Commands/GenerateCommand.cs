@@ -12,16 +12,14 @@ internal sealed class GenerateCommand : ToolCommand
     private const long LargestGroupBytes = 64 << 20;
 
     private readonly ToolContext _context;
-    private readonly Argument<string> _bundle = new("BUNDLE") { Description = "The folder of the model bundle." };
+    private readonly Argument<string> _bundle = PathSymbols.CreateArgument("BUNDLE", "The folder of the model bundle.");
     private readonly Option<string?> _text = new("--text") { Description = "One text to generate from.", HelpName = "TEXT" };
-    private readonly Option<string?> _input = new("--input")
-    {
-        Description = """Rows to generate from, one JSON object per line: {"id", "text"} or {"id", "inputIds"}.""", HelpName = "FILE",
-    };
+    private readonly Option<string?> _input =
+        PathSymbols.CreateFileOption("--input", """Rows to generate from, one JSON object per line: {"id", "text"} or {"id", "inputIds"}.""");
 
-    private readonly Option<string?> _output = new("--output") { Description = "Where the rows go; standard output by default.", HelpName = "FILE" };
-    private readonly Option<string?> _policy = new("--policy") { Description = "The exit policy, a JSON file; full depth by default.", HelpName = "FILE" };
-    private readonly Option<string?> _options = new("--options") { Description = "The generation options, a JSON file.", HelpName = "FILE" };
+    private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "Where the rows go; standard output by default.");
+    private readonly Option<string?> _policy = PathSymbols.CreateFileOption("--policy", "The exit policy, a JSON file; full depth by default.");
+    private readonly Option<string?> _options = PathSymbols.CreateFileOption("--options", "The generation options, a JSON file.");
     private readonly Option<int> _batch = new("--batch")
     {
         Description = $"How many rows are decoded side by side, 1 to {LargestBatch}.", HelpName = "N", DefaultValueFactory = _ => 1, CustomParser = ParseBatch,
@@ -89,9 +87,10 @@ internal sealed class GenerateCommand : ToolCommand
             throw;
         }
 
-        _context.Messages.Say(run.ErrorRows == 0
-            ? $"Generated {Rows(run.FinishedRows)}."
-            : $"Generated {Rows(run.FinishedRows)}; {run.ErrorRows} of them {(run.ErrorRows == 1 ? "is an error: its row says" : "are errors: their rows say")} why.");
+        if (run.ErrorRows > 0)
+            _context.Messages.Say($"Wrote {Rows(run.FinishedRows)}; {run.ErrorRows} of them {(run.ErrorRows == 1 ? "is an error and says" : "are errors and say")} why.");
+        else if (input is not null)
+            _context.Messages.Say($"Wrote {Rows(run.FinishedRows)}.");
         return ExitCode.Done;
     }
 

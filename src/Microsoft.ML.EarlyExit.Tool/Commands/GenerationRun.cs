@@ -21,18 +21,20 @@ internal sealed class GenerationRun(ToolContext context, EarlyExitModel model, T
         if (file is null)
             context.Messages.ClearProgress();
         int next = 0;
+        int errors = 0;
         foreach (GenerationRow row in rows)
         {
             GenerationResult result = row.Error is not null ? Failed(row.Error) : Located(row, results[next++]);
             if (result.CutInputTokens > 0)
                 context.Messages.Say(row.Locate($"the input was cut by {result.CutInputTokens} tokens to {options.MaxInputTokens}."));
             _rows.Write(row, result);
-            FinishedRows++;
             if (result.StopReason == StopReason.Error)
-                ErrorRows++;
+                errors++;
         }
 
         _output.Flush();
+        FinishedRows += rows.Count;
+        ErrorRows += errors;
     }
 
     private static GenerationResult Located(GenerationRow row, GenerationResult result) => result.Error is null ? result : new GenerationResult

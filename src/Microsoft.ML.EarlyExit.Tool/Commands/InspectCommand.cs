@@ -15,7 +15,7 @@ internal sealed class InspectCommand : ToolCommand
         : base("inspect", "Verify a model bundle and show what it holds.", "flan-t5-small.bundle --json")
     {
         _context = context;
-        var bundle = new Argument<string>("BUNDLE") { Description = "The folder of the bundle." };
+        Argument<string> bundle = PathSymbols.CreateArgument("BUNDLE", "The folder of the bundle.");
         var json = new Option<bool>("--json") { Description = "Write one JSON object instead of text." };
         Add(bundle);
         Add(json);
