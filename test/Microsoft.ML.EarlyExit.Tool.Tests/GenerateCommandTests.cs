@@ -384,9 +384,10 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     [Fact]
     public void ProgressIsShownOnlyOnATerminal()
     {
-        string input = Write("in.jsonl", string.Join('\n', Enumerable.Range(0, 3).Select(id => $$"""{"id": {{id}}, "inputIds": [5, 1]}""")));
+        string input = Write("in.jsonl", string.Join('\n', Enumerable.Range(0, 4).Select(id => $$"""{"id": {{id}}, "inputIds": [5, 1]}""")) + "\n");
         string[] arguments = ["generate", models.Tiny, "--input", input, "--output", _folder.File("out.jsonl")];
-        Assert.Contains("\r[", ToolRunner.Run(new StringWriter(), isTerminal: true, CancellationToken.None, arguments).Error);
+        string error = ToolRunner.Run(new StringWriter(), isTerminal: true, CancellationToken.None, arguments).Error;
+        Assert.All([" 25% 1 row", " 50% 2 rows", "100% 4 rows"], bar => Assert.Contains(bar, error));
         Assert.DoesNotContain("\r[", ToolRunner.Run(arguments).Error);
     }
 

@@ -98,18 +98,17 @@ internal sealed class GenerateCommand : ToolCommand
     {
         var reader = new GenerationRowReader(input);
         var group = new List<GenerationRow>();
-        long groupBytes = 0;
+        long groupStart = 0;
         while (reader.TryRead(out GenerationRow row))
         {
             group.Add(row);
-            groupBytes += reader.LineBytes;
-            if (group.Count < batchSize && groupBytes < LargestGroupBytes)
+            if (group.Count < batchSize && reader.Position - groupStart < LargestGroupBytes)
                 continue;
             run.Generate(group);
             group.Clear();
-            groupBytes = 0;
+            groupStart = reader.Position;
             if (input.CanSeek)
-                _context.Messages.ShowProgress(input.Position / Math.Max(1.0, input.Length), Rows(run.FinishedRows));
+                _context.Messages.ShowProgress(reader.Position / Math.Max(1.0, input.Length), Rows(run.FinishedRows));
         }
 
         run.Generate(group);

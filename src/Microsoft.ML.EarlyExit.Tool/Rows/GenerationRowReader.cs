@@ -18,15 +18,14 @@ internal sealed partial class GenerationRowReader(Stream stream)
 
     private readonly LineReader _lines = new(stream);
 
-    /// <summary>Bytes of the line that was read last.</summary>
-    public int LineBytes { get; private set; }
+    /// <summary>Bytes of the stream up to the end of the row read last.</summary>
+    public long Position => _lines.Position;
 
     /// <summary>Reads the next row; blank lines are none.</summary>
     public bool TryRead(out GenerationRow row)
     {
         while (_lines.TryRead(out byte[]? line))
         {
-            LineBytes = line?.Length ?? 0;
             if (line is null)
                 row = new RowFields(_lines.Number, []).Fail($"the line has more than {LineReader.LongestLine} bytes");
             else if (line.AsSpan().IndexOfAnyExcept(" \t\r"u8) < 0)

@@ -15,6 +15,9 @@ internal sealed class LineReader(Stream stream)
     /// <summary>Lines read so far; the number of the line read last.</summary>
     public long Number { get; private set; }
 
+    /// <summary>Bytes of the stream up to the end of the line read last.</summary>
+    public long Position { get; private set; }
+
     /// <summary>Reads the next line.</summary>
     /// <param name="line">The line without its end (LF or CR LF) and without a byte order mark; null where it is longer than <see cref="LongestLine"/>.</param>
     /// <returns>Whether there was another line.</returns>
@@ -37,7 +40,9 @@ internal sealed class LineReader(Stream stream)
             int newline = available.IndexOf((byte)'\n');
             isEnd = newline >= 0;
             ReadOnlySpan<byte> part = isEnd ? available[..newline] : available;
-            _start += part.Length + (isEnd ? 1 : 0);
+            int taken = part.Length + (isEnd ? 1 : 0);
+            _start += taken;
+            Position += taken;
             isTooLong |= collected.Length + part.Length > LongestLine;
             if (!isTooLong)
                 collected.Write(part);
