@@ -1,0 +1,48 @@
+using System.CommandLine;
+using Microsoft.ML.EarlyExit.Conversion;
+
+namespace Microsoft.ML.EarlyExit.Tool;
+
+/// <summary><c>convert</c>: a Hugging Face T5 folder becomes a model bundle.</summary>
+internal sealed class ConvertCommand : ToolCommand
+{
+    private readonly ToolContext _context;
+
+    public ConvertCommand(ToolContext context)
+        : base("convert", "Turn a Hugging Face T5 folder into a model bundle.", "flan-t5-small flan-t5-small.bundle")
+    {
+        _context = context;
+        Argument<string> source = PathSymbols.CreateArgument("SOURCE", "The folder with config.json and the safetensors.");
+        Argument<string> bundle = PathSymbols.CreateArgument("BUNDLE", "The folder to create; it appears whole or not at all.");
+        var weights = new Option<string>("--weights")
+        {
+            Description = "The precision of the bundle's weights.", HelpName = "fp32", DefaultValueFactory = _ => "fp32",
+        };
+        weights.AcceptOnlyFromAmong("fp32");
+        var overwrite = new Option<bool>("--overwrite") { Description = "Replace a bundle that is already there." };
+        Add(source);
+        Add(bundle);
+        Add(weights);
+        Add(overwrite);
+        SetAction(parsed => Run(parsed.GetRequiredValue(source), parsed.GetRequiredValue(bundle), parsed.GetValue(overwrite)));
+    }
+
+    private int Run(string source, string bundle, bool overwrite)
+    {
+        T5Converter.Convert(source, bundle, new T5ConversionOptions { Overwrite = overwrite, Progress = new ConversionProgress(_context) });
+        _context.Messages.Say($"Wrote the bundle '{bundle}'.");
+        return ExitCode.Done;
+    }
+
+    /// <summary>Shows how far the conversion is, and is where Ctrl+C reaches it.</summary>
+    private sealed class ConversionProgress(ToolContext context) : IProgress<double>
+    {
+        public void Report(double value)
+        {
+            context.Messages.ShowProgress(value, "of the weights");
+            // At 1 the bundle may be in its place already.
+            if (value < 1)
+                context.Cancellation.ThrowIfCancellationRequested();
+        }
+    }
+}

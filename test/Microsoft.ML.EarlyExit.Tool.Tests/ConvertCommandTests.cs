@@ -1,0 +1,56 @@
+namespace Microsoft.ML.EarlyExit.Tool.Tests;
+
+public sealed class ConvertCommandTests : IDisposable
+{
+    private static readonly string s_source = Repository.Fixture("models/hf-tiny/tiny-sharded");
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void WritesNothingToStandardOutput()
+    {
+        ToolResult result = ToolRunner.Run("convert", s_source, _folder.File("b"));
+        Assert.Equal((0, ""), (result.ExitCode, result.Output));
+        Assert.Contains(_folder.File("b"), result.Error);
+        Assert.DoesNotContain('\r', result.Error.ReplaceLineEndings("\n"));
+    }
+
+    [Fact]
+    public void ShowsProgressOnATerminal()
+    {
+        ToolResult result = ToolRunner.Run(new StringWriter(), isTerminal: true, CancellationToken.None, "convert", s_source, _folder.File("b"));
+        Assert.Equal(0, result.ExitCode);
+        Assert.Contains("\r[###", result.Error);
+        Assert.Contains("100%", result.Error);
+    }
+
+    [Fact]
+    public void ReplacesABundleOnlyWhenAskedTo()
+    {
+        string bundle = _folder.File("b");
+        Assert.Equal(0, ToolRunner.Run("convert", s_source, bundle).ExitCode);
+        ToolRunner.Run("convert", s_source, bundle).AssertFailed(1, bundle, "exists");
+        Assert.Equal(0, ToolRunner.Run("convert", Repository.Fixture("models/hf-tiny/tiny-v10"), bundle, "--overwrite").ExitCode);
+        Assert.Contains("6 decoder", ToolRunner.Run("inspect", bundle).Output);
+        Assert.Equal([bundle], Directory.GetFileSystemEntries(_folder.Path));
+    }
+
+    [Fact]
+    public void MissingAndBrokenSourcesFail()
+    {
+        ToolRunner.Run("convert", _folder.File("none"), _folder.File("b")).AssertFailed(1, _folder.File("none"));
+        Directory.CreateDirectory(_folder.File("empty"));
+        ToolRunner.Run("convert", _folder.File("empty"), _folder.File("b")).AssertFailed(1, "config.json");
+        Assert.False(Directory.Exists(_folder.File("b")));
+    }
+
+    [Fact]
+    public void CancellationLeavesNothingBehind()
+    {
+        ToolResult result = ToolRunner.Run(new StringWriter(), isTerminal: false, new CancellationToken(canceled: true), "convert", s_source, _folder.File("b"));
+        result.AssertFailed(130, "Cancelled");
+        Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
+    }
+}

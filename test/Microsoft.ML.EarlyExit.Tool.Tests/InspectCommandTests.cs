@@ -1,0 +1,87 @@
+using System.Security.Cryptography;
+using System.Text.Json;
+
+namespace Microsoft.ML.EarlyExit.Tool.Tests;
+
+public sealed class InspectCommandTests(ConvertedModels models) : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void JsonStatesConfigurationAndFiles()
+    {
+        ToolResult result = ToolRunner.Run("inspect", models.TinyExit, "--json");
+        Assert.Equal((0, ""), (result.ExitCode, result.Error));
+        JsonElement report = JsonDocument.Parse(result.Output).RootElement;
+        Assert.Equal(1, report.GetProperty("formatVersion").GetInt32());
+        Assert.Equal("fp32", report.GetProperty("precision").GetString());
+        Assert.StartsWith("Microsoft.ML.EarlyExit.Conversion", report.GetProperty("createdBy").GetString());
+        JsonElement configuration = report.GetProperty("configuration");
+        Assert.Equal(1024, configuration.GetProperty("vocabularySize").GetInt32());
+        Assert.Equal(8, configuration.GetProperty("decoderLayerCount").GetInt32());
+        Assert.Equal(1, configuration.GetProperty("endOfSequenceTokenId").GetInt32());
+        JsonElement[] files = [.. report.GetProperty("files").EnumerateArray()];
+        Assert.Equal(
+            Directory.GetFiles(models.TinyExit).Select(Path.GetFileName).Where(name => name != "model.json").Order(StringComparer.Ordinal),
+            files.Select(file => file.GetProperty("name").GetString()).Order(StringComparer.Ordinal));
+        foreach (JsonElement file in files)
+        {
+            byte[] bytes = File.ReadAllBytes(Path.Combine(models.TinyExit, file.GetProperty("name").GetString()!));
+            Assert.Equal(bytes.Length, file.GetProperty("bytes").GetInt64());
+            Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(bytes)), file.GetProperty("sha256").GetString());
+        }
+    }
+
+    [Theory]
+    [InlineData("models/hf-tiny/tiny-v10")]
+    [InlineData("models/hf-tiny/tiny-v11")]
+    [InlineData("models/hf-tiny/tiny-buckets")]
+    public void ParametersAreThoseOfTheCheckpoint(string model)
+    {
+        string source = Repository.Fixture(model);
+        Assert.Equal(0, ToolRunner.Run("convert", source, _folder.File("b")).ExitCode);
+        long parameters = JsonDocument.Parse(ToolRunner.Run("inspect", _folder.File("b"), "--json").Output).RootElement.GetProperty("parameters").GetInt64();
+        Assert.Equal(CheckpointParameters(Path.Combine(source, "model.safetensors")), parameters);
+    }
+
+    [Fact]
+    public void TextSaysWhatABundleHoldsAndThatItWasVerified()
+    {
+        ToolResult result = ToolRunner.Run("inspect", models.Restaurants);
+        Assert.Equal((0, ""), (result.ExitCode, result.Error));
+        Assert.All(["fp32", "4 encoder, 12 decoder", "spiece.model", "decoder start 0", "verified", "weights.bin"], words => Assert.Contains(words, result.Output));
+    }
+
+    [Fact]
+    public void DamageIsFound()
+    {
+        Assert.Equal(0, ToolRunner.Run("convert", Repository.Fixture("models/hf-tiny/tiny-v10"), _folder.File("b")).ExitCode);
+        string weights = Path.Combine(_folder.File("b"), "weights.bin");
+        byte[] bytes = File.ReadAllBytes(weights);
+        bytes[^1] ^= 1;
+        File.WriteAllBytes(weights, bytes);
+        ToolRunner.Run("inspect", _folder.File("b")).AssertFailed(1, "weights.bin", "SHA-256");
+        ToolRunner.Run("generate", _folder.File("b"), "--text", "a").AssertFailed(1, "weights.bin", "SHA-256");
+    }
+
+    [Fact]
+    public void WhatIsNoBundleFails()
+    {
+        ToolRunner.Run("inspect", _folder.File("none")).AssertFailed(1, _folder.File("none"));
+        ToolRunner.Run("inspect", _folder.Path).AssertFailed(1, "model.json");
+        ToolRunner.Run("inspect", Repository.Fixture("demo/README.md")).AssertFailed(1, "README.md");
+    }
+
+    private static long CheckpointParameters(string path)
+    {
+        using FileStream stream = File.OpenRead(path);
+        byte[] length = new byte[8];
+        stream.ReadExactly(length);
+        byte[] header = new byte[BitConverter.ToInt64(length)];
+        stream.ReadExactly(header);
+        return JsonDocument.Parse(header).RootElement.EnumerateObject().Where(tensor => tensor.Name != "__metadata__")
+            .Sum(tensor => tensor.Value.GetProperty("shape").EnumerateArray().Aggregate(1L, (product, size) => product * size.GetInt64()));
+    }
+}

@@ -1,0 +1,58 @@
+namespace Microsoft.ML.EarlyExit.Tool.Tests;
+
+public sealed class UsageTests
+{
+    public static TheoryData<string[]> WrongUsages { get; } = new((string[][])
+    [
+        [], ["bogus"], ["convert"], ["convert", "a"], ["convert", "a", "b", "c"], ["convert", "", "b"], ["convert", "a", "b", "--weights", "int3"],
+        ["convert", "a", "b", "--bogus"], ["inspect"], ["inspect", ""], ["generate"], ["generate", "b"], ["generate", "b", "--text", "a", "--input", "f"],
+        ["generate", "b", "--text"], ["generate", "b", "--text", "a", "--text", "b"], ["generate", "b", "--input", ""], ["generate", "b", "--text", "a", "--output", ""],
+        ["generate", "b", "--text", "a", "--batch", "0"], ["generate", "b", "--text", "a", "--batch", "1025"], ["generate", "b", "--text", "a", "--batch", "many"],
+        ["generate", "b", "--text", "a", "--batch"], ["generate", "b", "c", "--text", "a"],
+    ]);
+
+    [Theory]
+    [MemberData(nameof(WrongUsages))]
+    public void WrongUsageEndsWithTwoAndPointsToTheHelp(string[] arguments)
+    {
+        ToolResult result = ToolRunner.Run(arguments);
+        result.AssertFailed(2, "--help");
+        Assert.True(result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length > 1, "It does not say what is wrong.");
+    }
+
+    [Fact]
+    public void WrongValuesAreNamed()
+    {
+        Assert.Contains("int3", ToolRunner.Run("convert", "a", "b", "--weights", "int3").Error);
+        Assert.Contains("'many'", ToolRunner.Run("generate", "b", "--text", "a", "--batch", "many").Error);
+        Assert.Contains("either --text or --input", ToolRunner.Run("generate", "b").Error);
+    }
+
+    [Theory]
+    [InlineData("convert")]
+    [InlineData("inspect")]
+    [InlineData("generate")]
+    public void HelpHasAnExampleOfTheCommand(string command)
+    {
+        ToolResult result = ToolRunner.Run(command, "--help");
+        Assert.Equal((0, ""), (result.ExitCode, result.Error));
+        Assert.Contains($"Example:{Environment.NewLine}  early-exit {command} ", result.Output);
+        Assert.Contains($"early-exit {command} <", result.Output);
+    }
+
+    [Fact]
+    public void HelpOfTheToolNamesAllCommands()
+    {
+        ToolResult result = ToolRunner.Run("--help");
+        Assert.Equal(0, result.ExitCode);
+        Assert.All(["convert", "inspect", "generate"], command => Assert.Contains($"  early-exit {command} ", result.Output));
+    }
+
+    [Fact]
+    public void VersionIsPrinted()
+    {
+        ToolResult result = ToolRunner.Run("--version");
+        Assert.Equal(0, result.ExitCode);
+        Assert.Matches(@"^\d+\.\d+\.\d+", result.Output);
+    }
+}
