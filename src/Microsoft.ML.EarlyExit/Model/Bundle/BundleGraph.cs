@@ -70,11 +70,27 @@ internal static class BundleGraph
 
         if (model.Graph is null)
             throw Invalid(path, "it has no graph");
+        CheckVersions(path, model);
         CheckValues(path, "input", model.Graph.Input, inputs);
         CheckValues(path, "output", model.Graph.Output, outputs);
         foreach (TensorProto initializer in model.Graph.Initializer)
             CheckInitializer(bundle, path, initializer);
         return model;
+    }
+
+    /// <summary>Blocks are composed into one graph, which has one version of each kind of operator.</summary>
+    private static void CheckVersions(string path, ModelProto model)
+    {
+        if (model.IrVersion != GraphContract.IrVersion)
+            throw Invalid(path, $"its IR version is {model.IrVersion}, not {GraphContract.IrVersion}");
+        foreach (OperatorSetIdProto opset in model.OpsetImport)
+        {
+            if ((opset.Domain, opset.Version) is not (("", GraphContract.OpsetVersion) or (GraphContract.ContribDomain, GraphContract.ContribVersion)))
+                throw Invalid(path, $"it asks for version {opset.Version} of the operators '{opset.Domain}'");
+        }
+
+        if (!model.OpsetImport.Any(opset => opset.Domain.Length == 0))
+            throw Invalid(path, "it does not say which version its operators have");
     }
 
     private static void CheckValues(string path, string kind, IReadOnlyCollection<ValueInfoProto> found, IReadOnlyList<Expected> expected)
