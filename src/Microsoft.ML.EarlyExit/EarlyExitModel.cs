@@ -19,9 +19,9 @@ public sealed class EarlyExitModel : IDisposable
     private EarlyExitModel(ModelBundle bundle, EarlyExitModelOptions options)
     {
         _bundle = bundle;
-        _head = new LanguageModelHead(bundle);
         Tokenizer = bundle.Manifest.TokenizerFile is { } file ? T5Tokenizer.Load(Path.Combine(bundle.Folder, file)) : null;
         _sessions = new ModelSessions(bundle, options);
+        _head = new LanguageModelHead(bundle, _sessions.ThreadCount);
     }
 
     /// <summary>The model's sizes.</summary>

@@ -13,7 +13,8 @@ internal static class ExitPolicyJson
     /// <summary>Reads a policy.</summary>
     /// <param name="json">The file's text.</param>
     /// <param name="sourceName">The file's name, for messages.</param>
-    /// <exception cref="InvalidDataException">A field is unknown, occurs twice, or has an impossible value or one that this version does not support.</exception>
+    /// <exception cref="InvalidDataException">A field is unknown, occurs twice, or has an impossible value or one that this version does not
+    /// support.</exception>
     internal static ExitPolicy Parse(string json, string sourceName) => JsonFields.Parse(json, sourceName, Read);
 
     /// <inheritdoc cref="Parse(string, string)"/>

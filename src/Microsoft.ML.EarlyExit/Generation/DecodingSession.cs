@@ -29,6 +29,7 @@ internal sealed unsafe class DecodingSession : IDisposable
     private readonly DecodingRow[] _active;
     private readonly bool _selectRows;
     private readonly RunOptions _runOptions = new();
+    private readonly OnnxThreadPool.Lane _lane;
     private readonly List<IDisposable> _owned = [];
 
     // Hidden states go back and forth between two buffers, one segment at a time.
@@ -88,6 +89,7 @@ internal sealed unsafe class DecodingSession : IDisposable
         _capacity = Math.Min(maxNewTokens, FirstCapacity);
         _rows = [.. inputs.Select((input, slot) => new DecodingRow(slot, input, _configuration, options, _capacity))];
         _active = new DecodingRow[slots];
+        _lane = Own(sessions.ThreadPool.CreateLane());
         _hidden = [Own(Floats(slots * (long)_width)), Own(Floats(slots * (long)_width))];
         _hiddenViews = [new OrtValue?[slots + 1], new OrtValue?[slots + 1]];
         _normed = Own(Floats(slots * (long)_width));
@@ -362,7 +364,7 @@ internal sealed unsafe class DecodingSession : IDisposable
         Span<float> normed = _normed.Span<float>(0, count * _width);
         for (int index = 0; index < count; index++)
             _head.Normalize(hidden.Slice(index * _width, _width), normed.Slice(index * _width, _width));
-        _head.Multiply(normed, count, logits);
+        _head.Multiply(_lane, normed, count, logits);
     }
 
     /// <summary>Computes a layer's cross-attention keys and values for the rows that reach it for the first time.</summary>

@@ -55,17 +55,10 @@ internal static class MLNetInterop
         return true;
     });
 
-    private static VersionInfo TextGenerationVersion() => new(
-        modelSignature: "EXITTEXT",
-        verWrittenCur: 0x00010001,
-        verReadableCur: 0x00010001,
-        verWeCanReadBack: 0x00010001,
-        // The simple name: another version of this assembly may load what this one saved.
-        loaderAssemblyName: typeof(MLNetInterop).Assembly.GetName().Name,
-        loaderSignature: TextGenerationSignature);
-
-    // A missing member shows when the method that calls it is compiled, so the call must be in a method of its own: the lambda.
-    private static T Guard<T>(Func<T> call)
+    /// <summary>Makes a call whose members this version of ML.NET may lack.</summary>
+    /// <param name="call">A lambda: a missing member shows when the method that contains the call is compiled, so that must not be the caller.</param>
+    /// <exception cref="NotSupportedException">A member is missing.</exception>
+    internal static T Guard<T>(Func<T> call)
     {
         try
         {
@@ -74,12 +67,22 @@ internal static class MLNetInterop
         catch (Exception exception) when (exception is MemberAccessException || exception.GetType() == typeof(TypeLoadException))
         {
             Assembly core = typeof(IHostEnvironment).Assembly;
-            string version = core.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? core.GetName().Version?.ToString() ?? "unknown";
+            string? version = core.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? core.GetName().Version?.ToString();
+
+            // Without an inner exception: where ML.NET loads a model, users look at the innermost.
             throw new NotSupportedException(
-                $"Microsoft.ML {version} lacks a member that Microsoft.ML.EarlyExit needs ({exception.Message}). Use Microsoft.ML 5.0.1 or a later 5.x version.",
-                exception);
+                $"Microsoft.ML {version} lacks what Microsoft.ML.EarlyExit needs ({exception.Message}). Use Microsoft.ML 5.0.1 or a later 5.x version.");
         }
     }
+
+    private static VersionInfo TextGenerationVersion() => new(
+        modelSignature: "EXITTEXT",
+        verWrittenCur: 0x00010001,
+        verReadableCur: 0x00010001,
+        verWeCanReadBack: 0x00010001,
+        // The simple name: another version of this assembly may load what this one saved.
+        loaderAssemblyName: typeof(MLNetInterop).Assembly.GetName().Name,
+        loaderSignature: TextGenerationSignature);
 
     /// <summary>What ML.NET calls to load a saved transformer.</summary>
     internal static class TextGenerationLoader

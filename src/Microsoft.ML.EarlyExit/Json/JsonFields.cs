@@ -34,7 +34,8 @@ internal sealed class JsonFields
     }
 
     /// <summary>Reads what <paramref name="read"/> makes of the object that is the whole of <paramref name="json"/>.</summary>
-    /// <exception cref="InvalidDataException">The text is not JSON, not an object, has fields that were not asked for, or <paramref name="read"/> refuses it.</exception>
+    /// <exception cref="InvalidDataException">The text is not JSON, not an object, has fields that were not asked for, or <paramref name="read"/>
+    /// refuses it.</exception>
     internal static T Parse<T>(string json, string source, Func<JsonFields, T> read) => Parse(() => JsonDocument.Parse(json), source, read);
 
     /// <summary>As <see cref="Parse{T}(string, string, Func{JsonFields, T})"/>, from UTF-8 with or without a byte order mark.</summary>
@@ -101,7 +102,8 @@ internal sealed class JsonFields
     internal T GetObject<T>(string name, Func<JsonFields, T> read) => Read(Get(name), _source, $"{_path}{name}.", read);
 
     /// <summary>
-    /// The options with one more set from a field, or as they are where the object lacks it; what the option itself refuses is reported with the field and its value.
+    /// The options with one more set from a field, or as they are where the object lacks it; what the option itself refuses is reported with the
+    /// field and its value.
     /// </summary>
     internal T Set<T>(T options, string name, Func<T, T> set)
     {
@@ -165,7 +167,8 @@ internal sealed class JsonFields
         if (unknown.Length > 0)
         {
             throw new InvalidDataException(
-                $"{_source}: unknown {(unknown.Length == 1 ? "field" : "fields")} {Shorten(string.Join(", ", unknown))}; known are {string.Join(", ", _known)}.");
+                $"{_source}: unknown {(unknown.Length == 1 ? "field" : "fields")} {Shorten(string.Join(", ", unknown))}; "
+                + $"known are {string.Join(", ", _known)}.");
         }
     }
 

@@ -1,17 +1,25 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>The decoder's final norm and its LM head: <c>z = W · s · RMSNorm(h)</c>, the same at every exit. Reads its weights where the bundle has them.</summary>
 internal sealed unsafe class LanguageModelHead
 {
+    private const int ChunksPerThread = 4;
+
     private readonly float* _weights;
     private readonly float* _norm;
     private readonly float _epsilon;
     private readonly float _scale;
 
-    public LanguageModelHead(ModelBundle bundle)
+    private readonly int _chunks;
+
+    public LanguageModelHead(ModelBundle bundle, int threadCount)
     {
+        // More than one each: a thread that starts late takes fewer.
+        _chunks = threadCount == 1 ? 1 : ChunksPerThread * threadCount;
         T5Configuration configuration = bundle.Configuration;
         Width = configuration.ModelDimension;
         VocabularySize = configuration.VocabularySize;
@@ -35,12 +43,41 @@ internal sealed unsafe class LanguageModelHead
             TensorPrimitives.Multiply(normed, _scale, normed);
     }
 
-    /// <summary>Logits over the whole vocabulary: inputs [count, d] → logits [count, V].</summary>
-    public void Multiply(ReadOnlySpan<float> inputs, int count, Span<float> logits)
+    /// <summary>Logits over the whole vocabulary: inputs [count, d] → logits [count, V], on ONNX Runtime's threads.</summary>
+    public void Multiply(OnnxThreadPool.Lane lane, ReadOnlySpan<float> inputs, int count, Span<float> logits)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(inputs.Length, count * Width);
         ArgumentOutOfRangeException.ThrowIfLessThan(logits.Length, count * VocabularySize);
         fixed (float* input = inputs, output = logits)
-            HeadKernel.Multiply(_weights, Width, 0, VocabularySize, input, count, output, VocabularySize);
+        {
+            var product = new Product
+            {
+                Weights = _weights, Width = Width, VocabularySize = VocabularySize, Inputs = input, InputCount = count, Logits = output, Chunks = _chunks,
+            };
+            lane.Run(&MultiplyChunk, &product, _chunks);
+        }
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void MultiplyChunk(void* state, nuint chunk)
+    {
+        var product = (Product*)state;
+        int first = Border((int)chunk);
+        int end = Border((int)chunk + 1);
+        HeadKernel.Multiply(product->Weights, product->Width, first, end, product->Inputs, product->InputCount, product->Logits, product->VocabularySize);
+
+        // Whole blocks of the kernel's rows, but for the last chunk.
+        int Border(int at) => at == product->Chunks ? product->VocabularySize : (int)((long)product->VocabularySize * at / product->Chunks) & ~3;
+    }
+
+    private struct Product
+    {
+        public float* Weights;
+        public float* Inputs;
+        public float* Logits;
+        public int Width;
+        public int VocabularySize;
+        public int InputCount;
+        public int Chunks;
     }
 }

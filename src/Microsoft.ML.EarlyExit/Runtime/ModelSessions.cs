@@ -24,11 +24,17 @@ internal sealed unsafe class ModelSessions : IDisposable
     {
         _bundle = bundle;
         _threadCount = options.ThreadCount ?? Environment.ProcessorCount;
-        // The environment comes first: the container below would otherwise bring up one without the shared thread pool.
-        OnnxEnvironment.CreateSessionOptions(_threadCount).Dispose();
+        // The environment comes first: any other use would bring up one without the shared thread pool.
+        using SessionOptions poolOptions = OnnxEnvironment.CreateSessionOptions(_threadCount);
+        ThreadPool = new OnnxThreadPool(poolOptions);
         _cudaDevice = GpuSelection.Choose(options, OrtEnv.Instance().GetAvailableProviders());
         _packedWeights = new PrePackedWeightsContainer();
     }
+
+    /// <summary>The threads of these sessions, for work of our own between runs.</summary>
+    public OnnxThreadPool ThreadPool { get; }
+
+    public int ThreadCount => _threadCount;
 
     private enum SessionKind
     {
@@ -55,6 +61,7 @@ internal sealed unsafe class ModelSessions : IDisposable
                 session.Value.Dispose();
         }
 
+        ThreadPool.Dispose();
         _packedWeights.Dispose();
         foreach (OrtValue weight in _weights.Values)
             weight.Dispose();

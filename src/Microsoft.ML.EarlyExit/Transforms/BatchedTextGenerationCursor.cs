@@ -93,7 +93,8 @@ internal sealed class BatchedTextGenerationCursor : DataViewRowCursor
         base.Dispose(disposing);
     }
 
-    private int GetSlot() => _slot >= 0 ? _slot : throw new InvalidOperationException("The cursor is not on a row: call MoveNext first, and stop when it returns false.");
+    private int GetSlot() =>
+        _slot >= 0 ? _slot : throw new InvalidOperationException("The cursor is not on a row: call MoveNext first, and stop when it returns false.");
 
     private GenerationResult GetResult()
     {

@@ -6,7 +6,8 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>The values of one column of rows that were read ahead.</summary>
 internal abstract class ColumnBuffer
 {
-    /// <summary>Whether values of a type survive their source's moving on: primitive ones are copied whole, vectors item by item; nothing is known about others.</summary>
+    /// <summary>Whether values of a type survive their source's moving on: primitive ones are copied whole, vectors item by item; nothing is known
+    /// about others.</summary>
     internal static bool CanHold(DataViewType type) => type is PrimitiveDataViewType or VectorDataViewType;
 
     internal static ColumnBuffer Create(DataViewRow source, DataViewSchema.Column column, int capacity)
@@ -14,8 +15,9 @@ internal abstract class ColumnBuffer
         (Type buffer, Type value) = column.Type is VectorDataViewType vector
             ? (typeof(Vectors<>), vector.ItemType.RawType)
             : (typeof(Values<>), column.Type.RawType);
+        const BindingFlags Constructor = BindingFlags.Instance | BindingFlags.NonPublic | BindingFlags.DoNotWrapExceptions;
         return (ColumnBuffer)Activator.CreateInstance(
-            buffer.MakeGenericType(value), BindingFlags.Instance | BindingFlags.NonPublic | BindingFlags.DoNotWrapExceptions, null, [source, source.Schema[column.Index], capacity], null)!;
+            buffer.MakeGenericType(value), Constructor, null, [source, source.Schema[column.Index], capacity], null)!;
     }
 
     /// <summary>Takes the source's current value.</summary>
@@ -53,6 +55,7 @@ internal abstract class ColumnBuffer
 
         internal override void Read(int slot) => _get(ref _values[slot]);
 
-        internal override Delegate CreateGetter(Func<int> currentSlot) => (ValueGetter<VBuffer<T>>)((ref VBuffer<T> value) => _values[currentSlot()].CopyTo(ref value));
+        internal override Delegate CreateGetter(Func<int> currentSlot) =>
+            (ValueGetter<VBuffer<T>>)((ref VBuffer<T> value) => _values[currentSlot()].CopyTo(ref value));
     }
 }

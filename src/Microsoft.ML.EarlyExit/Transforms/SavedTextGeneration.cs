@@ -5,7 +5,8 @@ using System.Text.Json;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The streams of a saved <see cref="TextGenerationTransformer"/>: <c>Transformer.json</c> (columns, batch size, whether there is a policy, the bundle's files with their lengths),
+/// The streams of a saved <see cref="TextGenerationTransformer"/>: <c>Transformer.json</c> (columns, batch size, whether there is a policy, the
+/// bundle's files with their lengths),
 /// <c>Options.json</c>, <c>Policy.json</c> where there is a policy, and every file of the bundle as <c>Bundle/NAME</c>.
 /// </summary>
 internal static class SavedTextGeneration
@@ -18,7 +19,11 @@ internal static class SavedTextGeneration
     private const int LongestFileName = 100;
 
     internal static void Save(
-        Action<string, Action<Stream>> saveStream, TextGenerationColumns columns, TextGenerationOptions options, string bundlePath, IReadOnlyList<string> bundleFiles)
+        Action<string, Action<Stream>> saveStream,
+        TextGenerationColumns columns,
+        TextGenerationOptions options,
+        string bundlePath,
+        IReadOnlyList<string> bundleFiles)
     {
         FileInfo[] files = [.. bundleFiles.Select(name => FindFile(bundlePath, name))];
         saveStream(TransformerStream, stream => stream.Write(WriteTransformer(columns, options, files)));
@@ -41,7 +46,8 @@ internal static class SavedTextGeneration
     {
         (TextGenerationColumns columns, int batchSize, bool hasPolicy, (string Name, long Length)[] files) =
             Read(TransformerStream, json => JsonFields.Parse(json, Describe(TransformerStream), ReadTransformer));
-        TextGenerationOptions options = Read(OptionsStream, json => TextGenerationOptionsJson.Parse(json, Describe(OptionsStream))) with { BatchSize = batchSize };
+        TextGenerationOptions options = Read(OptionsStream, json => TextGenerationOptionsJson.Parse(json, Describe(OptionsStream)));
+        options = options with { BatchSize = batchSize };
         if (hasPolicy)
             options = options with { Exit = Read(PolicyStream, json => ExitPolicyJson.Parse(json, Describe(PolicyStream))) };
         foreach ((string name, long length) in files)
@@ -49,7 +55,7 @@ internal static class SavedTextGeneration
             Read(BundlePrefix + name, source =>
             {
                 if (source.Length != length)
-                    throw new InvalidDataException($"{Describe(BundlePrefix + name)} has {source.Length} bytes instead of {length}: the saved model is damaged; save it again.");
+                    throw Damaged(BundlePrefix + name, $"has {source.Length} bytes instead of {length}");
                 using FileStream target = File.Create(Path.Combine(folder, name));
                 source.CopyTo(target);
                 return true;
@@ -63,9 +69,12 @@ internal static class SavedTextGeneration
             T result = default!;
             return tryReadStream(name, stream => result = read(stream))
                 ? result
-                : throw new InvalidDataException($"{Describe(name)} is missing: the saved model is damaged; save it again.");
+                : throw Damaged(name, "is missing");
         }
     }
+
+    private static InvalidDataException Damaged(string streamName, string what) =>
+        new($"{Describe(streamName)} {what}: the saved model is damaged; save it again.");
 
     private static string Describe(string streamName) => $"{streamName} of the saved text generation";
 
@@ -74,13 +83,16 @@ internal static class SavedTextGeneration
         if (!IsFileName(name))
             throw new InvalidOperationException($"The model bundle {folder} has a file '{name}'; only ASCII letters, digits, '.', '_' and '-' can be saved.");
         var file = new FileInfo(Path.Combine(folder, name));
-        return file.Exists ? file : throw new FileNotFoundException($"{file.FullName} is gone since the model was loaded; it is needed to save the model.", file.FullName);
+        return file.Exists
+            ? file
+            : throw new FileNotFoundException($"{file.FullName} is gone since the model was loaded; it is needed to save the model.", file.FullName);
     }
 
     // Stricter than any file system, so that a name can neither leave its folder nor mean something else on another system.
     private static bool IsFileName(string name) =>
         name.Length is > 0 and <= LongestFileName
         && name[0] != '.'
+        && name[^1] != '.'
         && !name.Contains("..", StringComparison.Ordinal)
         && name.All(character => char.IsAsciiLetterOrDigit(character) || character is '.' or '_' or '-');
 
@@ -129,7 +141,8 @@ internal static class SavedTextGeneration
         string? exitLayers = fields.Has("exitLayersColumnName") ? fields.GetString("exitLayersColumnName") : null;
         try
         {
-            return (new TextGenerationColumns(fields.GetString("outputColumnName"), fields.GetString("inputColumnName"), exitLayers), batchSize, hasPolicy, files);
+            var columns = new TextGenerationColumns(fields.GetString("outputColumnName"), fields.GetString("inputColumnName"), exitLayers);
+            return (columns, batchSize, hasPolicy, files);
         }
         catch (ArgumentException exception)
         {

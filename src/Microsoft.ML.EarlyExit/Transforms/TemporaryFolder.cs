@@ -2,7 +2,8 @@ using System.Collections.Concurrent;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>A new folder, readable by its user only, that is deleted on disposal, else when it is no longer referenced, else when the process ends; each as far as files still in use allow.</summary>
+/// <summary>A new folder, readable by its user only, that is deleted on disposal, else when it is no longer referenced, else when the process ends;
+/// each as far as files still in use allow.</summary>
 internal sealed class TemporaryFolder : IDisposable
 {
     private static readonly ConcurrentDictionary<string, bool> s_existing = new();

@@ -5,11 +5,13 @@ namespace Microsoft.ML;
 /// <summary>Text generation with early exit, in <c>mlContext.Transforms.Text</c>.</summary>
 public static class TextGenerationCatalog
 {
-    /// <summary>Creates a <see cref="TextGenerationEstimator"/>, which generates text from the column <paramref name="inputColumnName"/> into a new column.</summary>
+    /// <summary>Creates a <see cref="TextGenerationEstimator"/>, which generates text from the column <paramref name="inputColumnName"/> into a new
+    /// column.</summary>
     /// <remarks>Load models from trusted sources only.</remarks>
     /// <param name="catalog">The catalog.</param>
     /// <param name="outputColumnName">The column that receives the generated text.</param>
-    /// <param name="inputColumnName">The text column to generate from; null for the one named <paramref name="outputColumnName"/>. A missing value counts as the empty text.</param>
+    /// <param name="inputColumnName">The text column to generate from; null for the one named <paramref name="outputColumnName"/>. A missing value
+    /// counts as the empty text.</param>
     /// <param name="modelPath">The model bundle's folder.</param>
     /// <param name="options">How text is generated, the exit policy included; null for the defaults.</param>
     /// <returns>The estimator.</returns>
@@ -21,7 +23,11 @@ public static class TextGenerationCatalog
     /// </code>
     /// </example>
     public static TextGenerationEstimator GenerateText(
-        this TransformsCatalog.TextTransforms catalog, string outputColumnName, string? inputColumnName, string modelPath, TextGenerationOptions? options = null) =>
+        this TransformsCatalog.TextTransforms catalog,
+        string outputColumnName,
+        string? inputColumnName,
+        string modelPath,
+        TextGenerationOptions? options = null) =>
         catalog.GenerateText(new TextGenerationEstimator.Options
         {
             OutputColumnName = outputColumnName,
@@ -35,7 +41,8 @@ public static class TextGenerationCatalog
     /// <param name="catalog">The catalog.</param>
     /// <param name="options">The columns, the model, and how text is generated.</param>
     /// <returns>The estimator.</returns>
-    /// <exception cref="ArgumentException">A name or the path is empty, two columns have one name, or the options ask for a trace, which has no column.</exception>
+    /// <exception cref="ArgumentException">A name or the path is empty, two columns have one name, or the options ask for a trace, which has no
+    /// column.</exception>
     public static TextGenerationEstimator GenerateText(this TransformsCatalog.TextTransforms catalog, TextGenerationEstimator.Options options)
     {
         ArgumentNullException.ThrowIfNull(catalog);
@@ -46,7 +53,8 @@ public static class TextGenerationCatalog
     /// <summary>Creates a <see cref="TextGenerationEstimator"/> over a model that is loaded already, so that several pipelines share one.</summary>
     /// <param name="catalog">The catalog.</param>
     /// <param name="outputColumnName">The column that receives the generated text.</param>
-    /// <param name="inputColumnName">The text column to generate from; null for the one named <paramref name="outputColumnName"/>. A missing value counts as the empty text.</param>
+    /// <param name="inputColumnName">The text column to generate from; null for the one named <paramref name="outputColumnName"/>. A missing value
+    /// counts as the empty text.</param>
     /// <param name="model">The model. It stays the caller's, to be disposed after everything that was made with it.</param>
     /// <param name="options">How text is generated, the exit policy included; null for the defaults.</param>
     /// <param name="exitLayersColumnName">The column that receives the exit layers of the generated tokens; null for none.</param>

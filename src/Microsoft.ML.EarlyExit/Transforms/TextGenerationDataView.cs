@@ -22,5 +22,6 @@ internal sealed class TextGenerationDataView(IDataView source, TextGenerationMap
     }
 
     // One cursor, as the contract allows: the model itself uses all processors, and more cursors would only make smaller batches.
-    public DataViewRowCursor[] GetRowCursorSet(IEnumerable<DataViewSchema.Column> columnsNeeded, int n, Random? rand = null) => [GetRowCursor(columnsNeeded, rand)];
+    public DataViewRowCursor[] GetRowCursorSet(IEnumerable<DataViewSchema.Column> columnsNeeded, int n, Random? rand = null) =>
+        [GetRowCursor(columnsNeeded, rand)];
 }

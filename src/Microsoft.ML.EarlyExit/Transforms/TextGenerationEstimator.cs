@@ -28,11 +28,16 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
     }
 
     internal TextGenerationEstimator(IHostEnvironment environment, TextGenerationColumns columns, EarlyExitModel model, TextGenerationOptions? generation)
-        : this(environment, columns, generation, (host, columns, generation) => new TextGenerationTransformer(host, model, ownsModel: false, columns, generation))
+        : this(
+            environment,
+            columns,
+            generation,
+            (host, columns, generation) => new TextGenerationTransformer(host, model, ownsModel: false, columns, generation))
     {
     }
 
-    private TextGenerationEstimator(IHostEnvironment environment, TextGenerationColumns columns, TextGenerationOptions? generation, TransformerFactory createTransformer)
+    private TextGenerationEstimator(
+        IHostEnvironment environment, TextGenerationColumns columns, TextGenerationOptions? generation, TransformerFactory createTransformer)
     {
         if (generation is { Trace: true })
             throw new ArgumentException("Trace has no column in a data view: set it to false, or use EarlyExitModel.Generate.", nameof(generation));
@@ -46,7 +51,8 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
 
     /// <summary>Loads the model.</summary>
     /// <param name="input">Data with the input column; no row of it is read.</param>
-    /// <returns>The transformer. It owns the model it loaded and releases it when it is disposed; a model that was given to the estimator stays the caller's.</returns>
+    /// <returns>The transformer. It owns the model it loaded and releases it when it is disposed; a model that was given to the estimator stays the
+    /// caller's.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The input column is missing or is not text.</exception>
     /// <exception cref="ArgumentException">The exit policy does not fit the model.</exception>
     /// <exception cref="InvalidModelException">The bundle is damaged, or has no tokenizer.</exception>
@@ -88,7 +94,8 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
         public required string ModelPath { get; init; }
 
         /// <summary>
-        /// The column that receives, for every generated token, the number of decoder blocks that ran for it, 1 to L: a vector of <see cref="int"/> of variable length.
+        /// The column that receives, for every generated token, the number of decoder blocks that ran for it, 1 to L: a vector of <see cref="int"/>
+        /// of variable length.
         /// </summary>
         /// <value>The default value is null: no such column.</value>
         public string? ExitLayersColumnName { get; init; }

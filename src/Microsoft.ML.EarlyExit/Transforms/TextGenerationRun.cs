@@ -24,7 +24,8 @@ internal sealed class TextGenerationRun(TextGenerationTransformer transformer) :
             }
         }
 
-        _channel.Trace(MessageSensitivity.None, results.Count == 1 ? $"Generated row {firstRow}." : $"Generated rows {firstRow} to {firstRow + results.Count - 1}.");
+        string rows = results.Count == 1 ? $"row {firstRow}" : $"rows {firstRow} to {firstRow + results.Count - 1}";
+        _channel.Trace(MessageSensitivity.None, $"Generated {rows}.");
         return results;
     }
 

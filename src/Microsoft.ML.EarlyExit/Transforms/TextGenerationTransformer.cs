@@ -3,12 +3,14 @@ using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Generates text from a text column. Immutable and thread-safe; saved with <c>mlContext.Model.Save</c> and loaded with <c>mlContext.Model.Load</c>.</summary>
+/// <summary>Generates text from a text column. Immutable and thread-safe; saved with <c>mlContext.Model.Save</c> and loaded with
+/// <c>mlContext.Model.Load</c>.</summary>
 /// <remarks>
 /// <para>Rows are generated when a generated column of theirs is read, so reading other columns never runs the model, and
 /// <see cref="TextGenerationOptions.BatchSize"/> rows at a time. A row that cannot be generated makes reading its generated columns throw an
 /// <see cref="InvalidOperationException"/> that names the row. An input that had to be cut is a warning in the context's log.</para>
-/// <para>A saved transformer holds the whole model bundle. A loaded one unpacks it into a folder under <see cref="MLContext.TempFilePath"/>, which disposing the
+/// <para>A saved transformer holds the whole model bundle. A loaded one unpacks it into a folder under <see cref="MLContext.TempFilePath"/>, which
+/// disposing the
 /// transformer deletes. Load models from trusted sources only.</para>
 /// </remarks>
 public sealed class TextGenerationTransformer : ITransformer, IDisposable
@@ -20,7 +22,12 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
 
     /// <summary>Takes over <paramref name="folder"/>, and the model where <paramref name="ownsModel"/> says so, unless it throws.</summary>
     internal TextGenerationTransformer(
-        IHostEnvironment environment, EarlyExitModel model, bool ownsModel, TextGenerationColumns columns, TextGenerationOptions options, TemporaryFolder? folder = null)
+        IHostEnvironment environment,
+        EarlyExitModel model,
+        bool ownsModel,
+        TextGenerationColumns columns,
+        TextGenerationOptions options,
+        TemporaryFolder? folder = null)
     {
         if (model.Tokenizer is null)
         {
@@ -45,7 +52,8 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
 
     bool ITransformer.IsRowToRowMapper => true;
 
-    /// <summary>Releases the model, unless it was given to the estimator, and the folder a loaded transformer unpacked. Data views made with the transformer end with it.</summary>
+    /// <summary>Releases the model, unless it was given to the estimator, and the folder a loaded transformer unpacked. Data views made with the
+    /// transformer end with it.</summary>
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _disposed, 1) != 0)
@@ -57,7 +65,8 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
         _folder?.Dispose();
     }
 
-    /// <summary>The schema of <see cref="Transform"/>'s data view: the input's columns, then the text and, where it is named, the column of exit layers.</summary>
+    /// <summary>The schema of <see cref="Transform"/>'s data view: the input's columns, then the text and, where it is named, the column of exit
+    /// layers.</summary>
     /// <param name="inputSchema">The schema of the input.</param>
     /// <returns>The schema of the output.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The input column is missing or is not text.</exception>

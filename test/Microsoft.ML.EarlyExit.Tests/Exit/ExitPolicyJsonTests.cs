@@ -81,8 +81,11 @@ public class ExitPolicyJsonTests
     }
 
     [Fact]
-    public void A_message_does_not_repeat_a_huge_value() =>
-        Assert.True(Assert.Throws<InvalidDataException>(() => ExitPolicyJson.Parse($$"""{ "confidence": "{{new string('x', 100_000)}}" }""", "p")).Message.Length < 500);
+    public void A_message_does_not_repeat_a_huge_value()
+    {
+        string json = $$"""{ "confidence": "{{new string('x', 100_000)}}" }""";
+        Assert.InRange(Assert.Throws<InvalidDataException>(() => ExitPolicyJson.Parse(json, "p")).Message.Length, 1, 500);
+    }
 
     [Fact]
     public void Deep_nesting_is_refused() =>

@@ -53,7 +53,8 @@ public class TextGenerationOptionsJsonTests
     }
 
     [Property]
-    public void What_is_written_is_read_as_the_same(string? prefix, byte? maxNewTokens, byte minNewTokens, byte maxInputTokens, bool truncate, byte penalty, byte ngram)
+    public void What_is_written_is_read_as_the_same(
+        string? prefix, byte? maxNewTokens, byte minNewTokens, byte maxInputTokens, bool truncate, byte penalty, byte ngram)
     {
         // JSON has no lone surrogates.
         string text = new((prefix ?? "").Where(character => !char.IsSurrogate(character)).ToArray());

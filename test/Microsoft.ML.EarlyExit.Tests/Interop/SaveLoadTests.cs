@@ -1,6 +1,7 @@
 using System.IO.Compression;
 using System.Text;
 using Microsoft.ML.Data;
+using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 
@@ -106,6 +107,16 @@ public sealed class SaveLoadTests : IDisposable
     }
 
     [Fact]
+    public void The_context_that_loads_chooses_the_device()
+    {
+        Assert.SkipWhen(OrtEnv.Instance().GetAvailableProviders().Contains("CUDAExecutionProvider"), "ONNX Runtime has a GPU here.");
+        CopySaved();
+        var context = new MLContext { GpuDeviceId = 0, FallbackToCpu = false };
+        Exception exception = Assert.ThrowsAny<Exception>(() => context.Model.Load(Zip, out _)).GetBaseException();
+        Assert.Contains("Microsoft.ML.OnnxRuntime.Gpu", exception.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void The_zip_names_the_assembly_without_its_version()
     {
         CopySaved();
@@ -126,6 +137,7 @@ public sealed class SaveLoadTests : IDisposable
     [InlineData("")]
     [InlineData(".")]
     [InlineData("..")]
+    [InlineData("model.json.")]
     public void A_file_name_that_leaves_the_folder_is_refused(string name)
     {
         // In the file itself a backslash is written twice.
@@ -187,7 +199,8 @@ public sealed class SaveLoadTests : IDisposable
         Assert.ThrowsAny<Exception>(() => _context.Model.Load(Zip, out _));
     }
 
-    /// <summary>Loads a saved transformer of which one stream was changed, or removed for null; returns what the refusal says. Nothing may be left behind.</summary>
+    /// <summary>Loads a saved transformer of which one stream was changed, or removed for null; returns what the refusal says. Nothing may be left
+    /// behind.</summary>
     private string LoadDamaged(string stream, Func<string, string?> change)
     {
         CopySaved();

@@ -352,16 +352,22 @@ public sealed class TextGenerationTests : IDisposable
     public void Shapes_of_schemas_are_propagated_without_a_model()
     {
         var shape = new SchemaShape([MLNetInterop.CreateColumn("Prompt", SchemaShape.Column.VectorKind.Scalar, TextDataViewType.Instance)]);
-        var options = new TextGenerationEstimator.Options { OutputColumnName = "Text", InputColumnName = "Prompt", ModelPath = "absent", ExitLayersColumnName = "Layers" };
+        var options = new TextGenerationEstimator.Options
+        {
+            OutputColumnName = "Text",
+            InputColumnName = "Prompt",
+            ModelPath = "absent",
+            ExitLayersColumnName = "Layers",
+        };
         TextGenerationEstimator estimator = _context.Transforms.Text.GenerateText(options);
 
         SchemaShape output = estimator.GetOutputSchema(shape);
 
         Assert.Equal(["Prompt", "Text", "Layers"], output.Select(column => column.Name));
-        Assert.Equal([SchemaShape.Column.VectorKind.Scalar, SchemaShape.Column.VectorKind.Scalar, SchemaShape.Column.VectorKind.VariableVector], output.Select(column => column.Kind));
+        Assert.Equal(["Scalar", "Scalar", "VariableVector"], output.Select(column => column.Kind.ToString()));
         Assert.Equal([TextDataViewType.Instance, TextDataViewType.Instance, NumberDataViewType.Int32], output.Select(column => column.ItemType));
-        Assert.Contains(
-            "Could not find input column 'Prompt'", Assert.Throws<ArgumentOutOfRangeException>(() => estimator.GetOutputSchema(new SchemaShape([]))).Message, StringComparison.Ordinal);
+        var missing = Assert.Throws<ArgumentOutOfRangeException>(() => estimator.GetOutputSchema(new SchemaShape([])));
+        Assert.Contains("Could not find input column 'Prompt'", missing.Message, StringComparison.Ordinal);
         var words = _context.Transforms.Text.TokenizeIntoWords("Words", "Prompt").Append(_context.Transforms.Text.GenerateText("Text", "Words", "absent"));
         Assert.Contains("VarVector<String>", Assert.Throws<ArgumentOutOfRangeException>(() => words.GetOutputSchema(shape)).Message, StringComparison.Ordinal);
         Assert.ThrowsAny<Exception>(() => estimator.Fit(Load(DemoRow.Create(1))));
@@ -376,7 +382,8 @@ public sealed class TextGenerationTests : IDisposable
         Assert.ThrowsAny<ArgumentException>(() => catalog.GenerateText("Text", "Prompt", modelPath: " "));
         Assert.ThrowsAny<ArgumentException>(() => catalog.GenerateText("Text", "Prompt", (EarlyExitModel)null!));
         Assert.ThrowsAny<ArgumentException>(() => catalog.GenerateText("Text", "Prompt", _model, exitLayersColumnName: "Text"));
-        Assert.Contains("Trace", Assert.ThrowsAny<ArgumentException>(() => catalog.GenerateText("Text", "Prompt", _model, new TextGenerationOptions { Trace = true })).Message, StringComparison.Ordinal);
+        var traced = new TextGenerationOptions { Trace = true };
+        Assert.Contains("Trace", Assert.ThrowsAny<ArgumentException>(() => catalog.GenerateText("Text", "Prompt", _model, traced)).Message, StringComparison.Ordinal);
 
         int tooDeep = _model.Configuration.DecoderLayerCount + 1;
         TextGenerationEstimator estimator = Pipeline(s_options with { Exit = new ExitPolicy { MinimumLayer = tooDeep } });
@@ -432,7 +439,8 @@ public sealed class TextGenerationTests : IDisposable
         DataViewSchema schema = data.Schema;
         using DataViewRowCursor cursor = data.GetRowCursor(schema);
         ValueGetter<DataViewRowId> getId = cursor.GetIdGetter();
-        ValueGetter<ReadOnlyMemory<char>>[] texts = [.. new[] { "Prompt", "Name", "Text" }.Select(name => cursor.GetGetter<ReadOnlyMemory<char>>(schema[name]))];
+        string[] names = ["Prompt", "Name", "Text"];
+        ValueGetter<ReadOnlyMemory<char>>[] texts = [.. names.Select(name => cursor.GetGetter<ReadOnlyMemory<char>>(schema[name]))];
         ValueGetter<int> getNumber = cursor.GetGetter<int>(schema["Number"]);
         ValueGetter<uint> getKey = cursor.GetGetter<uint>(schema["Key"]);
         ValueGetter<VBuffer<float>> getNumbers = cursor.GetGetter<VBuffer<float>>(schema["Numbers"]);
@@ -456,7 +464,8 @@ public sealed class TextGenerationTests : IDisposable
                 get(ref text);
                 return text.ToString();
             }));
-            rows.Add($"{cursor.Position} {cursor.Batch} {id} {number} {key} [{string.Join(' ', numbers.DenseValues())}] [{string.Join(' ', layers.DenseValues())}] {all}");
+            string vectors = $"[{string.Join(' ', numbers.DenseValues())}] [{string.Join(' ', layers.DenseValues())}]";
+            rows.Add($"{cursor.Position} {cursor.Batch} {id} {number} {key} {vectors} {all}");
         }
 
         Assert.Equal(-1, cursor.Position);
