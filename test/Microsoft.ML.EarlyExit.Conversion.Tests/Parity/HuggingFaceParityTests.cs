@@ -21,7 +21,7 @@ public sealed class HuggingFaceParityTests(ConvertedModels models)
         using var model = new TeacherForcedModel(models.Bundle(name));
         using ModelBundle bundle = ModelBundle.Open(models.Bundle(name));
         int width = bundle.Configuration.ModelDimension;
-        var head = new LanguageModelHead(bundle);
+        using var head = new BundleHead(models.Bundle(name));
         var largest = new SortedDictionary<string, double>();
         foreach (JsonElement item in fixture.Cases)
         {
@@ -42,7 +42,7 @@ public sealed class HuggingFaceParityTests(ConvertedModels models)
             {
                 Compare($"h{layer}", fixture.Tensor($"{at}/h{layer}"), states[layer]);
                 if (layer > 0)
-                    Compare($"logits{layer}", fixture.Tensor($"{at}/logits{layer}"), Logits(head, states[layer]));
+                    Compare($"logits{layer}", fixture.Tensor($"{at}/logits{layer}"), head.Logits(states[layer]));
             }
 
             void Compare(string kind, ReadOnlySpan<float> right, ReadOnlySpan<float> ours)
@@ -187,17 +187,6 @@ public sealed class HuggingFaceParityTests(ConvertedModels models)
     {
         int end = Array.IndexOf(sequence, endOfSequence, 1);
         return end < 0 ? sequence[1..] : sequence[1..(end + 1)];
-    }
-
-    private static float[] Logits(LanguageModelHead head, float[] states)
-    {
-        int count = states.Length / head.Width;
-        float[] normed = new float[states.Length];
-        for (int index = 0; index < count; index++)
-            head.Normalize(states.AsSpan(index * head.Width, head.Width), normed.AsSpan(index * head.Width, head.Width));
-        float[] logits = new float[count * head.VocabularySize];
-        head.Multiply(normed, count, logits);
-        return logits;
     }
 
     private static double Difference(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual)

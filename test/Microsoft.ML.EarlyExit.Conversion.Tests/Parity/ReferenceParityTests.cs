@@ -42,8 +42,7 @@ public sealed class ReferenceParityTests
         var reference = new ReferenceT5(checkpoint);
         var random = new Random(seed);
         using var model = new TeacherForcedModel(bundlePath);
-        using ModelBundle bundle = ModelBundle.Open(bundlePath);
-        var head = new LanguageModelHead(bundle);
+        using var head = new BundleHead(bundlePath);
         for (int round = 0; round < 4; round++)
         {
             int batch = random.Next(1, 4);
@@ -75,11 +74,7 @@ public sealed class ReferenceParityTests
                     {
                         Span<float> state = states[layer].AsSpan(((row * target) + at) * width, width);
                         Close(expectedStates[layer][at], state, $"layer {layer}, row {row}, position {at} of {target}");
-                        float[] normed = new float[width];
-                        float[] logits = new float[checkpoint.Configuration.VocabularySize];
-                        head.Normalize(state, normed);
-                        head.Multiply(normed, 1, logits);
-                        Close(reference.Logits(expectedStates[layer][at]), logits, $"logits of layer {layer}, row {row}, position {at} of {target}");
+                        Close(reference.Logits(expectedStates[layer][at]), head.Logits(state), $"logits of layer {layer}, row {row}, position {at} of {target}");
                     }
                 }
             }

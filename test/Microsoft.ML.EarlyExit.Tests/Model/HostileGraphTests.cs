@@ -64,6 +64,11 @@ public sealed class HostileGraphTests
         ["node without operator"] = model => model.Graph.Node[0].ClearOpType(),
         ["no operator sets"] = model => model.OpsetImport.Clear(),
         ["operator set of the future"] = model => model.OpsetImport[0].Version = 9999,
+        ["operators of the library's own"] = model =>
+        {
+            model.OpsetImport.Add(new OperatorSetIdProto { Domain = "microsoft.ml.earlyexit", Version = 1 });
+            model.Graph.Node.Add(new NodeProto { Name = "loop", OpType = "ParallelLoop", Domain = "microsoft.ml.earlyexit", Input = { "row_slots" }, Output = { "done" } });
+        },
         ["IR of the future"] = model => model.IrVersion = 9999,
         ["no heads"] = model => Attention(model).Attribute.Remove(Attention(model).Attribute.Single(attribute => attribute.Name == "num_heads")),
         ["weights missing"] = model => model.Graph.Initializer.Clear(),
