@@ -46,9 +46,11 @@ public sealed class BundleFormatTests(ConvertedModels models)
         using ModelBundle bundle = ModelBundle.Open(models.Bundle(name));
         foreach (string path in Directory.GetFiles(bundle.Folder, "*.onnx"))
             CheckGraph(bundle, path);
-        Assert.Equal(
-            bundle.Manifest.Tensors.Select(tensor => tensor.Name).Except([bundle.Manifest.TensorNames.DecoderFinalNorm, T5TensorNames.Head]).Order(StringComparer.Ordinal),
-            Directory.GetFiles(bundle.Folder, "*.onnx").SelectMany(path => External(Read(path))).Select(tensor => tensor.Name).Distinct().Order(StringComparer.Ordinal));
+
+        // The library reads these two itself.
+        IEnumerable<string> expected = bundle.Manifest.Tensors.Select(tensor => tensor.Name).Except([T5TensorNames.DecoderFinalNorm, T5TensorNames.Head]);
+        IEnumerable<string> used = Directory.GetFiles(bundle.Folder, "*.onnx").SelectMany(path => External(Read(path))).Select(tensor => tensor.Name).Distinct();
+        Assert.Equal(expected.Order(StringComparer.Ordinal), used.Order(StringComparer.Ordinal));
     }
 
     [Theory]

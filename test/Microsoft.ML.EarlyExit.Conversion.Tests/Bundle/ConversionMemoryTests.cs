@@ -14,10 +14,12 @@ public sealed class ConversionMemoryTests
         using var folder = new TemporaryFolder();
         long small = Allocated(folder, "small", vocabulary: 1000, feedForward: 200);
         long large = Allocated(folder, "large", vocabulary: 60_000, feedForward: 8000);
-        long grown = new FileInfo(folder.File(Path.Combine("large", "bundle", "weights.bin"))).Length - new FileInfo(folder.File(Path.Combine("small", "bundle", "weights.bin"))).Length;
+        long grown = Weights("large") - Weights("small");
         Assert.True(grown > 90 << 20);
         Assert.True(large - small < Buffers, $"{large - small} bytes more were allocated for {grown} more of weights.");
         TestContext.Current.TestOutputHelper?.WriteLine($"small {small:N0}, large {large:N0} for {grown:N0} bytes more");
+
+        long Weights(string name) => new FileInfo(folder.File(Path.Combine(name, "bundle", "weights.bin"))).Length;
     }
 
     [Fact]

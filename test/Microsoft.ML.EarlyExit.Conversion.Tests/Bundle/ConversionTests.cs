@@ -304,7 +304,8 @@ public sealed class ConversionTests
     }
 
     private static void AssertOnly(TemporaryFolder folder, params string[] names) =>
-        Assert.Equal(names.Order(StringComparer.Ordinal), Directory.EnumerateFileSystemEntries(folder.Path).Select(path => Path.GetFileName(path)).Order(StringComparer.Ordinal));
+        Assert.Equal(
+            names.Order(StringComparer.Ordinal), Directory.EnumerateFileSystemEntries(folder.Path).Select(Path.GetFileName).Order(StringComparer.Ordinal));
 
     private sealed class Listener(Action<double> report) : IProgress<double>
     {

@@ -108,7 +108,11 @@ public sealed class DamagedBundleTests
     public static TheoryData<string> Kinds => [.. s_kinds];
 
     public static TheoryData<string, string> Sizes =>
-        [.. from name in s_sizes from value in (string[])["0", "-1", "2147483647", "2147483648", "1e9", "\"4\"", "null", "1.5"] select new TheoryDataRow<string, string>(name, value)];
+    [
+        .. from name in s_sizes
+           from value in (string[])["0", "-1", "2147483647", "2147483648", "1e9", "\"4\"", "null", "1.5"]
+           select new TheoryDataRow<string, string>(name, value),
+    ];
 
     public static TheoryData<string> Fields => [.. s_fields];
 

@@ -42,13 +42,15 @@ public sealed class HostileGraphTests
         ["absolute file"] = (graph => External(graph, "location").Value = "/etc/passwd", "'decoder.1.ff.norm'"),
         ["no file"] = (graph => Weight(graph).ExternalData.Clear(), "'decoder.1.ff.norm'"),
         // ONNX Runtime takes the last.
-        ["two files"] = (graph => Weight(graph).ExternalData.Add(new StringStringEntryProto { Key = "location", Value = "../../etc/passwd" }), "'decoder.1.ff.norm'"),
+        ["two files"] = (
+            graph => Weight(graph).ExternalData.Add(new StringStringEntryProto { Key = "location", Value = "../../etc/passwd" }), "'decoder.1.ff.norm'"),
         ["other dimensions"] = (graph => Weight(graph).Dims[0] = 24, "'decoder.1.ff.norm'"),
         ["more dimensions"] = (graph => Weight(graph).Dims.Insert(0, 1), "'decoder.1.ff.norm'"),
         ["other element"] = (graph => Weight(graph).DataType = (int)DataType.Int32, "'decoder.1.ff.norm'"),
         ["not in the manifest"] = (graph => Weight(graph).Name = "decoder.9.ff.norm", "'decoder.9.ff.norm'"),
         ["large constant"] = (
-            graph => graph.Initializer.Add(new TensorProto { Name = "big", DataType = (int)DataType.Float, Dims = { 20_000 }, RawData = ByteString.CopyFrom(new byte[80_000]) }),
+            graph => graph.Initializer.Add(
+                new TensorProto { Name = "big", DataType = (int)DataType.Float, Dims = { 20_000 }, RawData = ByteString.CopyFrom(new byte[80_000]) }),
             "'big'"),
     };
 
@@ -67,7 +69,8 @@ public sealed class HostileGraphTests
         ["operators of the library's own"] = model =>
         {
             model.OpsetImport.Add(new OperatorSetIdProto { Domain = "microsoft.ml.earlyexit", Version = 1 });
-            model.Graph.Node.Add(new NodeProto { Name = "loop", OpType = "ParallelLoop", Domain = "microsoft.ml.earlyexit", Input = { "row_slots" }, Output = { "done" } });
+            model.Graph.Node.Add(
+                new NodeProto { Name = "loop", OpType = "ParallelLoop", Domain = "microsoft.ml.earlyexit", Input = { "row_slots" }, Output = { "done" } });
         },
         ["IR of the future"] = model => model.IrVersion = 9999,
         ["no heads"] = model => Attention(model).Attribute.Remove(Attention(model).Attribute.Single(attribute => attribute.Name == "num_heads")),

@@ -8,7 +8,9 @@ public sealed class NotANumberTests
     private static readonly int[][] s_inputs = [[9, 12, 40, 1], [77, 5, 1], [30, 31, 32, 33, 34, 1], [200, 1]];
 
     public static TheoryData<float, int?> Cases => new(
-        from value in (float[])[float.NaN, float.PositiveInfinity, float.NegativeInfinity] from layer in (int?[])[null, 1, 3] select new TheoryDataRow<float, int?>(value, layer));
+        from value in (float[])[float.NaN, float.PositiveInfinity, float.NegativeInfinity]
+        from layer in (int?[])[null, 1, 3]
+        select new TheoryDataRow<float, int?>(value, layer));
 
     [Theory]
     [MemberData(nameof(Cases))]
