@@ -12,6 +12,10 @@ internal readonly record struct PreparedInput(IReadOnlyList<int> TokenIds, int C
             if (ids.Count == 0)
                 return Failed("The input has no token ids; give at least the end-of-sequence id.");
         }
+        else if (input.Text is null)
+        {
+            return Failed("The input has neither a text nor token ids; make it with GenerationInput.FromText or FromTokenIds.");
+        }
         else if (tokenizer is null)
         {
             return Failed("The model bundle has no tokenizer: give token ids, or convert the checkpoint again with its spiece.model.");

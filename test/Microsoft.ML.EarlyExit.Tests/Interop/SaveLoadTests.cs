@@ -72,7 +72,7 @@ public sealed class SaveLoadTests : IDisposable
     {
         IDataView data = Load(_context);
         var pipeline = _context.Transforms.CopyColumns("Copy", "Prompt")
-            .Append(_context.Transforms.Text.GenerateText("Text", "Copy", DemoBundle.Folder, s_options))
+            .Append(_context.Transforms.Text.GenerateText("Text", "Copy", TestModels.Bundle(TestModels.Demo), s_options))
             .Append(_context.Transforms.Text.TokenizeIntoWords("Words", "Text"));
         string[][] expected;
         using (var saved = pipeline.Fit(data))
@@ -101,7 +101,7 @@ public sealed class SaveLoadTests : IDisposable
         ITransformer loaded = context.Model.Load(Zip, out _);
 
         string bundle = Assert.Single(Directory.GetDirectories(temporary));
-        Assert.Equal(Directory.GetFiles(DemoBundle.Folder).Select(Path.GetFileName).Order(), Directory.GetFiles(bundle).Select(Path.GetFileName).Order());
+        Assert.Equal(Directory.GetFiles(TestModels.Bundle(TestModels.Demo)).Select(Path.GetFileName).Order(), Directory.GetFiles(bundle).Select(Path.GetFileName).Order());
         ((IDisposable)loaded).Dispose();
         Assert.Empty(Directory.GetFileSystemEntries(temporary));
     }
@@ -174,7 +174,7 @@ public sealed class SaveLoadTests : IDisposable
     public void A_changed_bundle_is_refused()
     {
         // The same length, so that only the bundle's own hashes can tell.
-        string weights = Path.GetFileName(new DirectoryInfo(DemoBundle.Folder).EnumerateFiles().MaxBy(file => file.Length)!.Name);
+        string weights = Path.GetFileName(new DirectoryInfo(TestModels.Bundle(TestModels.Demo)).EnumerateFiles().MaxBy(file => file.Length)!.Name);
         CopySaved();
         using (ZipArchive archive = ZipFile.Open(Zip, ZipArchiveMode.Update))
         {
@@ -266,7 +266,7 @@ public sealed class SaveLoadTests : IDisposable
         {
             OutputColumnName = "Text",
             InputColumnName = "Prompt",
-            ModelPath = DemoBundle.Folder,
+            ModelPath = TestModels.Bundle(TestModels.Demo),
             ExitLayersColumnName = "Layers",
             Generation = options,
         }).Fit(data);

@@ -9,7 +9,7 @@ public sealed class TextGenerationTests : IDisposable
     private static readonly TextGenerationOptions s_options = new() { Prefix = "describe: ", MaxNewTokens = 6 };
 
     private readonly MLContext _context = new(seed: 1);
-    private readonly EarlyExitModel _model = EarlyExitModel.Load(DemoBundle.Folder);
+    private readonly EarlyExitModel _model = EarlyExitModel.Load(TestModels.Bundle(TestModels.Demo));
     private readonly List<string> _generated = [];
     private readonly List<string> _warnings = [];
 
@@ -46,7 +46,7 @@ public sealed class TextGenerationTests : IDisposable
     public void The_bundle_can_be_named_by_its_path()
     {
         DemoRow[] rows = DemoRow.Create(2);
-        var estimator = _context.Transforms.Text.GenerateText("Text", "Prompt", modelPath: DemoBundle.Folder, s_options);
+        var estimator = _context.Transforms.Text.GenerateText("Text", "Prompt", modelPath: TestModels.Bundle(TestModels.Demo), s_options);
         using TextGenerationTransformer transformer = estimator.Fit(Load(rows));
 
         Assert.Equal(
@@ -397,7 +397,7 @@ public sealed class TextGenerationTests : IDisposable
         Pipeline(s_options).Fit(data).Dispose();
         Assert.NotNull(_model.Generate("name[Zizzi]", s_options).Text);
 
-        TextGenerationTransformer owner = _context.Transforms.Text.GenerateText("Text", "Prompt", DemoBundle.Folder, s_options).Fit(data);
+        TextGenerationTransformer owner = _context.Transforms.Text.GenerateText("Text", "Prompt", TestModels.Bundle(TestModels.Demo), s_options).Fit(data);
         IDataView output = owner.Transform(data);
         owner.Dispose();
         owner.Dispose();
@@ -410,16 +410,16 @@ public sealed class TextGenerationTests : IDisposable
         Assert.SkipWhen(OrtEnv.Instance().GetAvailableProviders().Contains("CUDAExecutionProvider"), "ONNX Runtime has a GPU here.");
         var context = new MLContext { GpuDeviceId = 0, FallbackToCpu = false };
         IDataView data = context.Data.LoadFromEnumerable(DemoRow.Create(1));
-        Assert.Throws<InvalidOperationException>(() => context.Transforms.Text.GenerateText("Text", "Prompt", DemoBundle.Folder).Fit(data));
+        Assert.Throws<InvalidOperationException>(() => context.Transforms.Text.GenerateText("Text", "Prompt", TestModels.Bundle(TestModels.Demo)).Fit(data));
 
         context.FallbackToCpu = true;
-        context.Transforms.Text.GenerateText("Text", "Prompt", DemoBundle.Folder).Fit(data).Dispose();
+        context.Transforms.Text.GenerateText("Text", "Prompt", TestModels.Bundle(TestModels.Demo)).Fit(data).Dispose();
 
         var options = new TextGenerationEstimator.Options
         {
             OutputColumnName = "Text",
             InputColumnName = "Prompt",
-            ModelPath = DemoBundle.Folder,
+            ModelPath = TestModels.Bundle(TestModels.Demo),
             Model = new EarlyExitModelOptions { GpuDeviceId = 0, FallbackToCpu = false },
         };
         Assert.Throws<InvalidOperationException>(() => context.Transforms.Text.GenerateText(options).Fit(data));

@@ -1,0 +1,101 @@
+using FsCheck;
+using FsCheck.Fluent;
+using FsCheck.Xunit;
+
+namespace Microsoft.ML.EarlyExit.Tests;
+
+public sealed class ExitPolicyTests
+{
+    [Fact]
+    public void Options_that_exclude_each_other_are_refused_by_name()
+    {
+        AssertRefused(new ExitPolicy { StaticExitLayer = 2, MinimumLayer = 1 }, "StaticExitLayer", "MinimumLayer");
+        AssertRefused(new ExitPolicy { StaticExitLayer = 2, Threshold = 0.5f }, "StaticExitLayer", "thresholds");
+        AssertRefused(new ExitPolicy { StaticExitLayer = 2, ThresholdTemperature = 1 }, "StaticExitLayer", "thresholds");
+        AssertRefused(new ExitPolicy { Threshold = 0.5f, Thresholds = [0, 0, 0, 0] }, "Threshold", "Thresholds");
+        AssertRefused(new ExitPolicy { Thresholds = [0, 0, 0] }, "Thresholds", "4 decoder layers");
+        AssertRefused(new ExitPolicy { MinimumLayer = 5 }, "MinimumLayer", "from 1 to 4");
+    }
+
+    [Fact]
+    public void Blocks_before_the_minimum_layer_form_one_segment()
+    {
+        Assert.Equal([new DecoderSegment(1, 2), new DecoderSegment(3, 3), new DecoderSegment(4, 4)], ExitPlan.Create(new ExitPolicy { MinimumLayer = 2 }, 4, 10).Segments);
+        Assert.Equal([new DecoderSegment(1, 4)], ExitPlan.Create(null, 4, 10).Segments);
+        Assert.Equal([new DecoderSegment(1, 4)], ExitPlan.Create(new ExitPolicy { MinimumLayer = 4 }, 4, 10).Segments);
+        Assert.Equal([new DecoderSegment(1, 3)], ExitPlan.Create(new ExitPolicy { StaticExitLayer = 3 }, 4, 10).Segments);
+    }
+
+    [Fact]
+    public void A_token_leaves_strictly_above_its_layers_threshold()
+    {
+        ExitPlan plan = ExitPlan.Create(new ExitPolicy { Thresholds = [0.5f, 0.25f, 1, 0] }, 4, 10);
+        Assert.False(plan.Leaves(0.5f, 1, 0));
+        Assert.True(plan.Leaves(MathF.BitIncrement(0.5f), 1, 0));
+        Assert.True(plan.Leaves(0.3f, 2, 0));
+        Assert.False(plan.Leaves(1f, 3, 0));
+        Assert.False(plan.Leaves(float.NaN, 1, 0));
+    }
+
+    [Theory]
+    [InlineData(0.9f, 4f, 0, 0.91)]
+    [InlineData(0.9f, 4f, 5, 0.9 * 0.9 + 0.1 * 0.1353352832366127)]
+    [InlineData(0.9f, 4f, 10, 0.9 * 0.9 + 0.1 * 0.01831563888873418)]
+    [InlineData(1f, 2f, 0, 1.0)]
+    [InlineData(0f, 1f, 0, 0.1)]
+    [InlineData(0.5f, 0f, 7, 0.5)]
+    public void The_threshold_decays_with_the_position_as_CALM_says(float threshold, float temperature, int position, double expected)
+    {
+        var schedule = new ThresholdSchedule(new ExitPolicy { Threshold = threshold, ThresholdTemperature = temperature }, 4, 10);
+        Assert.Equal(expected, schedule.At(2, position), 1e-6);
+    }
+
+    [Fact]
+    public void A_decaying_threshold_reaches_the_tokens()
+    {
+        // The same policy with and without decay: the first token's threshold is above, the last one's below what it was.
+        EarlyExitModel model = TestModels.Model(TestModels.Exits);
+        GenerationInput[] inputs = [GenerationInput.FromTokenIds([5, 6, 7, 1])];
+        var options = new TextGenerationOptions { MaxNewTokens = 40, MinNewTokens = 40, Trace = true, Exit = new ExitPolicy { Threshold = 0.6f, ThresholdTemperature = 8 } };
+        GenerationResult result = model.Generate(inputs, options)[0];
+        var schedule = new ThresholdSchedule(options.Exit, 8, 40);
+        for (int position = 0; position < 40; position++)
+        {
+            GenerationStep step = result.Steps![position];
+            foreach (ConfidenceEvaluation evaluation in step.Evaluations)
+                Assert.Equal(evaluation.Layer == step.ExitLayer && step.ExitLayer < 8, evaluation.Confidence > schedule.At(evaluation.Layer, position));
+        }
+
+        Assert.Contains(result.ExitLayers, layer => layer < 8);
+    }
+
+    [Property]
+    public Property The_softmax_margin_is_that_of_the_definition() =>
+        Prop.ForAll(
+            Gen.Choose(-4000, 4000).ArrayOf().Where(values => values.Length >= 2).ToArbitrary(),
+            values =>
+            {
+                float[] logits = [.. values.Select(value => value / 100f)];
+                double max = logits.Max();
+                double[] probabilities = [.. logits.Select(logit => Math.Exp(logit - max))];
+                double sum = probabilities.Sum();
+                double[] ranked = [.. probabilities.Select(probability => probability / sum).OrderDescending()];
+                Assert.Equal(ranked[0] - ranked[1], Confidence.SoftmaxMargin.Evaluate(logits), 1e-5);
+            });
+
+    [Fact]
+    public void The_softmax_margin_of_what_is_no_number_is_no_number()
+    {
+        Assert.True(float.IsNaN(Confidence.SoftmaxMargin.Evaluate([1, float.NaN, 2])));
+        Assert.True(float.IsNaN(Confidence.SoftmaxMargin.Evaluate([1, float.PositiveInfinity, 2])));
+        Assert.True(float.IsNaN(Confidence.SoftmaxMargin.Evaluate([float.NegativeInfinity, float.NegativeInfinity])));
+        Assert.Equal(1, Confidence.SoftmaxMargin.Evaluate([200, 0, 0]));
+        Assert.Equal(0, Confidence.SoftmaxMargin.Evaluate([7, 7]));
+    }
+
+    private static void AssertRefused(ExitPolicy policy, params string[] names)
+    {
+        var exception = Assert.Throws<ArgumentException>(() => policy.Validate(4));
+        Assert.All(names, name => Assert.Contains(name, exception.Message, StringComparison.Ordinal));
+    }
+}
