@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
+using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit.Conversion;
 
@@ -19,6 +20,7 @@ public static class T5Converter
     /// <exception cref="DirectoryNotFoundException">The source folder does not exist.</exception>
     /// <exception cref="InvalidModelException">The checkpoint is damaged, incomplete, or not a T5 this library knows.</exception>
     /// <exception cref="IOException">The target exists and is not to be replaced, is no bundle, or the disk has no room.</exception>
+    /// <exception cref="UnauthorizedAccessException">A file may not be read, or the target's parent not be written to.</exception>
     public static void Convert(string sourceFolder, string bundleFolder, T5ConversionOptions? options = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(sourceFolder);
@@ -40,8 +42,27 @@ public static class T5Converter
             return;
         if (!overwrite)
             throw new IOException($"'{bundleFolder}' exists. Name another folder, or ask for it to be overwritten.");
-        if (!File.Exists(Path.Combine(bundleFolder, BundleManifest.FileName)) && Directory.EnumerateFileSystemEntries(bundleFolder).Any())
+        if (Directory.EnumerateFileSystemEntries(bundleFolder).Any() && !HoldsBundle(bundleFolder))
             throw new IOException($"'{bundleFolder}' is not a model bundle, so it is not overwritten. Name another folder.");
+    }
+
+    /// <summary>Whether the folder's manifest is a bundle's: other kinds of models have a model.json too.</summary>
+    private static bool HoldsBundle(string folder)
+    {
+        var manifest = new FileInfo(Path.Combine(folder, BundleManifest.FileName));
+        if (!manifest.Exists || manifest.Length > BundleManifest.LargestBytes)
+            return false;
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(manifest.FullName));
+            return document.RootElement.ValueKind == JsonValueKind.Object
+                && document.RootElement.TryGetProperty("format", out JsonElement format)
+                && format.ValueKind == JsonValueKind.String && format.ValueEquals(BundleManifest.FormatName);
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
     }
 
     private static void CheckSpace(T5Checkpoint checkpoint, string bundleFolder)
@@ -57,7 +78,17 @@ public static class T5Converter
         string parent = Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(bundleFolder))) ?? Path.GetFullPath(bundleFolder);
         while (!Directory.Exists(parent) && Path.GetDirectoryName(parent) is { } above)
             parent = above;
-        long available = new DriveInfo(parent).AvailableFreeSpace;
+        long available;
+        try
+        {
+            available = new DriveInfo(parent).AvailableFreeSpace;
+        }
+        catch (ArgumentException)
+        {
+            // A network path on Windows has no drive to ask.
+            return;
+        }
+
         if (available < needed)
             throw new IOException($"The bundle needs {needed} bytes, but only {available} are free where '{bundleFolder}' would lie. Make room, or name a folder on another disk.");
     }

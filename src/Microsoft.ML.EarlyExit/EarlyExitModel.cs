@@ -1,3 +1,5 @@
+using Microsoft.ML.OnnxRuntime;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>A loaded T5 that generates text with early exit. Immutable and thread-safe: one copy of the weights serves all callers.</summary>
@@ -73,6 +75,7 @@ public sealed class EarlyExitModel : IDisposable
     /// <exception cref="ArgumentNullException"><paramref name="text"/> is null.</exception>
     /// <exception cref="ArgumentException">The options do not fit the model, or the text is too long and may not be cut.</exception>
     /// <exception cref="InvalidOperationException">The model has no tokenizer, or computed no number for this text.</exception>
+    /// <exception cref="InvalidModelException">A graph of the bundle, read when first needed, is damaged or cannot be run.</exception>
     /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
     public GenerationResult Generate(string text, TextGenerationOptions? options = null, CancellationToken cancellationToken = default)
@@ -93,6 +96,7 @@ public sealed class EarlyExitModel : IDisposable
     /// <returns>One result per row, in order.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="inputs"/> is null.</exception>
     /// <exception cref="ArgumentException">The options do not fit the model.</exception>
+    /// <exception cref="InvalidModelException">A graph of the bundle, read when first needed, is damaged or cannot be run.</exception>
     /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
     public IReadOnlyList<GenerationResult> Generate(
@@ -112,6 +116,11 @@ public sealed class EarlyExitModel : IDisposable
             }
 
             return results;
+        }
+        catch (OnnxRuntimeException exception)
+        {
+            throw new InvalidModelException(
+                $"ONNX Runtime could not run the model bundle '{_bundle.Folder}': {exception.Message} Unless memory ran out, convert the checkpoint again.", exception);
         }
         finally
         {

@@ -134,7 +134,8 @@ internal sealed class TinyCheckpoint
         File.WriteAllText(Path.Combine(folder, "model.safetensors.index.json"), index.ToJsonString());
     }
 
-    private static JsonObject CreateConfig(T5Configuration configuration) => new()
+    /// <summary>The config.json that says so.</summary>
+    public static JsonObject CreateConfig(T5Configuration configuration) => new()
     {
         ["model_type"] = "t5",
         ["vocab_size"] = configuration.VocabularySize,

@@ -24,7 +24,15 @@ internal sealed class BundleWriter : IDisposable
         _target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(target));
         _folder = $"{_target}.{Guid.NewGuid():N}.partial";
         Directory.CreateDirectory(_folder);
-        _weights = new HashingStream(new FileStream(Path.Combine(_folder, WeightsFileName), FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 20));
+        try
+        {
+            _weights = new HashingStream(new FileStream(Path.Combine(_folder, WeightsFileName), FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 20));
+        }
+        catch
+        {
+            Directory.Delete(_folder, recursive: true);
+            throw;
+        }
     }
 
     /// <summary>The tensors written so far, by name.</summary>
@@ -83,7 +91,11 @@ internal sealed class BundleWriter : IDisposable
         }
         catch when (replaced is not null)
         {
-            Directory.Move(replaced, _target);
+            // Another conversion may have put its bundle there meanwhile; then that one stays.
+            if (Directory.Exists(_target))
+                Directory.Delete(replaced, recursive: true);
+            else
+                Directory.Move(replaced, _target);
             throw;
         }
 
@@ -94,7 +106,15 @@ internal sealed class BundleWriter : IDisposable
     /// <summary>Leaves nothing behind where the bundle was not completed.</summary>
     public void Dispose()
     {
-        _weights?.Dispose();
+        try
+        {
+            _weights?.Dispose();
+        }
+        catch (IOException)
+        {
+            // A full disk refuses what is still buffered; the file goes all the same.
+        }
+
         if (Directory.Exists(_folder))
             Directory.Delete(_folder, recursive: true);
     }

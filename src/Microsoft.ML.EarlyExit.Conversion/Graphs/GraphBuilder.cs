@@ -8,9 +8,6 @@ namespace Microsoft.ML.EarlyExit.Conversion;
 /// <summary>Puts one ONNX graph together; weights are references into the bundle's weights file.</summary>
 internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, BundleTensor> weights, string weightsFile)
 {
-    private const int OpsetVersion = 23;
-    private const int IrVersion = 11;
-
     private readonly GraphProto _graph = new() { Name = name };
     private readonly HashSet<string> _initializers = [];
     private readonly HashSet<string> _names = [];
@@ -107,10 +104,10 @@ internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, Bund
     /// <summary>The finished model.</summary>
     public ModelProto Build()
     {
-        var model = new ModelProto { IrVersion = IrVersion, ProducerName = "Microsoft.ML.EarlyExit", Graph = _graph };
-        model.OpsetImport.Add(new OperatorSetIdProto { Domain = "", Version = OpsetVersion });
+        var model = new ModelProto { IrVersion = GraphContract.IrVersion, ProducerName = "Microsoft.ML.EarlyExit", Graph = _graph };
+        model.OpsetImport.Add(new OperatorSetIdProto { Domain = "", Version = GraphContract.OpsetVersion });
         if (_graph.Node.Any(node => node.Domain == GraphContract.ContribDomain))
-            model.OpsetImport.Add(new OperatorSetIdProto { Domain = GraphContract.ContribDomain, Version = 1 });
+            model.OpsetImport.Add(new OperatorSetIdProto { Domain = GraphContract.ContribDomain, Version = GraphContract.ContribVersion });
         return model;
     }
 

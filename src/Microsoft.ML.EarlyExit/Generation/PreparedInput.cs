@@ -11,11 +11,6 @@ internal readonly record struct PreparedInput(IReadOnlyList<int> TokenIds, int C
             ids = given;
             if (ids.Count == 0)
                 return Failed("The input has no token ids; give at least the end-of-sequence id.");
-            for (int index = 0; index < ids.Count; index++)
-            {
-                if ((uint)ids[index] >= (uint)configuration.VocabularySize)
-                    return Failed($"Token id {ids[index]} at position {index} is outside the vocabulary, which has ids 0 to {configuration.VocabularySize - 1}.");
-            }
         }
         else if (input.Text is null)
         {
@@ -28,6 +23,13 @@ internal readonly record struct PreparedInput(IReadOnlyList<int> TokenIds, int C
         else
         {
             ids = tokenizer.Encode(options.Prefix + input.Text);
+        }
+
+        // Also those of a text: a tokenizer may have more ids than the model.
+        for (int index = 0; index < ids.Count; index++)
+        {
+            if ((uint)ids[index] >= (uint)configuration.VocabularySize)
+                return Failed($"Token id {ids[index]} at position {index} is outside the vocabulary, which has ids 0 to {configuration.VocabularySize - 1}.");
         }
 
         int cut = ids.Count - options.MaxInputTokens;

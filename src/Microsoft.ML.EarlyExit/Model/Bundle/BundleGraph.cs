@@ -11,35 +11,46 @@ internal static class BundleGraph
     private const int LargestBytes = 64 << 20;
     private const int LargestConstantBytes = 1 << 16;
 
-    private static readonly (string Name, DataType Type, int Rank)[] s_encoderInputs = [(GraphContract.InputIds, DataType.Int64, 2), (GraphContract.AttentionMask, DataType.Int64, 2)];
+    // What the messages here do not know, such as graphs inside of attributes, is dropped, so that nothing unchecked reaches ONNX Runtime.
+    private static readonly MessageParser<ModelProto> s_parser = ModelProto.Parser.WithDiscardUnknownFields(true);
 
-    private static readonly (string Name, DataType Type, int Rank)[] s_blockInputs =
-    [
-        (GraphContract.Hidden, DataType.Float, 3), (GraphContract.RowSlots, DataType.Int64, 1), (GraphContract.SlotRows, DataType.Int64, 1),
-        (GraphContract.SelfLengths, DataType.Int32, 1), (GraphContract.SelfCapacity, DataType.Int32, 0), (GraphContract.SelfBias, DataType.Float, 4),
-        (GraphContract.SelfKeys, DataType.Float, 4), (GraphContract.SelfValues, DataType.Float, 4),
-        (GraphContract.CrossLengths, DataType.Int32, 1), (GraphContract.CrossCapacity, DataType.Int32, 0), (GraphContract.CrossBias, DataType.Float, 4),
-        (GraphContract.CrossKeys, DataType.Float, 4), (GraphContract.CrossValues, DataType.Float, 4),
-    ];
+    public static ModelProto ReadEncoder(ModelBundle bundle) => Read(
+        bundle, bundle.Manifest.Graphs.Encoder,
+        [new(GraphContract.InputIds, DataType.Int64, null, null), new(GraphContract.AttentionMask, DataType.Int64, null, null)],
+        [new(GraphContract.EncoderOutput, DataType.Float, null, null, bundle.Configuration.ModelDimension)]);
 
-    private static readonly (string Name, DataType Type, int Rank)[] s_blockOutputs =
-        [(GraphContract.HiddenOut, DataType.Float, 3), .. GraphContract.Caches.Select(cache => (cache.Present, DataType.Float, 4))];
-
-    public static ModelProto ReadEncoder(ModelBundle bundle) =>
-        Read(bundle, bundle.Manifest.Graphs.Encoder, s_encoderInputs, [(GraphContract.EncoderOutput, DataType.Float, 3)]);
-
-    public static ModelProto ReadDecoderBlock(ModelBundle bundle, int layer) =>
-        Read(bundle, bundle.Manifest.Graphs.DecoderBlocks[layer], s_blockInputs, s_blockOutputs);
+    public static ModelProto ReadDecoderBlock(ModelBundle bundle, int layer)
+    {
+        int width = bundle.Configuration.ModelDimension;
+        int heads = bundle.Configuration.HeadCount;
+        int?[] cache = [null, heads, null, bundle.Manifest.GraphHeadDimension];
+        return Read(
+            bundle, bundle.Manifest.Graphs.DecoderBlocks[layer],
+            [
+                new(GraphContract.Hidden, DataType.Float, null, null, width),
+                new(GraphContract.RowSlots, DataType.Int64, (int?)null), new(GraphContract.SlotRows, DataType.Int64, (int?)null),
+                new(GraphContract.SelfLengths, DataType.Int32, (int?)null), new(GraphContract.SelfCapacity, DataType.Int32),
+                new(GraphContract.SelfBias, DataType.Float, null, heads, null, null),
+                new(GraphContract.CrossLengths, DataType.Int32, (int?)null), new(GraphContract.CrossCapacity, DataType.Int32),
+                new(GraphContract.CrossBias, DataType.Float, null, 1, null, null),
+                .. GraphContract.Caches.Select(names => new Expected(names.Past, DataType.Float, cache)),
+            ],
+            [
+                new(GraphContract.HiddenOut, DataType.Float, null, null, width),
+                .. GraphContract.Caches.Select(names => new Expected(names.Present, DataType.Float, cache)),
+            ]);
+    }
 
     public static ModelProto ReadStateKeysValues(ModelBundle bundle, int layer) => ReadKeysValues(bundle, bundle.Manifest.Graphs.StateKeysValues[layer]);
 
     public static ModelProto ReadCrossKeysValues(ModelBundle bundle, int layer) => ReadKeysValues(bundle, bundle.Manifest.Graphs.CrossKeysValues[layer]);
 
-    private static ModelProto ReadKeysValues(ModelBundle bundle, string file) =>
-        Read(bundle, file, [(GraphContract.Hidden, DataType.Float, 2)], [(GraphContract.KeysValues, DataType.Float, 2)]);
+    private static ModelProto ReadKeysValues(ModelBundle bundle, string file) => Read(
+        bundle, file,
+        [new(GraphContract.Hidden, DataType.Float, null, bundle.Configuration.ModelDimension)],
+        [new(GraphContract.KeysValues, DataType.Float, null, 2 * bundle.Configuration.HeadCount * bundle.Manifest.GraphHeadDimension)]);
 
-    private static ModelProto Read(
-        ModelBundle bundle, string file, IReadOnlyList<(string Name, DataType Type, int Rank)> inputs, IReadOnlyList<(string Name, DataType Type, int Rank)> outputs)
+    private static ModelProto Read(ModelBundle bundle, string file, IReadOnlyList<Expected> inputs, IReadOnlyList<Expected> outputs)
     {
         string path = Path.Combine(bundle.Folder, file);
         ModelProto model;
@@ -49,7 +60,7 @@ internal static class BundleGraph
                 throw Invalid(path, $"it is larger than {LargestBytes} bytes, as no graph of a bundle is");
             try
             {
-                model = ModelProto.Parser.ParseFrom(stream);
+                model = s_parser.ParseFrom(stream);
             }
             catch (InvalidProtocolBufferException exception)
             {
@@ -59,6 +70,7 @@ internal static class BundleGraph
 
         if (model.Graph is null)
             throw Invalid(path, "it has no graph");
+        CheckVersions(path, model);
         CheckValues(path, "input", model.Graph.Input, inputs);
         CheckValues(path, "output", model.Graph.Output, outputs);
         foreach (TensorProto initializer in model.Graph.Initializer)
@@ -66,16 +78,29 @@ internal static class BundleGraph
         return model;
     }
 
-    private static void CheckValues(
-        string path, string kind, IReadOnlyCollection<ValueInfoProto> found, IReadOnlyList<(string Name, DataType Type, int Rank)> expected)
+    /// <summary>Blocks are composed into one graph, which has one version of each kind of operator.</summary>
+    private static void CheckVersions(string path, ModelProto model)
     {
-        foreach ((string name, DataType type, int rank) in expected)
+        if (model.IrVersion != GraphContract.IrVersion)
+            throw Invalid(path, $"its IR version is {model.IrVersion}, not {GraphContract.IrVersion}");
+        foreach (OperatorSetIdProto opset in model.OpsetImport)
         {
-            ValueInfoProto? value = found.FirstOrDefault(candidate => candidate.Name == name);
-            if (value is null)
-                throw Invalid(path, $"{kind} '{name}' is missing");
-            if (value.Type?.TensorType is not { } tensor || tensor.ElemType != (int)type || (tensor.Shape?.Dim.Count ?? -1) != rank)
-                throw Invalid(path, $"{kind} '{name}' is not a tensor of {rank} dimensions and type {type}");
+            if ((opset.Domain, opset.Version) is not (("", GraphContract.OpsetVersion) or (GraphContract.ContribDomain, GraphContract.ContribVersion)))
+                throw Invalid(path, $"it asks for version {opset.Version} of the operators '{opset.Domain}'");
+        }
+
+        if (!model.OpsetImport.Any(opset => opset.Domain.Length == 0))
+            throw Invalid(path, "it does not say which version its operators have");
+    }
+
+    private static void CheckValues(string path, string kind, IReadOnlyCollection<ValueInfoProto> found, IReadOnlyList<Expected> expected)
+    {
+        foreach (Expected value in expected)
+        {
+            if (found.FirstOrDefault(candidate => candidate.Name == value.Name) is not { } candidate)
+                throw Invalid(path, $"{kind} '{value.Name}' is missing");
+            if (candidate.Type?.TensorType is not { } tensor || tensor.ElemType != (int)value.Type || !value.HasShape(tensor.Shape))
+                throw Invalid(path, $"{kind} '{value.Name}' is not a tensor of type {value.Type} and shape {value.ShownShape}");
         }
 
         if (found.Count != expected.Count)
@@ -96,7 +121,8 @@ internal static class BundleGraph
         long bytes = ModelBundle.ElementCount(tensor.Shape) * sizeof(float);
         if (initializer.DataType != (int)DataType.Float || !initializer.Dims.SequenceEqual(tensor.Shape.Select(dimension => (long)dimension)))
             throw Invalid(path, $"tensor '{initializer.Name}' has another type or shape than in the manifest");
-        if (External("location") != bundle.Manifest.WeightsFile
+        if (initializer.ExternalData.Count != 3
+            || External("location") != bundle.Manifest.WeightsFile
             || External("offset") != tensor.Offset.ToString(CultureInfo.InvariantCulture)
             || External("length") != bytes.ToString(CultureInfo.InvariantCulture))
             throw Invalid(path, $"tensor '{initializer.Name}' does not lie where the manifest says");
@@ -105,4 +131,16 @@ internal static class BundleGraph
     }
 
     private static InvalidModelException Invalid(string path, string what) => new($"The graph '{path}' does not fit its bundle: {what}. Convert the checkpoint again.");
+
+    /// <summary>An input or output of the contract; dimensions that vary from run to run are null.</summary>
+    private sealed record Expected(string Name, DataType Type, params int?[] Shape)
+    {
+        public string ShownShape => $"[{string.Join(", ", Shape.Select(size => size?.ToString(CultureInfo.InvariantCulture) ?? "any"))}]";
+
+        public bool HasShape(TensorShapeProto? shape) =>
+            shape is not null && shape.Dim.Count == Shape.Length
+            && shape.Dim.Zip(Shape, (dimension, size) => size is null
+                ? dimension.ValueCase != TensorShapeProto.Types.Dimension.ValueOneofCase.DimValue
+                : dimension.ValueCase == TensorShapeProto.Types.Dimension.ValueOneofCase.DimValue && dimension.DimValue == size).All(fits => fits);
+    }
 }

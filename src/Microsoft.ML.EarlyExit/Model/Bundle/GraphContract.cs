@@ -21,7 +21,15 @@ namespace Microsoft.ML.EarlyExit;
 /// </remarks>
 internal static class GraphContract
 {
+    public const int IrVersion = 11;
+
+    /// <summary>The version of ONNX's own operators.</summary>
+    public const int OpsetVersion = 23;
+
+    /// <summary>The domain of ONNX Runtime's operators, of which there is version 1.</summary>
     public const string ContribDomain = "com.microsoft";
+
+    public const int ContribVersion = 1;
 
     public const string Hidden = "hidden";
     public const string HiddenOut = "hidden_out";

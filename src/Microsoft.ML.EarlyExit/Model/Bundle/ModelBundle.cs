@@ -46,6 +46,7 @@ internal sealed unsafe class ModelBundle : IDisposable
         if (!Directory.Exists(folder))
             throw new DirectoryNotFoundException($"There is no model bundle folder at '{folder}'. Convert a checkpoint to a bundle first.");
         BundleManifest manifest = ReadManifest(folder);
+        CheckLists(folder, manifest);
         CheckConfiguration(folder, manifest);
         CheckFiles(folder, manifest);
         return new ModelBundle(folder, manifest, CheckTensors(folder, manifest));
@@ -120,6 +121,21 @@ internal sealed unsafe class ModelBundle : IDisposable
         }
     }
 
+    /// <summary>The serializer refuses nulls in fields, but not in lists.</summary>
+    private static void CheckLists(string folder, BundleManifest manifest)
+    {
+        ReadOnlySpan<(string Name, IEnumerable<object?> Entries)> lists =
+        [
+            ("files", manifest.Files), ("tensors", manifest.Tensors), ("graphs.decoderBlocks", manifest.Graphs.DecoderBlocks),
+            ("graphs.stateKeysValues", manifest.Graphs.StateKeysValues), ("graphs.crossKeysValues", manifest.Graphs.CrossKeysValues),
+        ];
+        foreach ((string name, IEnumerable<object?> entries) in lists)
+        {
+            if (entries.Contains(null))
+                throw Invalid(folder, $"{name} of {BundleManifest.FileName} holds a null");
+        }
+    }
+
     private static void CheckConfiguration(string folder, BundleManifest manifest)
     {
         T5Configuration configuration = manifest.Configuration;
@@ -182,6 +198,8 @@ internal sealed unsafe class ModelBundle : IDisposable
                 throw Invalid(folder, $"'{file.Name}' is not a plain file name");
             if (!listed.Add(file.Name))
                 throw Invalid(folder, $"'{file.Name}' is listed twice");
+            if (file.Bytes < 1)
+                throw Invalid(folder, $"'{file.Name}' is listed with {file.Bytes} bytes, but no file of a bundle is empty");
         }
 
         BundleGraphs graphs = manifest.Graphs;
@@ -204,9 +222,11 @@ internal sealed unsafe class ModelBundle : IDisposable
             string path = Path.Combine(folder, file.Name);
             if (!File.Exists(path))
                 throw Invalid(folder, $"'{file.Name}' is missing");
+            // Asked before opening: a pipe, whose length is 0, would block.
+            long length = new FileInfo(path).Length;
+            if (length != file.Bytes)
+                throw Invalid(folder, $"'{file.Name}' has {length} bytes, not the {file.Bytes} the manifest says");
             using FileStream stream = File.OpenRead(path);
-            if (stream.Length != file.Bytes)
-                throw Invalid(folder, $"'{file.Name}' has {stream.Length} bytes, not the {file.Bytes} the manifest says");
             if (Convert.ToHexStringLower(SHA256.HashData(stream)) != file.Sha256)
                 throw Invalid(folder, $"'{file.Name}' was changed: its SHA-256 is not the manifest's");
         }
@@ -220,9 +240,10 @@ internal sealed unsafe class ModelBundle : IDisposable
         {
             if (tensor.Shape.Count is 0 or > 2 || tensor.Shape.Any(dimension => dimension < 1))
                 throw Invalid(folder, $"tensor '{tensor.Name}' has the impossible shape [{string.Join(", ", tensor.Shape)}]");
-            // Two dimensions of 31 bits and an element of 4 bytes cannot overflow 64.
-            long bytes = ElementCount(tensor.Shape) * sizeof(float);
-            if (tensor.Offset < 0 || tensor.Offset % sizeof(float) != 0 || tensor.Offset > weightsBytes - bytes)
+            // Counted in elements first: two dimensions of 31 bits fit 63, but not times 4.
+            long elements = ElementCount(tensor.Shape);
+            if (elements > weightsBytes / sizeof(float)
+                || tensor.Offset < 0 || tensor.Offset % sizeof(float) != 0 || tensor.Offset > weightsBytes - (elements * sizeof(float)))
                 throw Invalid(folder, $"tensor '{tensor.Name}' at offset {tensor.Offset} does not lie inside '{manifest.WeightsFile}'");
             if (!tensors.TryAdd(tensor.Name, tensor))
                 throw Invalid(folder, $"tensor '{tensor.Name}' is listed twice");
