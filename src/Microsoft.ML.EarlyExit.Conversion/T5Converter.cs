@@ -16,12 +16,14 @@ public static class T5Converter
     /// </param>
     /// <param name="bundleFolder">The folder to create. It is written beside and moved into place when complete: it appears whole or not at all.</param>
     /// <param name="options">How to convert; null for the defaults.</param>
+    /// <param name="cancellationToken">Looked at between tensors; a cancelled conversion leaves nothing behind.</param>
     /// <exception cref="ArgumentException">A folder is null or empty.</exception>
     /// <exception cref="DirectoryNotFoundException">The source folder does not exist.</exception>
     /// <exception cref="InvalidModelException">The checkpoint is damaged, incomplete, or not a T5 this library knows.</exception>
     /// <exception cref="IOException">The target exists and is not to be replaced, is no bundle, or the disk has no room.</exception>
     /// <exception cref="UnauthorizedAccessException">A file may not be read, or the target's parent not be written to.</exception>
-    public static void Convert(string sourceFolder, string bundleFolder, T5ConversionOptions? options = null)
+    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    public static void Convert(string sourceFolder, string bundleFolder, T5ConversionOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(sourceFolder);
         ArgumentException.ThrowIfNullOrEmpty(bundleFolder);
@@ -31,7 +33,7 @@ public static class T5Converter
         if (checkpoint.TokenizerPath is { } tokenizer)
             T5Tokenizer.Load(tokenizer);
         CheckSpace(checkpoint, bundleFolder);
-        new Conversion(checkpoint, options.Progress).Run(bundleFolder, options.Overwrite);
+        new Conversion(checkpoint, options.Progress, cancellationToken).Run(bundleFolder, options.Overwrite);
     }
 
     private static void CheckTarget(string bundleFolder, bool overwrite)
@@ -94,7 +96,7 @@ public static class T5Converter
     }
 
     /// <summary>One conversion under way.</summary>
-    private sealed class Conversion(T5Checkpoint checkpoint, IProgress<double>? progress)
+    private sealed class Conversion(T5Checkpoint checkpoint, IProgress<double>? progress, CancellationToken cancellationToken)
     {
         private readonly T5Configuration _configuration = checkpoint.Configuration;
         private readonly int _width = checkpoint.Configuration.ModelDimension;
@@ -252,6 +254,7 @@ public static class T5Converter
 
         private void Add(BundleWriter writer, string name, IReadOnlyList<int> shape, Action<Stream> write)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             writer.AddTensor(name, shape, write);
             int perLayer = _configuration.GatedFeedForward ? 8 : 7;
             int total = 6 + (_configuration.EncoderLayerCount * perLayer) + (_configuration.DecoderLayerCount * (perLayer + 4));

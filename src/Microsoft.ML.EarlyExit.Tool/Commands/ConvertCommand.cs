@@ -29,20 +29,14 @@ internal sealed class ConvertCommand : ToolCommand
 
     private int Run(string source, string bundle, bool overwrite)
     {
-        T5Converter.Convert(source, bundle, new T5ConversionOptions { Overwrite = overwrite, Progress = new ConversionProgress(_context) });
+        T5Converter.Convert(source, bundle, new T5ConversionOptions { Overwrite = overwrite, Progress = new ConversionProgress(_context) }, _context.Cancellation);
         _context.Messages.Say($"Wrote the bundle '{bundle}'.");
         return ExitCode.Done;
     }
 
-    /// <summary>Shows how far the conversion is, and is where Ctrl+C reaches it.</summary>
+    /// <summary>Shows how far the conversion is, at once and not on another thread as <see cref="Progress{T}"/> would.</summary>
     private sealed class ConversionProgress(ToolContext context) : IProgress<double>
     {
-        public void Report(double value)
-        {
-            context.Messages.ShowProgress(value, "of the weights");
-            // At 1 the bundle may be in its place already.
-            if (value < 1)
-                context.Cancellation.ThrowIfCancellationRequested();
-        }
+        public void Report(double value) => context.Messages.ShowProgress(value, "of the weights");
     }
 }

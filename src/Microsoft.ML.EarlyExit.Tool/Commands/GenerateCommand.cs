@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Text.Json;
+using System.Text.RegularExpressions;
 
 namespace Microsoft.ML.EarlyExit.Tool;
 
@@ -10,6 +12,12 @@ internal sealed class GenerateCommand : ToolCommand
 
     /// <summary>Bytes of input lines that are held at a time, so that a large batch of long lines does not fill the memory.</summary>
     private const long LargestGroupBytes = 64 << 20;
+
+    private static readonly string[] s_optionNames =
+    [
+        nameof(ExitPolicy.MinimumLayer), nameof(ExitPolicy.Threshold), nameof(ExitPolicy.Thresholds), nameof(ExitPolicy.StaticExitLayer),
+        nameof(TextGenerationOptions.MinNewTokens), nameof(TextGenerationOptions.MaxNewTokens),
+    ];
 
     private readonly ToolContext _context;
     private readonly Argument<string> _bundle = PathSymbols.CreateArgument("BUNDLE", "The folder of the model bundle.");
@@ -128,9 +136,13 @@ internal sealed class GenerateCommand : ToolCommand
         }
         catch (ArgumentException exception) when (path is not null)
         {
-            throw new InvalidDataException($"{path}: {ErrorSentence.Message(exception)}", exception);
+            throw new InvalidDataException($"{path}: {WithFieldNames(ErrorSentence.Message(exception))}", exception);
         }
     }
+
+    /// <summary>The library names its options; whoever wrote a file knows them by the names of its fields.</summary>
+    private static string WithFieldNames(string message) =>
+        s_optionNames.Aggregate(message, (text, name) => Regex.Replace(text, $@"\b{name}\b", JsonNamingPolicy.CamelCase.ConvertName(name)));
 
     private static string Rows(long count) => count == 1 ? "1 row" : $"{count} rows";
 }

@@ -22,7 +22,15 @@ internal readonly record struct PreparedInput(IReadOnlyList<int> TokenIds, int C
         }
         else
         {
-            ids = tokenizer.Encode(options.Prefix + input.Text);
+            try
+            {
+                ids = tokenizer.Encode(options.Prefix + input.Text);
+            }
+            catch (ArgumentException exception)
+            {
+                // Absurdly long.
+                return Failed(exception.Message);
+            }
         }
 
         // Also those of a text: a tokenizer may have more ids than the model.

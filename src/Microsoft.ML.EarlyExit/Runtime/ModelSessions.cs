@@ -17,7 +17,7 @@ internal sealed unsafe class ModelSessions : IDisposable
     private readonly int? _cudaDevice;
     private readonly PrePackedWeightsContainer _packedWeights;
     private readonly ConcurrentDictionary<string, OrtValue> _weights = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<SessionKey, Lazy<InferenceSession>> _sessions = new();
+    private readonly ConcurrentDictionary<SessionKey, InferenceSession> _sessions = new();
     private readonly Lock _creation = new();
 
     public ModelSessions(ModelBundle bundle, EarlyExitModelOptions options)
@@ -55,11 +55,8 @@ internal sealed unsafe class ModelSessions : IDisposable
 
     public void Dispose()
     {
-        foreach (Lazy<InferenceSession> session in _sessions.Values)
-        {
-            if (session.IsValueCreated)
-                session.Value.Dispose();
-        }
+        foreach (InferenceSession session in _sessions.Values)
+            session.Dispose();
 
         ThreadPool.Dispose();
         _packedWeights.Dispose();
@@ -67,10 +64,18 @@ internal sealed unsafe class ModelSessions : IDisposable
             weight.Dispose();
     }
 
-    private InferenceSession Get(SessionKey key) =>
-        _sessions.TryGetValue(key, out Lazy<InferenceSession>? session)
-            ? session.Value
-            : _sessions.GetOrAdd(key, static (added, owner) => new Lazy<InferenceSession>(() => owner.Create(added)), this).Value;
+    private InferenceSession Get(SessionKey key)
+    {
+        if (_sessions.TryGetValue(key, out InferenceSession? session))
+            return session;
+        // One at a time: packing needs memory for the weights of the session being made, beside the copy it then shares.
+        lock (_creation)
+        {
+            if (!_sessions.TryGetValue(key, out session))
+                _sessions[key] = session = Create(key);
+            return session;
+        }
+    }
 
     private InferenceSession Create(SessionKey key)
     {
@@ -84,33 +89,39 @@ internal sealed unsafe class ModelSessions : IDisposable
                 key.FirstLayer, key.SelectRows),
         };
 
-        // One at a time: packing needs memory for the weights of the session being made, beside the copy it then shares.
-        lock (_creation)
+        try
         {
-            try
+            using SessionOptions options = OnnxEnvironment.CreateSessionOptions(_threadCount);
+            options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", _bundle.Folder);
+            if (_cudaDevice is { } device)
             {
-                using SessionOptions options = OnnxEnvironment.CreateSessionOptions(_threadCount);
-                options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", _bundle.Folder);
-                if (_cudaDevice is { } device)
-                {
-                    options.AppendExecutionProvider_CUDA(device);
-                    return new InferenceSession(model.ToByteArray(), options);
-                }
-
-                foreach (TensorProto initializer in model.Graph.Initializer)
-                {
-                    if (initializer.DataLocation == TensorProto.Types.DataLocation.External)
-                        options.AddInitializer(initializer.Name, _weights.GetOrAdd(initializer.Name, CreateWeight));
-                }
-
-                return new InferenceSession(model.ToByteArray(), options, _packedWeights);
+                options.AppendExecutionProvider_CUDA(device);
+                return new InferenceSession(model.ToByteArray(), options);
             }
-            catch (OnnxRuntimeException exception)
-            {
-                throw new InvalidModelException(
-                    $"ONNX Runtime refuses {key.Kind} {key.FirstLayer}-{key.LastLayer} of the model bundle '{_bundle.Folder}': {exception.Message} Convert the checkpoint again.",
-                    exception);
-            }
+
+            var weights = model.Graph.Initializer.Where(initializer => initializer.DataLocation == TensorProto.Types.DataLocation.External).ToList();
+            foreach (TensorProto weight in weights)
+                options.AddInitializer(weight.Name, _weights.GetOrAdd(weight.Name, CreateWeight));
+            var session = new InferenceSession(model.ToByteArray(), options, _packedWeights);
+            ReleasePackedPages(model.Graph, weights);
+            return session;
+        }
+        catch (OnnxRuntimeException exception)
+        {
+            throw new InvalidModelException(
+                $"ONNX Runtime refuses {key.Kind} {key.FirstLayer}-{key.LastLayer} of the model bundle '{_bundle.Folder}': {exception.Message} Convert the checkpoint again.",
+                exception);
+        }
+    }
+
+    /// <summary>Matrices that only products read are packed by now; their mapped pages would be a second copy in memory.</summary>
+    private void ReleasePackedPages(GraphProto graph, IReadOnlyList<TensorProto> weights)
+    {
+        var read = graph.Node.Where(node => node.OpType != "MatMul").SelectMany(node => node.Input).ToHashSet(StringComparer.Ordinal);
+        foreach (TensorProto weight in weights)
+        {
+            if (!read.Contains(weight.Name) && _bundle.TryGetTensor(weight.Name, out BundleTensor tensor))
+                _bundle.ReleasePages(tensor);
         }
     }
 

@@ -61,6 +61,9 @@ internal sealed unsafe class ModelBundle : IDisposable
     /// <summary>The first element of a tensor that opening has checked to exist.</summary>
     public float* TensorData(string name) => TensorData(_tensors[name]);
 
+    /// <summary>Says that a tensor will hardly be read again: its pages leave memory, and come back from the file if it is.</summary>
+    public void ReleasePages(BundleTensor tensor) => MappedPages.Release(TensorData(tensor), ElementCount(tensor.Shape) * sizeof(float));
+
     public void Dispose()
     {
         _weightsView.SafeMemoryMappedViewHandle.ReleasePointer();
