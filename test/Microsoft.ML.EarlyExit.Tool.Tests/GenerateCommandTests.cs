@@ -318,10 +318,10 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     [Theory]
     [InlineData("""{"threshold": 2}""", "threshold", "0 to 1")]
     [InlineData("""{"treshold": 0.5}""", "treshold", "unknown")]
-    [InlineData("""{"minimumLayer": 7}""", "MinimumLayer", "1 to 6")]
-    [InlineData("""{"staticExitLayer": 7}""", "StaticExitLayer", "1 to 6")]
-    [InlineData("""{"staticExitLayer": 2, "minimumLayer": 2}""", "StaticExitLayer", "MinimumLayer")]
-    [InlineData("""{"thresholds": [0.5]}""", "Thresholds", "6 decoder layers")]
+    [InlineData("""{"minimumLayer": 7}""", "minimumLayer", "1 to 6")]
+    [InlineData("""{"staticExitLayer": 7}""", "staticExitLayer", "1 to 6")]
+    [InlineData("""{"staticExitLayer": 2, "minimumLayer": 2}""", "staticExitLayer", "minimumLayer")]
+    [InlineData("""{"thresholds": [0.5]}""", "thresholds", "6 decoder layers")]
     [InlineData("""{"confidence": "jsdContrastive"}""", "confidence", "supports")]
     [InlineData("""{"pruning": {"kind": "fixed"}}""", "pruning.kind", "supports")]
     [InlineData("""{"shallowDeep": {"exitLayer": 3}}""", "shallowDeep", "supports")]
@@ -333,7 +333,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
 
     [Theory]
     [InlineData("""{"maxNewTokens": 0}""", "maxNewTokens", "from 1")]
-    [InlineData("""{"minNewTokens": 9, "maxNewTokens": 8}""", "MinNewTokens", "MaxNewTokens")]
+    [InlineData("""{"minNewTokens": 9, "maxNewTokens": 8}""", "minNewTokens", "maxNewTokens")]
     [InlineData("""{"max_new_tokens": 9}""", "max_new_tokens", "unknown")]
     [InlineData("""{"truncate": "yes"}""", "truncate", "true or false")]
     public void ImpossibleOptionsFailNamingFileAndField(string options, params string[] words) =>

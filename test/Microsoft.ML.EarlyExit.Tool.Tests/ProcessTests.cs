@@ -65,7 +65,28 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
         }
     }
 
-    private static Process Start(params string[] arguments) => Process.Start(new ProcessStartInfo("dotnet", [typeof(EarlyExitTool).Assembly.Location, .. arguments])
+    [Fact]
+    public async Task MissingNativeLibraryNamesThePackagesToAdd()
+    {
+        // The program as it is built, but for the native half of ONNX Runtime.
+        string program = _folder.File("program");
+        Directory.CreateDirectory(program);
+        foreach (string file in Directory.GetFiles(Path.GetDirectoryName(typeof(EarlyExitTool).Assembly.Location)!))
+        {
+            if (!Path.GetFileName(file).Contains("onnxruntime", StringComparison.Ordinal))
+                File.Copy(file, Path.Combine(program, Path.GetFileName(file)));
+        }
+
+        using Process process = StartProgram(Path.Combine(program, Path.GetFileName(typeof(EarlyExitTool).Assembly.Location)), "generate", models.Tiny, "--text", "a");
+        string error = await process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await WaitForExit(process);
+        Assert.Equal(1, process.ExitCode);
+        Assert.Contains("Add the package Microsoft.ML.OnnxRuntime (CPU) or Microsoft.ML.OnnxRuntime.Gpu", error);
+    }
+
+    private static Process Start(params string[] arguments) => StartProgram(typeof(EarlyExitTool).Assembly.Location, arguments);
+
+    private static Process StartProgram(string program, params string[] arguments) => Process.Start(new ProcessStartInfo("dotnet", [program, .. arguments])
     {
         RedirectStandardOutput = true,
         RedirectStandardError = true,

@@ -47,10 +47,11 @@ internal static class OnnxEnvironment
             }
             catch (Exception exception) when (exception is DllNotFoundException or EntryPointNotFoundException or TypeInitializationException)
             {
+                // Without the cause inside: where ML.NET wraps this, users are shown the innermost message.
+                string cause = exception.GetBaseException().Message.Split('\n')[0].Trim();
                 throw new InvalidOperationException(
                     "ONNX Runtime's native library could not be loaded. Add the package Microsoft.ML.OnnxRuntime (CPU) or Microsoft.ML.OnnxRuntime.Gpu (CUDA) "
-                    + "to the application.",
-                    exception);
+                    + $"to the application. ({cause})");
             }
         }
     }
