@@ -70,7 +70,7 @@ public sealed class EarlyExitModel : IDisposable
     /// <summary>Generates for one text.</summary>
     /// <param name="text">The text, without the options' prefix; may be empty.</param>
     /// <param name="options">How to generate; null for the defaults.</param>
-    /// <param name="cancellationToken">Looked at between decoder blocks.</param>
+    /// <param name="cancellationToken">Looked at between operators: a call ends within milliseconds.</param>
     /// <returns>What was generated.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="text"/> is null.</exception>
     /// <exception cref="ArgumentException">The options do not fit the model, or the text is too long and may not be cut.</exception>
@@ -92,7 +92,7 @@ public sealed class EarlyExitModel : IDisposable
     /// </summary>
     /// <param name="inputs">The rows.</param>
     /// <param name="options">How to generate; null for the defaults.</param>
-    /// <param name="cancellationToken">Looked at between decoder blocks.</param>
+    /// <param name="cancellationToken">Looked at between operators: a call ends within milliseconds.</param>
     /// <returns>One result per row, in order.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="inputs"/> is null.</exception>
     /// <exception cref="ArgumentException">The options do not fit the model.</exception>
@@ -158,6 +158,9 @@ public sealed class EarlyExitModel : IDisposable
         IReadOnlyList<GenerationInput> inputs, int start, int end, TextGenerationOptions options, ExitPlan plan, int maxNewTokens, GenerationResult[] results,
         CancellationToken cancellationToken)
     {
+        // Between two sessions cancellation is looked at; within one, the runtime looks at this flag between two operators.
+        using var run = new RunOptions();
+        using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(static state => ((RunOptions)state!).Terminate = true, run);
         var encoded = new List<EncodedInput>(end - start);
         var places = new List<(int Index, int CutInputTokens)>(end - start);
         try
@@ -176,16 +179,20 @@ public sealed class EarlyExitModel : IDisposable
                 }
 
                 places.Add((index, prepared.CutTokens));
-                encoded.Add(EncodedInput.Encode(_sessions.Encoder, prepared.TokenIds, Configuration.ModelDimension));
+                encoded.Add(EncodedInput.Encode(_sessions.Encoder, prepared.TokenIds, Configuration.ModelDimension, run));
             }
 
             if (encoded.Count == 0)
                 return;
-            using var session = new DecodingSession(_bundle, _sessions, _head, encoded, plan, options, maxNewTokens);
+            using var session = new DecodingSession(_bundle, _sessions, _head, encoded, plan, options, maxNewTokens, run);
             while (session.IsRunning)
                 session.Step(cancellationToken);
             for (int row = 0; row < places.Count; row++)
                 results[places[row].Index] = session.Rows[row].ToResult(Tokenizer, places[row].CutInputTokens);
+        }
+        catch (OnnxRuntimeException) when (cancellationToken.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(cancellationToken);
         }
         finally
         {

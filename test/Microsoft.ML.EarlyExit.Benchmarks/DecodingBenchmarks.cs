@@ -1,4 +1,5 @@
 using BenchmarkDotNet.Attributes;
+using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
@@ -12,6 +13,7 @@ public class DecodingBenchmarks
 
     private static readonly Dictionary<string, EarlyExitModel> s_models = [];
 
+    private readonly RunOptions _run = new();
     private readonly List<EncodedInput> _inputs = [];
     private DecodingSession? _session;
 
@@ -37,7 +39,7 @@ public class DecodingBenchmarks
         for (int row = 0; row < Batch; row++)
         {
             int[] ids = [.. Enumerable.Range(0, EncoderLength).Select(_ => random.Next(3, 32000))];
-            _inputs.Add(EncodedInput.Encode(Loaded.Sessions.Encoder, ids, Loaded.Configuration.ModelDimension));
+            _inputs.Add(EncodedInput.Encode(Loaded.Sessions.Encoder, ids, Loaded.Configuration.ModelDimension, _run));
         }
     }
 
@@ -51,7 +53,7 @@ public class DecodingBenchmarks
             MaxNewTokens = 64, MinNewTokens = 64, Exit = Depth == "full" ? null : new ExitPolicy { StaticExitLayer = layers / 3 },
         };
         _session = new DecodingSession(
-            Loaded.Bundle, Loaded.Sessions, Loaded.Head, _inputs, ExitPlan.Create(options.Exit, layers, 64), options, 64);
+            Loaded.Bundle, Loaded.Sessions, Loaded.Head, _inputs, ExitPlan.Create(options.Exit, layers, 64), options, 64, _run);
         for (int step = 0; step < Past; step++)
             _session.Step(CancellationToken.None);
     }

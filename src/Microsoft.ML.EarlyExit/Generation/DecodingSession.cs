@@ -1,3 +1,5 @@
+using Microsoft.ML.OnnxRuntime;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
@@ -20,7 +22,8 @@ internal sealed class DecodingSession : IDisposable
     private readonly NativeBuffer _logits;
 
     public DecodingSession(
-        ModelBundle bundle, ModelSessions sessions, LanguageModelHead head, IReadOnlyList<EncodedInput> inputs, ExitPlan plan, TextGenerationOptions options, int maxNewTokens)
+        ModelBundle bundle, ModelSessions sessions, LanguageModelHead head, IReadOnlyList<EncodedInput> inputs, ExitPlan plan, TextGenerationOptions options,
+        int maxNewTokens, RunOptions run)
     {
         _configuration = bundle.Configuration;
         _head = head;
@@ -33,7 +36,7 @@ internal sealed class DecodingSession : IDisposable
         _normed = new NativeBuffer((long)inputs.Count * head.Width * sizeof(float));
         _logits = new NativeBuffer((long)inputs.Count * head.VocabularySize * sizeof(float));
         _lane = sessions.ThreadPool.CreateLane();
-        _decoder = new DecoderBatch(bundle, sessions, inputs, plan.Segments, maxNewTokens);
+        _decoder = new DecoderBatch(bundle, sessions, inputs, plan.Segments, maxNewTokens, run);
     }
 
     /// <summary>One row per input, in order.</summary>

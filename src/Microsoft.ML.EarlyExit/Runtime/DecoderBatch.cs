@@ -20,7 +20,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
     private readonly int _headWidth;
     private readonly int _width;
     private readonly int _slots;
-    private readonly RunOptions _runOptions = new();
+    private readonly RunOptions _run;
     private readonly List<IDisposable> _owned = [];
 
     // Hidden states go back and forth between two buffers, one segment at a time.
@@ -53,13 +53,14 @@ internal sealed unsafe class DecoderBatch : IDisposable
 
     /// <summary>A batch of one slot per input, all at position 0, for at most <paramref name="maxPositions"/> positions.</summary>
     public DecoderBatch(
-        ModelBundle bundle, ModelSessions sessions, IReadOnlyList<EncodedInput> inputs, IReadOnlyList<DecoderSegment> segments, int maxPositions)
+        ModelBundle bundle, ModelSessions sessions, IReadOnlyList<EncodedInput> inputs, IReadOnlyList<DecoderSegment> segments, int maxPositions, RunOptions run)
     {
         T5Configuration configuration = bundle.Configuration;
         _bundle = bundle;
         _sessions = sessions;
         _inputs = inputs;
         _segments = segments;
+        _run = run;
         _maxPositions = maxPositions;
         _layers = configuration.DecoderLayerCount;
         _heads = configuration.HeadCount;
@@ -92,7 +93,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
         if (segments.Count > 1)
         {
             _states = Own(new StateCopyBuffer(_slots, _layers, _width, _capacity));
-            _copier = Own(new StateCopier(sessions, _states, _width, KeysValuesWidth));
+            _copier = Own(new StateCopier(sessions, _states, _width, KeysValuesWidth, run));
         }
 
         _selfBias = CreateSelfBias();
@@ -138,7 +139,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
 
         Place(slots);
         InferenceSession session = _sessions.Segment(firstLayer, lastLayer, _slots > 1);
-        session.RunWithBinding(_runOptions, _bindings[segment][slots.Length] ??= Bind(session, segment, slots.Length));
+        session.RunWithBinding(_run, _bindings[segment][slots.Length] ??= Bind(session, segment, slots.Length));
         _current = 1 - _current;
         if (_states is null)
             return;
@@ -167,8 +168,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
         _selfBias.Dispose();
         for (int index = _owned.Count - 1; index >= 0; index--)
             _owned[index].Dispose();
-        _runOptions.Dispose();
-    }
+            }
 
     private static NativeBuffer Floats(long count) => new(count * sizeof(float));
 
@@ -276,7 +276,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
             using OrtIoBinding binding = session.CreateIoBinding();
             binding.BindInput(GraphContract.Hidden, input.Hidden);
             binding.BindOutput(GraphContract.KeysValues, value);
-            session.RunWithBinding(_runOptions, binding);
+            session.RunWithBinding(_run, binding);
             for (int position = 0; position < input.Length; position++)
                 cache.Store(slot, position, output.Span<float>((long)position * KeysValuesWidth, KeysValuesWidth));
         }

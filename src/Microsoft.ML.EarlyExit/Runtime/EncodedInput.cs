@@ -20,7 +20,7 @@ internal sealed class EncodedInput : IDisposable
     /// <summary>Encoder positions.</summary>
     public int Length { get; }
 
-    public static EncodedInput Encode(InferenceSession encoder, IReadOnlyList<int> tokenIds, int width)
+    public static EncodedInput Encode(InferenceSession encoder, IReadOnlyList<int> tokenIds, int width, RunOptions run)
     {
         int length = tokenIds.Count;
         using var ids = new NativeBuffer((long)length * sizeof(long));
@@ -40,7 +40,6 @@ internal sealed class EncodedInput : IDisposable
             binding.BindInput(GraphContract.InputIds, idsValue);
             binding.BindInput(GraphContract.AttentionMask, maskValue);
             binding.BindOutput(GraphContract.EncoderOutput, output);
-            using var run = new RunOptions();
             encoder.RunWithBinding(run, binding);
             return new EncodedInput(hidden, BoundTensor.Floats(hidden, length, width), length);
         }

@@ -17,14 +17,15 @@ internal sealed class StateCopier : IDisposable
     private readonly (int Slot, int Position)[] _pending = new (int Slot, int Position)[LargestRun];
     private readonly Dictionary<(int Layer, int Count), OrtIoBinding> _bindings = [];
     private readonly Dictionary<int, (OrtValue Input, OrtValue Output)> _views = [];
-    private readonly RunOptions _runOptions = new();
+    private readonly RunOptions _run;
 
-    public StateCopier(ModelSessions sessions, StateCopyBuffer states, int width, int keysValuesWidth)
+    public StateCopier(ModelSessions sessions, StateCopyBuffer states, int width, int keysValuesWidth, RunOptions run)
     {
         _sessions = sessions;
         _states = states;
         _width = width;
         _stride = keysValuesWidth;
+        _run = run;
         _input = new NativeBuffer((long)LargestRun * width * sizeof(float));
         _output = new NativeBuffer((long)LargestRun * keysValuesWidth * sizeof(float));
     }
@@ -65,7 +66,6 @@ internal sealed class StateCopier : IDisposable
 
         _input.Dispose();
         _output.Dispose();
-        _runOptions.Dispose();
     }
 
     private void Run(int layer, KeyValueCache cache, int count)
@@ -75,7 +75,7 @@ internal sealed class StateCopier : IDisposable
         InferenceSession session = _sessions.StateKeysValues(layer);
         if (!_bindings.TryGetValue((layer, rows), out OrtIoBinding? binding))
             _bindings[(layer, rows)] = binding = Bind(session, rows);
-        session.RunWithBinding(_runOptions, binding);
+        session.RunWithBinding(_run, binding);
         for (int index = 0; index < count; index++)
             cache.Store(_pending[index].Slot, _pending[index].Position, _output.Span<float>((long)index * _stride, _stride));
     }

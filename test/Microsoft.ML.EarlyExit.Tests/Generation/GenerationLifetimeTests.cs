@@ -1,3 +1,5 @@
+using Microsoft.ML.OnnxRuntime;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 [Collection("Native memory")]
@@ -16,9 +18,10 @@ public sealed class GenerationLifetimeTests
             foreach (ExitPolicy? policy in new[] { null, new ExitPolicy { StaticExitLayer = 3 }, s_policy with { Threshold = 1 } })
             {
                 var options = new TextGenerationOptions { MaxNewTokens = 64, MinNewTokens = 64, RepetitionPenalty = 1.1f, NoRepeatNgramSize = 3, Exit = policy };
-                var encoded = s_inputs.Take(rows).Select(input => EncodedInput.Encode(model.Sessions.Encoder, input.TokenIds!, model.Configuration.ModelDimension)).ToList();
+                using var run = new RunOptions();
+                var encoded = s_inputs.Take(rows).Select(input => EncodedInput.Encode(model.Sessions.Encoder, input.TokenIds!, model.Configuration.ModelDimension, run)).ToList();
                 using var session = new DecodingSession(
-                    model.Bundle, model.Sessions, model.Head, encoded, ExitPlan.Create(policy, 8, 64), options, 64);
+                    model.Bundle, model.Sessions, model.Head, encoded, ExitPlan.Create(policy, 8, 64), options, 64, run);
                 for (int step = 0; step < 4; step++)
                     session.Step(CancellationToken.None);
                 long before = GC.GetAllocatedBytesForCurrentThread();
