@@ -9,7 +9,7 @@ public sealed class ConvertCommandTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Fact]
-    public void WritesNothingToStandardOutput()
+    public void Writes_nothing_to_standard_output()
     {
         ToolResult result = ToolRunner.Run("convert", s_source, _folder.File("b"));
         Assert.Equal((0, ""), (result.ExitCode, result.Output));
@@ -18,7 +18,7 @@ public sealed class ConvertCommandTests : IDisposable
     }
 
     [Fact]
-    public void ShowsProgressOnATerminal()
+    public void Shows_progress_on_a_terminal()
     {
         ToolResult result = ToolRunner.Run(new StringWriter(), isTerminal: true, CancellationToken.None, "convert", s_source, _folder.File("b"));
         Assert.Equal(0, result.ExitCode);
@@ -27,7 +27,7 @@ public sealed class ConvertCommandTests : IDisposable
     }
 
     [Fact]
-    public void ReplacesABundleOnlyWhenAskedTo()
+    public void Replaces_a_bundle_only_when_asked_to()
     {
         string bundle = _folder.File("b");
         Assert.Equal(0, ToolRunner.Run("convert", s_source, bundle).ExitCode);
@@ -38,7 +38,7 @@ public sealed class ConvertCommandTests : IDisposable
     }
 
     [Fact]
-    public void MissingAndBrokenSourcesFail()
+    public void Missing_and_broken_sources_fail()
     {
         ToolRunner.Run("convert", _folder.File("none"), _folder.File("b")).AssertFailed(1, _folder.File("none"));
         Directory.CreateDirectory(_folder.File("empty"));
@@ -47,7 +47,7 @@ public sealed class ConvertCommandTests : IDisposable
     }
 
     [Fact]
-    public void CancellationLeavesNothingBehind()
+    public void Cancellation_leaves_nothing_behind()
     {
         ToolResult result = ToolRunner.Run(new StringWriter(), isTerminal: false, new CancellationToken(canceled: true), "convert", s_source, _folder.File("b"));
         result.AssertFailed(130, "Cancelled");

@@ -9,7 +9,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Fact]
-    public void ATextBecomesOneRowWithoutId()
+    public void A_text_becomes_one_row_without_id()
     {
         ToolResult result = ToolRunner.Run("generate", models.Restaurants, "--text", "describe: name[The Waterman], eatType[pub]");
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
@@ -34,7 +34,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     [InlineData("-x")]
     [InlineData("@file")]
     [InlineData("[diagram]")]
-    public void ATextMayLookLikeAnArgument(string text)
+    public void A_text_may_look_like_an_argument(string text)
     {
         string options = Options("""{"maxNewTokens": 4}""");
         ToolResult result = ToolRunner.Run("generate", models.Restaurants, "--text", text, "--options", options);
@@ -51,7 +51,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     [InlineData("true")]
     [InlineData("[1, {\"x\":  2}]")]
     [InlineData("{\"b\":1,\"a\":\"]\"}")]
-    public void IdsReturnAsGiven(string id)
+    public void Ids_return_as_given(string id)
     {
         ToolResult result = Generate(models.Tiny, $$"""{"inputIds": [5, 1], "id": {{id}}}""");
         Assert.Equal(0, result.ExitCode);
@@ -59,7 +59,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void OtherFieldsReturnAsGivenAfterTheOwn()
+    public void Other_fields_return_as_given_after_the_own()
     {
         ToolResult result = Generate(
             models.Tiny,
@@ -71,7 +71,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void OutputCanBeInputAgain()
+    public void Output_can_be_input_again()
     {
         string rows = string.Join('\n', File.ReadLines(Repository.Fixture("demo/describe-test.jsonl")).Take(2));
         string options = Options("""{"maxNewTokens": 8}""");
@@ -83,14 +83,14 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void TextStaysReadable()
+    public void Text_stays_readable()
     {
         ToolResult result = Generate(models.Tiny, """{"id": "Ä – 日本 😀 'q' <b>", "inputIds": [1]}""");
         Assert.StartsWith("""{"id":"Ä – 日本 😀 'q' <b>",""", result.Output);
     }
 
     [Fact]
-    public void HalfASurrogatePairInATextCountsAsTheReplacementCharacter()
+    public void Half_a_surrogate_pair_in_a_text_counts_as_the_replacement_character()
     {
         string options = Options("""{"maxNewTokens": 4}""");
         ToolResult result = Generate(
@@ -102,7 +102,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void BadRowsBecomeErrorRowsAndStopNoOther()
+    public void Bad_rows_become_error_rows_and_stop_no_other()
     {
         (string Line, string Id, string[] Words)[] bad =
         [
@@ -145,14 +145,14 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void AnErrorRowKeepsItsOtherFields()
+    public void An_error_row_keeps_its_other_fields()
     {
         JsonElement row = Assert.Single(Generate(models.Tiny, """{"id": 1, "reference": "r"}""").Rows);
         Assert.Equal("r", row.GetProperty("reference").GetString());
     }
 
     [Fact]
-    public void InvalidUtf8IsAnErrorRow()
+    public void Invalid_utf8_is_an_error_row()
     {
         byte[] line = [.. """{"id": 1, "x": """u8, (byte)'"', 0xFF, (byte)'"', .. ""","inputIds": [1]}"""u8];
         File.WriteAllBytes(_folder.File("in.jsonl"), line);
@@ -161,7 +161,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void AnEndlessLineIsAnErrorRowAndTheNextOneIsRead()
+    public void An_endless_line_is_an_error_row_and_the_next_one_is_read()
     {
         ToolResult result = Generate(models.Tiny, $$"""{"id": "{{new string('a', 17 << 20)}}"}""" + "\n" + """{"id": 2, "inputIds": [1]}""");
         Assert.Equal(0, result.ExitCode);
@@ -170,7 +170,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void BlankLinesByteOrderMarkAndCarriageReturnsAreNothing()
+    public void Blank_lines_byte_order_mark_and_carriage_returns_are_nothing()
     {
         ToolResult result = Generate(models.Tiny, "\ufeff{\"id\": 1, \"inputIds\": [1]}\r\n\r\n  \t\n{\"id\": 4, \"inputIds\": [-1]}\r\n\n");
         Assert.Equal(0, result.ExitCode);
@@ -184,7 +184,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     [InlineData(null)]
     [InlineData("""{"threshold": 0.4, "minimumLayer": 3}""")]
     [InlineData("""{"staticExitLayer": 4}""")]
-    public void ABatchChangesNothing(string? policy)
+    public void A_batch_changes_nothing(string? policy)
     {
         var random = new Random(1);
         string rows = string.Join('\n', Enumerable.Range(0, 11).Select(row =>
@@ -203,7 +203,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void TraceListsEveryEvaluation()
+    public void Trace_lists_every_evaluation()
     {
         string input = """{"id": 1, "inputIds": [7, 99, 300, 1]}""";
         string[] more = ["--policy", Policy("""{"threshold": 0.4, "minimumLayer": 3}"""), "--options", Options("""{"maxNewTokens": 12}""")];
@@ -230,7 +230,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void OptionsAreFollowed()
+    public void Options_are_followed()
     {
         string input = """{"id": 1, "text": "name[The Waterman], eatType[pub]"}""";
         ToolResult prefixed = Generate(models.Restaurants, input, "--options", Options("""{"prefix": "describe: ", "maxNewTokens": 3}"""));
@@ -242,7 +242,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void ACutInputIsReportedWithItsLineOrRefused()
+    public void A_cut_input_is_reported_with_its_line_or_refused()
     {
         string input = """{"id": 1, "inputIds": [5, 1]}""" + "\n" + """{"id": 2, "inputIds": [5, 6, 7, 8, 9, 1]}""";
         ToolResult cut = Generate(models.Tiny, input, "--options", Options("""{"maxInputTokens": 4}"""), "--batch", "2");
@@ -259,7 +259,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void ConfidencesRoundTrip()
+    public void Confidences_round_trip()
     {
         JsonElement row = Assert.Single(Generate(models.TinyExit, """{"inputIds": [7, 99, 300, 1]}""", "--policy", Policy("""{"threshold": 1}""")).Rows);
         using EarlyExitModel model = EarlyExitModel.Load(models.TinyExit);
@@ -270,7 +270,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void AFileAppearsWholeAndReplacesTheOldOne()
+    public void A_file_appears_whole_and_replaces_the_old_one()
     {
         string output = _folder.File("out.jsonl");
         File.WriteAllText(output, "old");
@@ -282,7 +282,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void TheInputCanBeReplacedByItsOutput()
+    public void The_input_can_be_replaced_by_its_output()
     {
         string path = Write("rows.jsonl", """{"id": 1, "inputIds": [1]}""");
         Assert.Equal(0, ToolRunner.Run("generate", models.Tiny, "--input", path, "--output", path).ExitCode);
@@ -290,7 +290,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void AnUnfinishedOutputIsNotOverwrittenWhileItIsRead()
+    public void An_unfinished_output_is_not_overwritten_while_it_is_read()
     {
         string path = Write("out.jsonl.partial", """{"id": 1, "inputIds": [1]}""");
         ToolRunner.Run("generate", models.Tiny, "--input", path, "--output", _folder.File("out.jsonl")).AssertFailed(1, "until it is complete");
@@ -298,7 +298,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void NothingIsWrittenWhenNothingCanBeGenerated()
+    public void Nothing_is_written_when_nothing_can_be_generated()
     {
         string input = Write("in.jsonl", """{"id": 1, "inputIds": [1]}""");
         string output = _folder.File("out.jsonl");
@@ -328,7 +328,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     [InlineData("""{"referenceCompatible": true}""", "referenceCompatible", "supports")]
     [InlineData("{", "JSON", "policy.json")]
     [InlineData("[]", "object", "policy.json")]
-    public void AnImpossiblePolicyFailsNamingFileAndField(string policy, params string[] words) =>
+    public void An_impossible_policy_fails_naming_file_and_field(string policy, params string[] words) =>
         Generate(models.Tiny, """{"inputIds": [1]}""", "--policy", Policy(policy)).AssertFailed(1, ["policy.json", .. words]);
 
     [Theory]
@@ -336,11 +336,11 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     [InlineData("""{"minNewTokens": 9, "maxNewTokens": 8}""", "minNewTokens", "maxNewTokens")]
     [InlineData("""{"max_new_tokens": 9}""", "max_new_tokens", "unknown")]
     [InlineData("""{"truncate": "yes"}""", "truncate", "true or false")]
-    public void ImpossibleOptionsFailNamingFileAndField(string options, params string[] words) =>
+    public void Impossible_options_fail_naming_file_and_field(string options, params string[] words) =>
         Generate(models.Tiny, """{"inputIds": [1]}""", "--options", Options(options)).AssertFailed(1, ["options.json", .. words]);
 
     [Fact]
-    public void VerboseShowsTheStackTrace()
+    public void Verbose_shows_the_stack_trace()
     {
         ToolResult result = ToolRunner.Run("generate", _folder.File("none"), "--text", "a", "--verbose");
         Assert.Equal(1, result.ExitCode);
@@ -348,7 +348,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void CancellationKeepsTheRowsThatWerePrinted()
+    public void Cancellation_keeps_the_rows_that_were_printed()
     {
         using var cancellation = new CancellationTokenSource();
         string input = Write("in.jsonl", string.Join('\n', Enumerable.Range(0, 50).Select(id => $$"""{"id": {{id}}, "inputIds": [5, 1]}""")));
@@ -361,7 +361,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void CancellationBeforeTheFirstRowLeavesNoFile()
+    public void Cancellation_before_the_first_row_leaves_no_file()
     {
         string input = Write("in.jsonl", """{"inputIds": [1]}""");
         ToolResult result = ToolRunner.Run(
@@ -371,7 +371,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void OutputThatCannotBeWrittenFails()
+    public void Output_that_cannot_be_written_fails()
     {
         string input = Write("in.jsonl", string.Join('\n', Enumerable.Range(0, 5).Select(id => $$"""{"id": {{id}}, "inputIds": [5, 1]}""")));
         var output = new WatchedWriter(2, () => throw new IOException("No space left."));
@@ -382,7 +382,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void ProgressIsShownOnlyOnATerminal()
+    public void Progress_is_shown_only_on_a_terminal()
     {
         string input = Write("in.jsonl", string.Join('\n', Enumerable.Range(0, 4).Select(id => $$"""{"id": {{id}}, "inputIds": [5, 1]}""")) + "\n");
         string[] arguments = ["generate", models.Tiny, "--input", input, "--output", _folder.File("out.jsonl")];

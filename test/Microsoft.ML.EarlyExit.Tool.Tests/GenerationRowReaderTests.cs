@@ -11,14 +11,14 @@ public sealed class GenerationRowReaderTests
         ["{", "}", "[", "]", ":", ",", "\"", "\\", "\\ud800", "\\u0000", "\"id\"", "\"text\"", "\"inputIds\"", "1", "-1.5e3", "null", "true", "\n", "\r", " ", "\0", "é"];
 
     [Property(MaxTest = 500)]
-    public void AnyBytesAreRowsOrErrors(byte[] bytes) => AssertReadable(bytes);
+    public void Any_bytes_are_rows_or_errors(byte[] bytes) => AssertReadable(bytes);
 
     [Property(MaxTest = 2000)]
-    public void AnyMixtureOfJsonPiecesIsRowsOrErrors(byte[] choices) =>
+    public void Any_mixture_of_json_pieces_is_rows_or_errors(byte[] choices) =>
         AssertReadable(Encoding.UTF8.GetBytes(string.Concat(choices.Select(choice => s_pieces[choice % s_pieces.Length]))));
 
     [Property(MaxTest = 300)]
-    public void IdsAndOtherFieldsPassThroughUnchanged(NonNull<string> id, NonNull<string> name, NonNull<string> value, NonNull<string> text)
+    public void Ids_and_other_fields_pass_through_unchanged(NonNull<string> id, NonNull<string> name, NonNull<string> value, NonNull<string> text)
     {
         string idJson = JsonSerializer.Serialize(id.Get);
         string field = $"{JsonSerializer.Serialize("x" + name.Get)}:{JsonSerializer.Serialize(value.Get)}";
@@ -34,7 +34,7 @@ public sealed class GenerationRowReaderTests
     }
 
     [Fact]
-    public void HalvesOfSurrogatePairsAreWritten()
+    public void Halves_of_surrogate_pairs_are_written()
     {
         var output = new StringWriter();
         new GenerationRowWriter(output).Write(

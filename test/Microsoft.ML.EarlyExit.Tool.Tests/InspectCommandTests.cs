@@ -10,7 +10,7 @@ public sealed class InspectCommandTests(ConvertedModels models) : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Fact]
-    public void JsonStatesConfigurationAndFiles()
+    public void Json_states_configuration_and_files()
     {
         ToolResult result = ToolRunner.Run("inspect", models.TinyExit, "--json");
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
@@ -38,7 +38,7 @@ public sealed class InspectCommandTests(ConvertedModels models) : IDisposable
     [InlineData("models/hf-tiny/tiny-v10")]
     [InlineData("models/hf-tiny/tiny-v11")]
     [InlineData("models/hf-tiny/tiny-buckets")]
-    public void ParametersAreThoseOfTheCheckpoint(string model)
+    public void Parameters_are_those_of_the_checkpoint(string model)
     {
         string source = Repository.Fixture(model);
         Assert.Equal(0, ToolRunner.Run("convert", source, _folder.File("b")).ExitCode);
@@ -47,7 +47,7 @@ public sealed class InspectCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void TextSaysWhatABundleHoldsAndThatItWasVerified()
+    public void Text_says_what_a_bundle_holds_and_that_it_was_verified()
     {
         ToolResult result = ToolRunner.Run("inspect", models.Restaurants);
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
@@ -55,7 +55,7 @@ public sealed class InspectCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void DamageIsFound()
+    public void Damage_is_found()
     {
         Assert.Equal(0, ToolRunner.Run("convert", Repository.Fixture("models/hf-tiny/tiny-v10"), _folder.File("b")).ExitCode);
         string weights = Path.Combine(_folder.File("b"), "weights.bin");
@@ -67,7 +67,7 @@ public sealed class InspectCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public void WhatIsNoBundleFails()
+    public void What_is_no_bundle_fails()
     {
         ToolRunner.Run("inspect", _folder.File("none")).AssertFailed(1, _folder.File("none"));
         ToolRunner.Run("inspect", _folder.Path).AssertFailed(1, "model.json");

@@ -15,7 +15,7 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Fact]
-    public async Task RowsComeAsUtf8AndUsageErrorsGiveTwo()
+    public async Task Rows_come_as_utf8_and_usage_errors_give_two()
     {
         File.WriteAllText(_folder.File("in.jsonl"), """{"id": "é日", "inputIds": [1]}""");
         using Process process = Start("generate", models.Tiny, "--input", _folder.File("in.jsonl"));
@@ -31,7 +31,7 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public async Task ControlCKeepsFinishedRowsBesideTheOutput()
+    public async Task Control_c_keeps_finished_rows_beside_the_output()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "Sends SIGINT with kill.");
         Assert.SkipWhen(IsInterruptIgnored(), "Processes started from here ignore SIGINT.");
@@ -66,7 +66,7 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
-    public async Task MissingNativeLibraryNamesThePackagesToAdd()
+    public async Task Missing_native_library_names_the_packages_to_add()
     {
         // The program as it is built, but for the native half of ONNX Runtime.
         string program = _folder.File("program");

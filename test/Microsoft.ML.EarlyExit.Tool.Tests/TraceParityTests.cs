@@ -18,7 +18,7 @@ public sealed class TraceParityTests(ConvertedModels models) : IDisposable
     [InlineData("restaurants", "plain", "1")]
     [InlineData("restaurants", "plain", "4")]
     [InlineData("restaurants", "static", "1")]
-    public void TokensAndExitsAreThoseOfTheTraces(string file, string kind, string batch)
+    public void Tokens_and_exits_are_those_of_the_traces(string file, string kind, string batch)
     {
         bool isTiny = file == "tiny-v11";
         JsonElement traces = JsonDocument.Parse(File.ReadAllBytes(Repository.Fixture($"seed-traces/{file}.json"))).RootElement;

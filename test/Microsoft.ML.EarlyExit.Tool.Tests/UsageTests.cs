@@ -13,7 +13,7 @@ public sealed class UsageTests
 
     [Theory]
     [MemberData(nameof(WrongUsages))]
-    public void WrongUsageEndsWithTwoAndPointsToTheHelp(string[] arguments)
+    public void Wrong_usage_ends_with_two_and_points_to_the_help(string[] arguments)
     {
         ToolResult result = ToolRunner.Run(arguments);
         result.AssertFailed(2, "--help");
@@ -21,7 +21,7 @@ public sealed class UsageTests
     }
 
     [Fact]
-    public void WrongValuesAreNamed()
+    public void Wrong_values_are_named()
     {
         Assert.Contains("int3", ToolRunner.Run("convert", "a", "b", "--weights", "int3").Error);
         Assert.Contains("'many'", ToolRunner.Run("generate", "b", "--text", "a", "--batch", "many").Error);
@@ -32,7 +32,7 @@ public sealed class UsageTests
     [InlineData("convert")]
     [InlineData("inspect")]
     [InlineData("generate")]
-    public void HelpHasAnExampleOfTheCommand(string command)
+    public void Help_has_an_example_of_the_command(string command)
     {
         ToolResult result = ToolRunner.Run(command, "--help");
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
@@ -41,7 +41,7 @@ public sealed class UsageTests
     }
 
     [Fact]
-    public void HelpOfTheToolNamesAllCommands()
+    public void Help_of_the_tool_names_all_commands()
     {
         ToolResult result = ToolRunner.Run("--help");
         Assert.Equal(0, result.ExitCode);
@@ -49,7 +49,7 @@ public sealed class UsageTests
     }
 
     [Fact]
-    public void VersionIsPrinted()
+    public void Version_is_printed()
     {
         ToolResult result = ToolRunner.Run("--version");
         Assert.Equal(0, result.ExitCode);

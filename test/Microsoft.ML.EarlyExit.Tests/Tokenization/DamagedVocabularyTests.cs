@@ -53,7 +53,7 @@ public sealed class DamagedVocabularyTests
 
     [Theory]
     [MemberData(nameof(DamageNames))]
-    public void SaysWhatIsWrong(string damage)
+    public void Says_what_is_wrong(string damage)
     {
         (Action<ModelProto> apply, string message) = Damages[damage];
         ModelProto model = TinyVocabulary.Create("a");
@@ -64,7 +64,7 @@ public sealed class DamagedVocabularyTests
     }
 
     [Fact]
-    public void TheUndamagedMapWorks()
+    public void The_undamaged_map_works()
     {
         ModelProto model = TinyVocabulary.Create("b");
         model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0");
@@ -74,7 +74,7 @@ public sealed class DamagedVocabularyTests
     }
 
     [Fact]
-    public void AMapMayEndWithinACharacter()
+    public void A_map_may_end_within_a_character()
     {
         // Maps the first byte of é alone: what is left of it is no character.
         ModelProto model = TinyVocabulary.Create("b", "\uFFFD");
@@ -90,7 +90,7 @@ public sealed class DamagedVocabularyTests
     [InlineData(0, "empty")]
     [InlineData(1, "not a sentencepiece model")]
     [InlineData(500_000, "not a sentencepiece model")]
-    public void NamesTheFileThatIsCutOff(int length, string message)
+    public void Names_the_file_that_is_cut_off(int length, string message)
     {
         string path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
         try
@@ -107,14 +107,14 @@ public sealed class DamagedVocabularyTests
     }
 
     [Fact]
-    public void EndlessFilesAreRefused()
+    public void Endless_files_are_refused()
     {
         using EndlessStream stream = new();
         Assert.Contains("16 MiB", Assert.Throws<InvalidModelException>(() => T5Tokenizer.Load(stream, "endless")).Message, StringComparison.Ordinal);
     }
 
     [Fact]
-    public void WrongArgumentsAreErrors()
+    public void Wrong_arguments_are_errors()
     {
         Assert.Throws<FileNotFoundException>(() => T5Tokenizer.Load(Path.Combine(Path.GetTempPath(), Path.GetRandomFileName())));
         Assert.Throws<ArgumentNullException>("path", () => T5Tokenizer.Load(null!));
@@ -125,7 +125,7 @@ public sealed class DamagedVocabularyTests
     [Theory]
     [InlineData(1, 60)]
     [InlineData(2, 60)]
-    public void AnyDamageToARealFileIsNoticedOrHarmless(int seed, int rounds)
+    public void Any_damage_to_a_real_file_is_noticed_or_harmless(int seed, int rounds)
     {
         byte[] original = File.ReadAllBytes(TokenizerFixtures.VocabularyPath);
         Random random = new(seed);
@@ -144,7 +144,7 @@ public sealed class DamagedVocabularyTests
 
     [Theory]
     [InlineData(3, 200)]
-    public void AnyDamageToARealMapIsNoticedOrHarmless(int seed, int rounds)
+    public void Any_damage_to_a_real_map_is_noticed_or_harmless(int seed, int rounds)
     {
         ByteString map = ModelProto.Parser.ParseFrom(File.ReadAllBytes(TokenizerFixtures.VocabularyPath)).NormalizerSpec.PrecompiledCharsmap;
         ModelProto model = TinyVocabulary.Create("a", "b", "é");

@@ -11,7 +11,7 @@ public sealed class DecodingTests
     private static T5Tokenizer Tokenizer => TokenizerFixtures.Tokenizer;
 
     [Fact]
-    public void EqualsReference()
+    public void Equals_reference()
     {
         IReadOnlyList<JsonElement> cases = TokenizerFixtures.DecodeCases();
         Assert.Equal(408, cases.Count);
@@ -24,7 +24,7 @@ public sealed class DecodingTests
     }
 
     [Fact]
-    public void StreamsTheReferencesPrefixes()
+    public void Streams_the_references_prefixes()
     {
         int streamed = 0;
         foreach (JsonElement line in TokenizerFixtures.DecodeCases().Where(line => line.TryGetProperty("prefixes", out _)))
@@ -44,7 +44,7 @@ public sealed class DecodingTests
     }
 
     [Property(MaxTest = 300)]
-    public Property StreamedPiecesAddUpToEveryPrefix() => Prop.ForAll(AnyIds(), ids => new[] { false, true }.All(skip =>
+    public Property Streamed_pieces_add_up_to_every_prefix() => Prop.ForAll(AnyIds(), ids => new[] { false, true }.All(skip =>
     {
         T5StreamingDecoder decoder = Tokenizer.CreateStreamingDecoder(skip);
         string text = "";
@@ -62,14 +62,14 @@ public sealed class DecodingTests
     }));
 
     [Fact]
-    public void NegativeIdsAreAnError()
+    public void Negative_ids_are_an_error()
     {
         Assert.Contains("-7", Assert.Throws<ArgumentOutOfRangeException>(() => Tokenizer.Decode([3, -7])).Message, StringComparison.Ordinal);
         Assert.Contains("-1", Assert.Throws<ArgumentOutOfRangeException>("id", () => Tokenizer.CreateStreamingDecoder().Append(-1)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
-    public void IdsBeyondTheVocabularyHaveNoText()
+    public void Ids_beyond_the_vocabulary_have_no_text()
     {
         Assert.Equal("", Tokenizer.Decode([32100, 32127, int.MaxValue], skipSpecialTokens: false));
         Assert.Equal("<extra_id_99><extra_id_0>", Tokenizer.Decode([32000, 32127, 32099], skipSpecialTokens: false));

@@ -6,7 +6,7 @@ public sealed class EncodingParityTests
     [InlineData("encode-own.json", 1000)]
     [InlineData("encode-squad.json", 518)]
     [InlineData("encode-e2e.json", 180)]
-    public void EqualsReference(string file, int lines)
+    public void Equals_reference(string file, int lines)
     {
         IReadOnlyList<EncodeCase> cases = TokenizerFixtures.EncodeCases(file);
         Assert.Equal(lines, cases.Count);
@@ -14,7 +14,7 @@ public sealed class EncodingParityTests
     }
 
     [Fact]
-    public void EqualsReferenceOnTextsBesideTheRepository()
+    public void Equals_reference_on_texts_beside_the_repository()
     {
         string path = Path.Combine(TokenizerFixtures.SharedFolder, "encode-samsum.json");
         Assert.SkipUnless(File.Exists(path), "encode-samsum.json may not be copied into the repository and is not beside it.");
@@ -22,7 +22,7 @@ public sealed class EncodingParityTests
     }
 
     [Fact]
-    public void LoneSurrogatesCountAsReplacementCharacters()
+    public void Lone_surrogates_count_as_replacement_characters()
     {
         foreach (var line in TokenizerFixtures.LoneSurrogates())
         {
@@ -35,7 +35,7 @@ public sealed class EncodingParityTests
     }
 
     [Fact]
-    public void CharactersTheMapDeletesDoNotJoinTheirNeighbours()
+    public void Characters_the_map_deletes_do_not_join_their_neighbours()
     {
         // The map would compose A and the grave accent, were they neighbours in the text.
         Assert.Equal([71, 2], TokenizerFixtures.Tokenizer.Encode("A\u0001\u0300", addEndOfSequence: false));

@@ -9,7 +9,7 @@ public sealed class EncodingTests
     private static T5Tokenizer Tokenizer => TokenizerFixtures.Tokenizer;
 
     [Fact]
-    public void KnowsTheIdsOfT5()
+    public void Knows_the_ids_of_t_5()
     {
         Assert.Equal(32100, Tokenizer.VocabularySize);
         Assert.Equal(0, Tokenizer.PadTokenId);
@@ -18,17 +18,17 @@ public sealed class EncodingTests
     }
 
     [Fact]
-    public void NullTextIsAnError() => Assert.Throws<ArgumentNullException>("text", () => Tokenizer.Encode(null!));
+    public void Null_text_is_an_error() => Assert.Throws<ArgumentNullException>("text", () => Tokenizer.Encode(null!));
 
     [Fact]
-    public void AbsurdlyLongTextIsAnError() => Assert.Throws<ArgumentException>("text", () => Tokenizer.Encode(new string('a', (1 << 26) + 1)));
+    public void Absurdly_long_text_is_an_error() => Assert.Throws<ArgumentException>("text", () => Tokenizer.Encode(new string('a', (1 << 26) + 1)));
 
     [Theory]
     [InlineData("")]
     [InlineData(" \t\r\n\u3000\u200B")]
     [InlineData("\u0001")]
     [InlineData("▁ ▁")]
-    public void BlankTextHasNoIdsOfItsOwn(string text)
+    public void Blank_text_has_no_ids_of_its_own(string text)
     {
         Assert.Equal([1], Tokenizer.Encode(text));
         Assert.Empty(Tokenizer.Encode(text, addEndOfSequence: false));
@@ -39,14 +39,14 @@ public sealed class EncodingTests
     [InlineData("<extra_id_99>", new[] { 32000 })]
     [InlineData("a \u0085 <extra_id_10> \u0085 a", new[] { 3, 9, 32089, 3, 9 })]
     [InlineData("</s></s><pad>", new[] { 1, 1, 0 })]
-    public void RecognisesSpecialTokens(string text, int[] ids) => Assert.Equal(ids, Tokenizer.Encode(text, addEndOfSequence: false));
+    public void Recognises_special_tokens(string text, int[] ids) => Assert.Equal(ids, Tokenizer.Encode(text, addEndOfSequence: false));
 
     [Theory]
     [InlineData("<extra_id_100>")]
     [InlineData("<extra_id_00>")]
     [InlineData("<extra_id_>")]
     [InlineData("</S>")]
-    public void LeavesAlmostSpecialTokensAlone(string text)
+    public void Leaves_almost_special_tokens_alone(string text)
     {
         IReadOnlyList<int> ids = Tokenizer.Encode(text, addEndOfSequence: false);
         Assert.Equal(Tokenizer.Encode(text, addEndOfSequence: false, recognizeSpecialTokens: false), ids);
@@ -54,7 +54,7 @@ public sealed class EncodingTests
     }
 
     [Property(MaxTest = 300)]
-    public void AnyTextGivesIdsOfTheVocabulary(string? text, bool recognize)
+    public void Any_text_gives_ids_of_the_vocabulary(string? text, bool recognize)
     {
         foreach (int id in Tokenizer.Encode(text ?? "", addEndOfSequence: false, recognize))
         {
@@ -63,13 +63,13 @@ public sealed class EncodingTests
     }
 
     [Property(MaxTest = 300)]
-    public Property SpecialTokensPartTheText() => Prop.ForAll(
+    public Property Special_tokens_part_the_text() => Prop.ForAll(
         TextWithoutAngles(), TextWithoutAngles(), (left, right) =>
             Tokenizer.Encode(left + "</s>" + right, addEndOfSequence: false)
                 .SequenceEqual([.. Tokenizer.Encode(left), .. Tokenizer.Encode(right, addEndOfSequence: false)]));
 
     [Property(MaxTest = 300)]
-    public Property WordsComeBack() => Prop.ForAll(
+    public Property Words_come_back() => Prop.ForAll(
         Gen.Elements("The", "Cricketers", "is", "a", "rated", "pub,", "near", "é", "Straße", "42.", "x-y").NonEmptyListOf().Select(words => string.Join(' ', words)).ToArbitrary(),
         text => Tokenizer.Decode([.. Tokenizer.Encode(text)]) == text);
 
@@ -83,7 +83,7 @@ public sealed class EncodingTests
     [InlineData("</s>", 4)]
     [InlineData("<extra_id_7>", 12)]
     [InlineData("\u3000x\u0300", 3)]
-    public void LongTextsAreEncodedInOneGo(string unit, int length)
+    public void Long_texts_are_encoded_in_one_go(string unit, int length)
     {
         string text = string.Concat(Enumerable.Repeat(unit, 400_000 / length));
         IReadOnlyList<int> ids = Tokenizer.Encode(text, addEndOfSequence: false);
@@ -93,10 +93,10 @@ public sealed class EncodingTests
     }
 
     [Fact]
-    public void ALongRunOfUnknownCharactersIsOneId() => Assert.Equal([3, 2], Tokenizer.Encode(new string('\u98E8', 500_000), addEndOfSequence: false));
+    public void A_long_run_of_unknown_characters_is_one_id() => Assert.Equal([3, 2], Tokenizer.Encode(new string('\u98E8', 500_000), addEndOfSequence: false));
 
     [Fact]
-    public void MemoryOfOneCallIsForItsIdsOnly()
+    public void Memory_of_one_call_is_for_its_ids_only()
     {
         string text = string.Concat(Enumerable.Repeat("The Cricketers is a highly rated pub near the riverside. ", 4_000));
         Tokenizer.Encode(text);
@@ -106,7 +106,7 @@ public sealed class EncodingTests
     }
 
     [Fact]
-    public void SeveralThreadsShareATokenizer()
+    public void Several_threads_share_a_tokenizer()
     {
         IReadOnlyList<EncodeCase> cases = TokenizerFixtures.EncodeCases("encode-e2e.json");
         Parallel.For(0, cases.Count * 8, new ParallelOptions { MaxDegreeOfParallelism = 8 }, i =>

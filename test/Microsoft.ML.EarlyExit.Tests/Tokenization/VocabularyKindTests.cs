@@ -7,7 +7,7 @@ namespace Microsoft.ML.EarlyExit.Tests.Tokenization;
 public sealed class VocabularyKindTests
 {
     [Fact]
-    public void SentinelsFollowThePieces()
+    public void Sentinels_follow_the_pieces()
     {
         T5Tokenizer tokenizer = TinyVocabulary.Load(TinyVocabulary.Create("a", "b"));
         Assert.Equal(106, tokenizer.VocabularySize);
@@ -16,7 +16,7 @@ public sealed class VocabularyKindTests
     }
 
     [Fact]
-    public void SpecialTokensNeedNotComeFirst()
+    public void Special_tokens_need_not_come_first()
     {
         ModelProto model = new();
         TinyVocabulary.Add(model, "▁", PieceType.Normal);
@@ -31,7 +31,7 @@ public sealed class VocabularyKindTests
     }
 
     [Fact]
-    public void BytePiecesSpellUnknownCharacters()
+    public void Byte_pieces_spell_unknown_characters()
     {
         ModelProto model = TinyVocabulary.Create("a");
         TinyVocabulary.AddBytes(model);
@@ -46,7 +46,7 @@ public sealed class VocabularyKindTests
     }
 
     [Fact]
-    public void BytesThatAreNoCharacterBecomeReplacementCharacters()
+    public void Bytes_that_are_no_character_become_replacement_characters()
     {
         ModelProto model = TinyVocabulary.Create("a");
         TinyVocabulary.AddBytes(model);
@@ -56,7 +56,7 @@ public sealed class VocabularyKindTests
     }
 
     [Fact]
-    public void UserDefinedPiecesAreTakenAsTheyStand()
+    public void User_defined_pieces_are_taken_as_they_stand()
     {
         ModelProto model = TinyVocabulary.Create("b", "[b", "c]");
         model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0");
@@ -66,7 +66,7 @@ public sealed class VocabularyKindTests
     }
 
     [Fact]
-    public void UnusedPiecesAreNotUsed()
+    public void Unused_pieces_are_not_used()
     {
         ModelProto model = TinyVocabulary.Create("a");
         TinyVocabulary.Add(model, "aa", PieceType.Unused);
@@ -80,7 +80,7 @@ public sealed class VocabularyKindTests
     [InlineData(false, false, true, new[] { 3, 4, 3, 3, 4, 3 })]
     [InlineData(true, true, false, new[] { 5, 4, 5, 4 })]
     [InlineData(false, false, false, new[] { 5, 4, 5, 5, 4, 5 })]
-    public void SpacesAreTreatedAsTheModelSays(bool prefix, bool remove, bool escape, int[] ids)
+    public void Spaces_are_treated_as_the_model_says(bool prefix, bool remove, bool escape, int[] ids)
     {
         ModelProto model = TinyVocabulary.Create("a", " ");
         model.NormalizerSpec.AddDummyPrefix = prefix;
@@ -90,7 +90,7 @@ public sealed class VocabularyKindTests
     }
 
     [Fact]
-    public void AModelNeedsNoCharacterMap()
+    public void A_model_needs_no_character_map()
     {
         Assert.Equal([3, 4, 3, 2], TinyVocabulary.Load(TinyVocabulary.Create("a")).Encode("a \uFF21", addEndOfSequence: false));
     }
