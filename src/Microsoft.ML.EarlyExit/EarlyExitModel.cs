@@ -87,7 +87,7 @@ public sealed class EarlyExitModel : IDisposable
     }
 
     /// <summary>
-    /// Generates for many rows, <see cref="TextGenerationOptions.BatchSize"/> side by side. A row that cannot be generated has
+    /// Generates for many rows, <see cref="TextGenerationOptions.BatchSize"/> side by side: where one has ended the next begins. A row that cannot be generated has
     /// <see cref="StopReason.Error"/> and does not disturb the others.
     /// </summary>
     /// <param name="inputs">The rows.</param>
@@ -109,12 +109,8 @@ public sealed class EarlyExitModel : IDisposable
         {
             (ExitPlan plan, int maxNewTokens) = Plan(options);
             var results = new GenerationResult[inputs.Count];
-            for (int start = 0; start < inputs.Count; start += options.BatchSize)
-            {
-                int end = Math.Min(start + options.BatchSize, inputs.Count);
-                GenerateBatch(inputs, start, end, options, plan, maxNewTokens, results, cancellationToken);
-            }
-
+            if (inputs.Count > 0)
+                GenerateRows(inputs, options, plan, maxNewTokens, results, cancellationToken);
             return results;
         }
         catch (OnnxRuntimeException exception)
@@ -154,41 +150,40 @@ public sealed class EarlyExitModel : IDisposable
         return (ExitPlan.Create(options.Exit, Configuration.DecoderLayerCount, maxNewTokens), maxNewTokens);
     }
 
-    private void GenerateBatch(
-        IReadOnlyList<GenerationInput> inputs, int start, int end, TextGenerationOptions options, ExitPlan plan, int maxNewTokens, GenerationResult[] results,
-        CancellationToken cancellationToken)
+    private void GenerateRows(
+        IReadOnlyList<GenerationInput> inputs, TextGenerationOptions options, ExitPlan plan, int maxNewTokens, GenerationResult[] results, CancellationToken cancellationToken)
     {
         // Between two sessions cancellation is looked at; within one, the runtime looks at this flag between two operators.
         using var run = new RunOptions();
         using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(static state => ((RunOptions)state!).Terminate = true, run);
-        var encoded = new List<EncodedInput>(end - start);
-        var places = new List<(int Index, int CutInputTokens)>(end - start);
+        int slots = Math.Min(options.BatchSize, inputs.Count);
+        using var session = new DecodingSession(_bundle, _sessions, _head, slots, plan, options, maxNewTokens, run);
+        var places = new (int Index, int CutInputTokens, EncodedInput? Input)[slots];
+        int next = 0;
         try
         {
-            for (int index = start; index < end; index++)
+            while (true)
             {
-                cancellationToken.ThrowIfCancellationRequested();
-                PreparedInput prepared = PreparedInput.Prepare(inputs[index], Tokenizer, Configuration, options);
-                if (prepared.Error is not null)
+                int running = 0;
+                for (int slot = 0; slot < slots; slot++)
                 {
-                    results[index] = new GenerationResult
+                    if (session.Row(slot) is { IsRunning: false } ended && places[slot].Input is { } input)
                     {
-                        Text = Tokenizer is null ? null : "", TokenIds = [], ExitLayers = [], Confidences = [], StopReason = StopReason.Error, Error = prepared.Error,
-                    };
-                    continue;
+                        results[places[slot].Index] = ended.ToResult(Tokenizer, places[slot].CutInputTokens);
+                        input.Dispose();
+                        places[slot].Input = null;
+                    }
+
+                    if (places[slot].Input is null)
+                        TryStartNext(slot);
+                    if (places[slot].Input is not null)
+                        running++;
                 }
 
-                places.Add((index, prepared.CutTokens));
-                encoded.Add(EncodedInput.Encode(_sessions.Encoder, prepared.TokenIds, Configuration.ModelDimension, run));
-            }
-
-            if (encoded.Count == 0)
-                return;
-            using var session = new DecodingSession(_bundle, _sessions, _head, encoded, plan, options, maxNewTokens, run);
-            while (session.IsRunning)
+                if (running == 0)
+                    return;
                 session.Step(cancellationToken);
-            for (int row = 0; row < places.Count; row++)
-                results[places[row].Index] = session.Rows[row].ToResult(Tokenizer, places[row].CutInputTokens);
+            }
         }
         catch (OnnxRuntimeException) when (cancellationToken.IsCancellationRequested)
         {
@@ -196,8 +191,34 @@ public sealed class EarlyExitModel : IDisposable
         }
         finally
         {
-            foreach (EncodedInput input in encoded)
-                input.Dispose();
+            foreach ((_, _, EncodedInput? input) in places)
+                input?.Dispose();
+        }
+
+        void TryStartNext(int slot)
+        {
+            for (; next < inputs.Count; next++)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                PreparedInput prepared = PreparedInput.Prepare(inputs[next], Tokenizer, Configuration, options);
+                if (prepared.Error is null)
+                {
+                    places[slot] = (next, prepared.CutTokens, EncodedInput.Encode(_sessions.Encoder, prepared.TokenIds, Configuration.ModelDimension, run));
+                    session.Start(slot, places[slot].Input!);
+                    next++;
+                    return;
+                }
+
+                results[next] = new GenerationResult
+                {
+                    Text = Tokenizer is null ? null : "",
+                    TokenIds = [],
+                    ExitLayers = [],
+                    Confidences = [],
+                    StopReason = StopReason.Error,
+                    Error = prepared.Error,
+                };
+            }
         }
     }
 

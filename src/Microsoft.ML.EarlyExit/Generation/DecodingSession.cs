@@ -3,8 +3,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The decoding loop of one batch and all its mutable state. Rows are independent: between two segments of blocks the policy says which of them leave, and only
-/// the others run on; a row that has ended runs no more.
+/// The decoding loop and all its mutable state. Rows are independent: between two segments of blocks the policy says which of them leave, and only the others run
+/// on; a row that has ended leaves its slot to the next, so that none waits for the slowest.
 /// </summary>
 internal sealed class DecodingSession : IDisposable
 {
@@ -14,48 +14,46 @@ internal sealed class DecodingSession : IDisposable
     private readonly ExitPlan _plan;
     private readonly TokenSelector _selector;
     private readonly T5Configuration _configuration;
+    private readonly TextGenerationOptions _options;
     private readonly int _maxNewTokens;
-    private readonly DecodingRow[] _rows;
+    private readonly DecodingRow?[] _rows;
     private readonly int[] _slots;
     private readonly int[] _tokens;
     private readonly NativeBuffer _normed;
     private readonly NativeBuffer _logits;
 
     public DecodingSession(
-        ModelBundle bundle, ModelSessions sessions, LanguageModelHead head, IReadOnlyList<EncodedInput> inputs, ExitPlan plan, TextGenerationOptions options,
-        int maxNewTokens, RunOptions run)
+        ModelBundle bundle, ModelSessions sessions, LanguageModelHead head, int slots, ExitPlan plan, TextGenerationOptions options, int maxNewTokens,
+        RunOptions run)
     {
         _configuration = bundle.Configuration;
         _head = head;
         _plan = plan;
         _selector = new TokenSelector(_configuration, options);
         _maxNewTokens = maxNewTokens;
-        _rows = [.. inputs.Select(_ => new DecodingRow(_configuration, options, maxNewTokens))];
-        _slots = new int[inputs.Count];
-        _tokens = new int[inputs.Count];
-        _normed = new NativeBuffer((long)inputs.Count * head.Width * sizeof(float));
-        _logits = new NativeBuffer((long)inputs.Count * head.VocabularySize * sizeof(float));
+        _options = options;
+        _rows = new DecodingRow?[slots];
+        _slots = new int[slots];
+        _tokens = new int[slots];
+        _normed = new NativeBuffer((long)slots * head.Width * sizeof(float));
+        _logits = new NativeBuffer((long)slots * head.VocabularySize * sizeof(float));
         _lane = sessions.ThreadPool.CreateLane();
-        _decoder = new DecoderBatch(bundle, sessions, inputs, plan.Segments, maxNewTokens, run);
+        _decoder = new DecoderBatch(bundle, sessions, slots, plan.Segments, maxNewTokens, run);
     }
 
-    /// <summary>One row per input, in order.</summary>
-    public IReadOnlyList<DecodingRow> Rows => _rows;
+    public int SlotCount => _rows.Length;
 
-    /// <summary>Whether a row still wants tokens.</summary>
-    public bool IsRunning
+    /// <summary>Begins a row in a slot that is free: one that had none yet, or whose row has ended.</summary>
+    /// <param name="slot">The slot, from 0.</param>
+    /// <param name="input">The row's encoder output; must live until the row has ended.</param>
+    public void Start(int slot, EncodedInput input)
     {
-        get
-        {
-            foreach (DecodingRow row in _rows)
-            {
-                if (row.IsRunning)
-                    return true;
-            }
-
-            return false;
-        }
+        _decoder.Admit(slot, input);
+        _rows[slot] = new DecodingRow(_configuration, _options, _maxNewTokens);
     }
+
+    /// <summary>The row in a slot, running or ended; null where there was none yet.</summary>
+    public DecodingRow? Row(int slot) => _rows[slot];
 
     /// <summary>Generates one token for every running row.</summary>
     /// <exception cref="OperationCanceledException">Cancellation was asked for; it is looked at between segments.</exception>
@@ -64,10 +62,10 @@ internal sealed class DecodingSession : IDisposable
         int count = 0;
         for (int slot = 0; slot < _rows.Length; slot++)
         {
-            if (!_rows[slot].IsRunning)
+            if (_rows[slot] is not { IsRunning: true } row)
                 continue;
             _slots[count] = slot;
-            _tokens[count++] = _rows[slot].LastToken;
+            _tokens[count++] = row.LastToken;
         }
 
         _decoder.Embed(_slots.AsSpan(0, count), _tokens);
@@ -100,7 +98,7 @@ internal sealed class DecodingSession : IDisposable
         for (int index = 0; index < count; index++)
         {
             int slot = _slots[index];
-            if (TryLeave(_rows[slot], layer, isLast, index, hasLogits))
+            if (TryLeave(_rows[slot]!, layer, isLast, index, hasLogits))
             {
                 _decoder.Advance(slot, index, leavesEarly: !isLast);
                 continue;

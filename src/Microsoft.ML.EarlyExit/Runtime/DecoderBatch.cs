@@ -3,8 +3,9 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The decoder's side of one batch: caches, hidden states and bindings. Any of its slots can be run through a segment of blocks while the others rest; a slot
-/// that rests costs nothing. Nothing is allocated per token once the shapes that occur have occurred.
+/// The decoder's side of one batch: caches, hidden states and bindings. Every slot is at its own position. Any of them can be run through a segment of blocks while
+/// the others rest, which costs next to nothing, and a slot whose row has ended takes another. Nothing is allocated per token once the shapes that occur have
+/// occurred.
 /// </summary>
 internal sealed unsafe class DecoderBatch : IDisposable
 {
@@ -12,7 +13,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
 
     private readonly ModelBundle _bundle;
     private readonly ModelSessions _sessions;
-    private readonly IReadOnlyList<EncodedInput> _inputs;
+    private readonly EncodedInput?[] _inputs;
     private readonly IReadOnlyList<DecoderSegment> _segments;
     private readonly int _maxPositions;
     private readonly int _layers;
@@ -38,7 +39,6 @@ internal sealed unsafe class DecoderBatch : IDisposable
     private readonly OrtValue _selfCapacityView;
     private readonly OrtValue _crossLengthsView;
     private readonly OrtValue _crossCapacityView;
-    private readonly OrtValue _crossBiasView;
 
     private readonly int[] _positions;
     private readonly int[] _crossLayers;
@@ -48,17 +48,19 @@ internal sealed unsafe class DecoderBatch : IDisposable
     private readonly StateCopyBuffer? _states;
     private readonly StateCopier? _copier;
     private SelfAttentionBias _selfBias;
+    private NativeBuffer _crossBias;
+    private OrtValue _crossBiasView;
     private int _capacity;
+    private int _crossEntries;
     private int _current;
 
-    /// <summary>A batch of one slot per input, all at position 0, for at most <paramref name="maxPositions"/> positions.</summary>
-    public DecoderBatch(
-        ModelBundle bundle, ModelSessions sessions, IReadOnlyList<EncodedInput> inputs, IReadOnlyList<DecoderSegment> segments, int maxPositions, RunOptions run)
+    /// <summary>A batch of empty slots, for rows of at most <paramref name="maxPositions"/> positions.</summary>
+    public DecoderBatch(ModelBundle bundle, ModelSessions sessions, int slots, IReadOnlyList<DecoderSegment> segments, int maxPositions, RunOptions run)
     {
         T5Configuration configuration = bundle.Configuration;
         _bundle = bundle;
         _sessions = sessions;
-        _inputs = inputs;
+        _inputs = new EncodedInput?[slots];
         _segments = segments;
         _run = run;
         _maxPositions = maxPositions;
@@ -66,7 +68,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
         _heads = configuration.HeadCount;
         _headWidth = bundle.Manifest.GraphHeadDimension;
         _width = configuration.ModelDimension;
-        _slots = inputs.Count;
+        _slots = slots;
         _capacity = Math.Min(maxPositions, FirstCapacity);
 
         _hidden = [Own(Floats((long)_slots * _width)), Own(Floats((long)_slots * _width))];
@@ -83,7 +85,6 @@ internal sealed unsafe class DecoderBatch : IDisposable
         _selfCapacityView = Own(BoundTensor.Int32(_selfCapacity));
         _crossLengthsView = Own(BoundTensor.Int32(_crossLengths, _slots));
         _crossCapacityView = Own(BoundTensor.Int32(_crossCapacity));
-        _crossBiasView = CreateCrossBias();
 
         _positions = new int[_slots];
         _crossLayers = new int[_slots];
@@ -97,12 +98,25 @@ internal sealed unsafe class DecoderBatch : IDisposable
         }
 
         _selfBias = CreateSelfBias();
+        (_crossBias, _crossBiasView) = CreateCrossBias(FirstCapacity);
     }
 
     private int KeysValuesWidth => 2 * _heads * _headWidth;
 
-    // Scratch before and after a slot's encoder positions: see GraphContract.
-    private int CrossEntries => _inputs.Max(input => input.Length) + 2;
+    /// <summary>Puts a row at its beginning into a slot whose row, if it had one, has ended.</summary>
+    public void Admit(int slot, EncodedInput input)
+    {
+        _inputs[slot] = input;
+        _positions[slot] = 0;
+        _crossLayers[slot] = 0;
+        _states?.Reset(slot);
+        // Scratch before and after a slot's encoder positions: see GraphContract.
+        int entries = input.Length + 2;
+        if (entries > _crossEntries)
+            GrowCross(Math.Max(entries, 2 * _crossEntries));
+        else
+            SetCrossBias(slot);
+    }
 
     /// <summary>Begins a token: row i of the hidden states becomes the embedding of <paramref name="tokens"/>[i] in slot <paramref name="slots"/>[i].</summary>
     public void Embed(ReadOnlySpan<int> slots, ReadOnlySpan<int> tokens)
@@ -166,6 +180,8 @@ internal sealed unsafe class DecoderBatch : IDisposable
         foreach (KeyValueCache? cache in _self.Concat(_cross))
             cache?.Dispose();
         _selfBias.Dispose();
+        _crossBiasView.Dispose();
+        _crossBias.Dispose();
         for (int index = _owned.Count - 1; index >= 0; index--)
             _owned[index].Dispose();
             }
@@ -179,19 +195,20 @@ internal sealed unsafe class DecoderBatch : IDisposable
         return disposable;
     }
 
-    private OrtValue CreateCrossBias()
+    private (NativeBuffer Buffer, OrtValue View) CreateCrossBias(int entries)
     {
-        int entries = CrossEntries;
+        _crossEntries = entries;
         _crossCapacity.Span<int>(0, 1)[0] = entries;
-        NativeBuffer buffer = Own(Floats((long)_slots * entries));
-        for (int slot = 0; slot < _slots; slot++)
-        {
-            Span<float> bias = buffer.Span<float>((long)slot * entries, entries);
-            bias[0] = GraphContract.Masked;
-            bias[(_inputs[slot].Length + 1)..].Fill(GraphContract.Masked);
-        }
+        NativeBuffer buffer = Floats((long)_slots * entries);
+        return (buffer, BoundTensor.Floats(buffer, _slots, 1, 1, entries));
+    }
 
-        return Own(BoundTensor.Floats(buffer, _slots, 1, 1, entries));
+    private void SetCrossBias(int slot)
+    {
+        Span<float> bias = _crossBias.Span<float>((long)slot * _crossEntries, _crossEntries);
+        bias.Clear();
+        bias[0] = GraphContract.Masked;
+        bias[(_inputs[slot]!.Length + 1)..].Fill(GraphContract.Masked);
     }
 
     private SelfAttentionBias CreateSelfBias()
@@ -215,7 +232,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
         {
             int slot = slots[row];
             selfLengths[slot] = _positions[slot] + 1;
-            crossLengths[slot] = _inputs[slot].Length + 1;
+            crossLengths[slot] = _inputs[slot]!.Length + 1;
             rowSlots[row] = slot;
             slotRows[slot] = row;
         }
@@ -263,13 +280,13 @@ internal sealed unsafe class DecoderBatch : IDisposable
     /// <summary>Computes a layer's cross-attention keys and values for the slots that reach it for the first time.</summary>
     private void ReachCrossAttention(int layer, ReadOnlySpan<int> slots)
     {
-        KeyValueCache cache = _cross[layer - 1] ??= new KeyValueCache(_slots, _heads, _headWidth, CrossEntries);
+        KeyValueCache cache = _cross[layer - 1] ??= new KeyValueCache(_slots, _heads, _headWidth, _crossEntries);
         foreach (int slot in slots)
         {
             if (_crossLayers[slot] >= layer)
                 continue;
             _crossLayers[slot] = layer;
-            EncodedInput input = _inputs[slot];
+            EncodedInput input = _inputs[slot]!;
             InferenceSession session = _sessions.CrossKeysValues(layer);
             using NativeBuffer output = Floats((long)input.Length * KeysValuesWidth);
             using OrtValue value = BoundTensor.Floats(output, input.Length, KeysValuesWidth);
@@ -295,6 +312,21 @@ internal sealed unsafe class DecoderBatch : IDisposable
         // The slots embedded before this one in the same token.
         for (int slot = 0; slot < _slots; slot++)
             _selfBias.Set(slot, Math.Min(_positions[slot], capacity - 1));
+    }
+
+    private void GrowCross(int entries)
+    {
+        ClearBindings();
+        foreach (KeyValueCache? cache in _cross)
+            cache?.Grow(entries);
+        _crossBiasView.Dispose();
+        _crossBias.Dispose();
+        (_crossBias, _crossBiasView) = CreateCrossBias(entries);
+        for (int slot = 0; slot < _slots; slot++)
+        {
+            if (_inputs[slot] is not null)
+                SetCrossBias(slot);
+        }
     }
 
     private void ClearBindings()

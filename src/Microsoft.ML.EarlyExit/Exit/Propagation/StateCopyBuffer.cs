@@ -41,5 +41,12 @@ internal sealed class StateCopyBuffer : IDisposable
     /// <summary>Says that a layer now has keys and values of a slot's positions before <paramref name="end"/>.</summary>
     public void Filled(int layer, int slot, int end) => _filled[((layer - 1) * _slots) + slot] = end;
 
+    /// <summary>Forgets a slot's row: another begins there.</summary>
+    public void Reset(int slot)
+    {
+        for (int at = slot; at < _filled.Length; at += _slots)
+            _filled[at] = 0;
+    }
+
     public void Dispose() => _states.Dispose();
 }
