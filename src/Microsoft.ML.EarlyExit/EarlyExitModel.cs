@@ -103,15 +103,21 @@ public sealed class EarlyExitModel : IDisposable
         IReadOnlyList<GenerationInput> inputs, TextGenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(inputs);
-        options ??= new TextGenerationOptions();
+        var results = new GenerationResult[inputs.Count];
+        Generate(inputs, options ?? new TextGenerationOptions(), results, cancellationToken);
+        return results;
+    }
+
+    /// <summary>As the public method, but what was finished before an exception stays in <paramref name="results"/>, null for the other rows.</summary>
+    internal void Generate(
+        IReadOnlyList<GenerationInput> inputs, TextGenerationOptions options, GenerationResult?[] results, CancellationToken cancellationToken)
+    {
         EnterCall();
         try
         {
             (ExitPlan plan, int maxNewTokens) = Plan(options);
-            var results = new GenerationResult[inputs.Count];
             if (inputs.Count > 0)
                 GenerateRows(inputs, options, plan, maxNewTokens, results, cancellationToken);
-            return results;
         }
         catch (OnnxRuntimeException exception)
         {
@@ -151,7 +157,8 @@ public sealed class EarlyExitModel : IDisposable
     }
 
     private void GenerateRows(
-        IReadOnlyList<GenerationInput> inputs, TextGenerationOptions options, ExitPlan plan, int maxNewTokens, GenerationResult[] results, CancellationToken cancellationToken)
+        IReadOnlyList<GenerationInput> inputs, TextGenerationOptions options, ExitPlan plan, int maxNewTokens, GenerationResult?[] results,
+        CancellationToken cancellationToken)
     {
         // Between two sessions cancellation is looked at; within one, the runtime looks at this flag between two operators.
         using var run = new RunOptions();

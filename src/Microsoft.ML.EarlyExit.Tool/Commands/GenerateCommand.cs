@@ -10,6 +10,9 @@ internal sealed class GenerateCommand : ToolCommand
 {
     private const int LargestBatch = 1024;
 
+    /// <summary>Batches that one group of rows fills: where a row has ended the group's next begins, so a larger group wastes less at its end.</summary>
+    private const int BatchesPerGroup = 8;
+
     /// <summary>Bytes of input lines that are held at a time, so that a large batch of long lines does not fill the memory.</summary>
     private const long LargestGroupBytes = 64 << 20;
 
@@ -86,7 +89,7 @@ internal sealed class GenerateCommand : ToolCommand
             if (input is null)
                 run.Generate([GenerationRow.FromText(parsed.GetRequiredValue(_text)!)]);
             else
-                GenerateFile(run, input, options.BatchSize);
+                GenerateFile(run, input, options.BatchSize == 1 ? 1 : BatchesPerGroup * options.BatchSize);
             file?.Complete();
         }
         catch (Exception) when (run.FinishedRows > 0)
@@ -102,7 +105,7 @@ internal sealed class GenerateCommand : ToolCommand
         return ExitCode.Done;
     }
 
-    private void GenerateFile(GenerationRun run, FileStream input, int batchSize)
+    private void GenerateFile(GenerationRun run, FileStream input, int groupSize)
     {
         var reader = new GenerationRowReader(input);
         var group = new List<GenerationRow>();
@@ -110,7 +113,7 @@ internal sealed class GenerateCommand : ToolCommand
         while (reader.TryRead(out GenerationRow row))
         {
             group.Add(row);
-            if (group.Count < batchSize && reader.Position - groupStart < LargestGroupBytes)
+            if (group.Count < groupSize && reader.Position - groupStart < LargestGroupBytes)
                 continue;
             run.Generate(group);
             group.Clear();

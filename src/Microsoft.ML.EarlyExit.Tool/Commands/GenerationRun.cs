@@ -12,29 +12,45 @@ internal sealed class GenerationRun(ToolContext context, EarlyExitModel model, T
     /// <summary>Rows that were written as errors.</summary>
     public long ErrorRows { get; private set; }
 
+    /// <summary>Generates a group; where that ends early, the rows before the first unfinished one are written all the same.</summary>
     public void Generate(IReadOnlyList<GenerationRow> rows)
     {
         context.Cancellation.ThrowIfCancellationRequested();
         GenerationInput[] inputs = [.. rows.Where(row => row.Input is not null).Select(row => row.Input!.Value)];
-        IReadOnlyList<GenerationResult> results = inputs.Length == 0 ? [] : model.Generate(inputs, options, context.Cancellation);
+        var results = new GenerationResult?[inputs.Length];
+        try
+        {
+            if (inputs.Length > 0)
+                model.Generate(inputs, options, results, context.Cancellation);
+        }
+        finally
+        {
+            Write(rows, results);
+        }
+    }
+
+    private void Write(IReadOnlyList<GenerationRow> rows, GenerationResult?[] results)
+    {
         // Rows on a terminal must not run into the progress bar.
         if (file is null)
             context.Messages.ClearProgress();
         int next = 0;
-        int errors = 0;
         foreach (GenerationRow row in rows)
         {
-            GenerationResult result = row.Error is not null ? Failed(row.Error) : Located(row, results[next++]);
+            GenerationResult? result = row.Error is not null ? Failed(row.Error) : results[next++];
+            if (result is null)
+                break;
+            if (row.Error is null)
+                result = Located(row, result);
             if (result.CutInputTokens > 0)
                 context.Messages.Say(row.Locate($"the input was cut by {result.CutInputTokens} tokens to {options.MaxInputTokens}."));
             _rows.Write(row, result);
+            FinishedRows++;
             if (result.StopReason == StopReason.Error)
-                errors++;
+                ErrorRows++;
         }
 
         _output.Flush();
-        FinishedRows += rows.Count;
-        ErrorRows += errors;
     }
 
     private static GenerationResult Located(GenerationRow row, GenerationResult result) => result.Error is null ? result : new GenerationResult
