@@ -25,6 +25,22 @@ public sealed class BatchIndependenceTests
             }
         });
 
+    [Fact]
+    public void A_row_that_begins_where_another_has_ended_is_generated_the_same()
+    {
+        // Longer inputs after shorter ones: the caches of the encoder's positions grow while others run.
+        EarlyExitModel model = TestModels.Model(TestModels.Exits);
+        GenerationInput[] inputs = Inputs([4, 150, 3, 90, 300, 10, 61, 62, 63, 1, 200], seed: 7);
+        var options = new TextGenerationOptions { MaxNewTokens = 90, Trace = true, Exit = new ExitPolicy { MinimumLayer = 2, Threshold = 0.4f } };
+        IReadOnlyList<GenerationResult> alone = model.Generate(inputs, options);
+        foreach (int batchSize in new[] { 2, 3, 5 })
+        {
+            IReadOnlyList<GenerationResult> together = model.Generate(inputs, options with { BatchSize = batchSize });
+            for (int row = 0; row < inputs.Length; row++)
+                AssertSame(alone[row], together[row], options.Exit);
+        }
+    }
+
     private static void AssertSame(GenerationResult expected, GenerationResult actual, ExitPolicy? policy)
     {
         for (int step = 0; step < expected.TokenIds.Count; step++)

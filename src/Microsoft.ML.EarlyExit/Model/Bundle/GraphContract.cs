@@ -12,7 +12,7 @@ namespace Microsoft.ML.EarlyExit;
 /// <item><c>self_keys</c>, <c>self_values</c> [slots, heads, self_capacity, head] → <c>present_self_keys</c>, <c>present_self_values</c>, the same
 /// memory. Entry 0 of a slot is written by runs the slot takes no part in and never read; token t lies at entry t + 1.</item>
 /// <item><c>self_lengths</c> int32 [slots]: entries of the slot including the new ones, less one; 0 where the slot does not run, which then costs
-/// nothing. <c>self_capacity</c> int32 scalar. <c>self_bias</c> [slots, heads, positions, self_capacity] is added to the scores.</item>
+/// next to nothing. <c>self_capacity</c> int32 scalar. <c>self_bias</c> [slots, heads, positions, self_capacity] is added to the scores.</item>
 /// <item><c>cross_keys</c>, <c>cross_values</c>, <c>cross_lengths</c>, <c>cross_capacity</c>, <c>cross_bias</c> [slots, 1, positions, cross_capacity]: the
 /// same for the encoder's positions, at entries 1 to S; the entries after them are scratch of the run and masked by the bias.</item>
 /// </list>
