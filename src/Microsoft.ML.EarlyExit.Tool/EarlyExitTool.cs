@@ -34,7 +34,10 @@ internal static class EarlyExitTool
         {
             return parsed.Invoke(new InvocationConfiguration
             {
-                Output = context.Output, Error = context.Messages.Writer, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null,
+                Output = context.Output,
+                Error = context.Messages.Writer,
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
             });
         }
         catch (OperationCanceledException) when (context.Cancellation.IsCancellationRequested)

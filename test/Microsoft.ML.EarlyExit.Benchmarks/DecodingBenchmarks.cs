@@ -50,7 +50,9 @@ public class DecodingBenchmarks
         int layers = Loaded.Configuration.DecoderLayerCount;
         var options = new TextGenerationOptions
         {
-            MaxNewTokens = 64, MinNewTokens = 64, Exit = Depth == "full" ? null : new ExitPolicy { StaticExitLayer = layers / 3 },
+            MaxNewTokens = 64,
+            MinNewTokens = 64,
+            Exit = Depth == "full" ? null : new ExitPolicy { StaticExitLayer = layers / 3 },
         };
         _session = new DecodingSession(
             Loaded.Bundle, Loaded.Sessions, Loaded.Head, Batch, ExitPlan.Create(options.Exit, layers, 64), options, 64, _run);

@@ -24,9 +24,22 @@ internal static class RandomT5
         Directory.CreateDirectory(folder);
         File.WriteAllText(Path.Combine(folder, "config.json"), JsonSerializer.Serialize(new
         {
-            model_type = "t5", vocab_size = Vocabulary, d_model = width, d_kv = HeadWidth, d_ff = feedForward, num_layers = layers, num_decoder_layers = layers,
-            num_heads = heads, relative_attention_num_buckets = Buckets, relative_attention_max_distance = 128, feed_forward_proj = "relu",
-            tie_word_embeddings = true, layer_norm_epsilon = 1e-6, decoder_start_token_id = 0, pad_token_id = 0, eos_token_id = 1,
+            model_type = "t5",
+            vocab_size = Vocabulary,
+            d_model = width,
+            d_kv = HeadWidth,
+            d_ff = feedForward,
+            num_layers = layers,
+            num_decoder_layers = layers,
+            num_heads = heads,
+            relative_attention_num_buckets = Buckets,
+            relative_attention_max_distance = 128,
+            feed_forward_proj = "relu",
+            tie_word_embeddings = true,
+            layer_norm_epsilon = 1e-6,
+            decoder_start_token_id = 0,
+            pad_token_id = 0,
+            eos_token_id = 1,
         }));
         Write(Path.Combine(folder, "model.safetensors"), Tensors(width, heads, feedForward, layers));
         return 0;

@@ -16,7 +16,9 @@ internal sealed class ConvertCommand : ToolCommand
         Argument<string> bundle = PathSymbols.CreateArgument("BUNDLE", "The folder to create; it appears whole or not at all.");
         var weights = new Option<string>("--weights")
         {
-            Description = "The precision of the bundle's weights.", HelpName = "fp32", DefaultValueFactory = _ => "fp32",
+            Description = "The precision of the bundle's weights.",
+            HelpName = "fp32",
+            DefaultValueFactory = _ => "fp32",
         };
         weights.AcceptOnlyFromAmong("fp32");
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace a bundle that is already there." };

@@ -33,7 +33,10 @@ internal sealed class GenerateCommand : ToolCommand
     private readonly Option<string?> _options = PathSymbols.CreateFileOption("--options", "The generation options, a JSON file.");
     private readonly Option<int> _batch = new("--batch")
     {
-        Description = $"How many rows are decoded side by side, 1 to {LargestBatch}.", HelpName = "N", DefaultValueFactory = _ => 1, CustomParser = ParseBatch,
+        Description = $"How many rows are decoded side by side, 1 to {LargestBatch}.",
+        HelpName = "N",
+        DefaultValueFactory = _ => 1,
+        CustomParser = ParseBatch,
     };
 
     private readonly Option<bool> _trace = new("--trace") { Description = "Add every confidence that was computed to the rows." };

@@ -41,8 +41,6 @@ internal sealed class DecodingSession : IDisposable
         _decoder = new DecoderBatch(bundle, sessions, slots, plan.Segments, maxNewTokens, run);
     }
 
-    public int SlotCount => _rows.Length;
-
     /// <summary>Begins a row in a slot that is free: one that had none yet, or whose row has ended.</summary>
     /// <param name="slot">The slot, from 0.</param>
     /// <param name="input">The row's encoder output; must live until the row has ended.</param>

@@ -184,7 +184,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
         _crossBias.Dispose();
         for (int index = _owned.Count - 1; index >= 0; index--)
             _owned[index].Dispose();
-            }
+    }
 
     private static NativeBuffer Floats(long count) => new(count * sizeof(float));
 

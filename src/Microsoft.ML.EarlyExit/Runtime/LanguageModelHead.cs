@@ -52,7 +52,13 @@ internal sealed unsafe class LanguageModelHead
         {
             var product = new Product
             {
-                Weights = _weights, Width = Width, VocabularySize = VocabularySize, Inputs = input, InputCount = count, Logits = output, Chunks = _chunks,
+                Weights = _weights,
+                Width = Width,
+                VocabularySize = VocabularySize,
+                Inputs = input,
+                InputCount = count,
+                Logits = output,
+                Chunks = _chunks,
             };
             lane.Run(&MultiplyChunk, &product, _chunks);
         }

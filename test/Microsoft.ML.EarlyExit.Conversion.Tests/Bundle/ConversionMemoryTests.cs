@@ -30,19 +30,29 @@ public sealed class ConversionMemoryTests
         using var folder = new TemporaryFolder();
         SparseCheckpoint.Write(folder.File("source"), TinyCheckpoint.Sizes with
         {
-            VocabularySize = 32128, ModelDimension = 768, KeyValueDimension = 64, HeadCount = 12, FeedForwardDimension = 3072, EncoderLayerCount = 12,
-            DecoderLayerCount = 12, RelativeAttentionBucketCount = 32, RelativeAttentionMaxDistance = 128,
+            VocabularySize = 32128,
+            ModelDimension = 768,
+            KeyValueDimension = 64,
+            HeadCount = 12,
+            FeedForwardDimension = 3072,
+            EncoderLayerCount = 12,
+            DecoderLayerCount = 12,
+            RelativeAttentionBucketCount = 32,
+            RelativeAttentionMaxDistance = 128,
         });
         Assert.True(new FileInfo(folder.File(Path.Combine("source", "model.safetensors"))).Length > 400 << 20);
         using Process process = Process.GetCurrentProcess();
         long before = process.PrivateMemorySize64;
         long most = before;
         long allocated = GC.GetAllocatedBytesForCurrentThread();
-        T5Converter.Convert(folder.File("source"), folder.File("bundle"), new T5ConversionOptions { Progress = new Watch(() =>
+        T5Converter.Convert(folder.File("source"), folder.File("bundle"), new T5ConversionOptions
+        {
+            Progress = new Watch(() =>
         {
             process.Refresh();
             most = Math.Max(most, process.PrivateMemorySize64);
-        }) });
+        })
+        });
         allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
         TestContext.Current.TestOutputHelper?.WriteLine($"allocated {allocated:N0}, private memory {most - before:N0} more at most");
         Assert.InRange(allocated, 0, Buffers);

@@ -28,8 +28,12 @@ public sealed class ApplyOnnxModelTests(ConvertedModels models)
                 Path.Combine(bundle, "decoder-teacher-forced.onnx"),
                 new Dictionary<string, int[]>
                 {
-                    ["decoder_input_ids"] = [1, Target], ["encoder_attention_mask"] = [1, Sequence], ["encoder_hidden_states"] = encoded,
-                    ["hidden_states_0"] = hidden, ["hidden_states_7"] = hidden, ["hidden_states_12"] = hidden,
+                    ["decoder_input_ids"] = [1, Target],
+                    ["encoder_attention_mask"] = [1, Sequence],
+                    ["encoder_hidden_states"] = encoded,
+                    ["hidden_states_0"] = hidden,
+                    ["hidden_states_7"] = hidden,
+                    ["hidden_states_12"] = hidden,
                 },
                 gpuDeviceId: null, fallbackToCpu: false, recursionLimit: 100));
         IDataView output = pipeline.Fit(data).Transform(data);

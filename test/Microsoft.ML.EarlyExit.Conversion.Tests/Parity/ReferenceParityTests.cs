@@ -13,8 +13,15 @@ public sealed class ReferenceParityTests
         ["gated gelu, deep encoder"] = (
             TinyCheckpoint.Sizes with
             {
-                Activation = T5Activation.GeluTanh, GatedFeedForward = true, EncoderLayerCount = 5, DecoderLayerCount = 2, KeyValueDimension = 12, HeadCount = 2,
-                RelativeAttentionBucketCount = 32, RelativeAttentionMaxDistance = 128, ScaleDecoderOutputs = false,
+                Activation = T5Activation.GeluTanh,
+                GatedFeedForward = true,
+                EncoderLayerCount = 5,
+                DecoderLayerCount = 2,
+                KeyValueDimension = 12,
+                HeadCount = 2,
+                RelativeAttentionBucketCount = 32,
+                RelativeAttentionMaxDistance = 128,
+                ScaleDecoderOutputs = false,
             },
             CheckpointDataType.F32, true),
         ["silu, one layer"] = (
@@ -23,8 +30,14 @@ public sealed class ReferenceParityTests
         ["gelu, other buckets"] = (
             TinyCheckpoint.Sizes with
             {
-                Activation = T5Activation.GeluTanh, RelativeAttentionBucketCount = 16, RelativeAttentionMaxDistance = 20, KeyValueDimension = 9, LayerNormEpsilon = 1e-2f,
-                DecoderStartTokenId = 5, PadTokenId = 5, EndOfSequenceTokenId = 2,
+                Activation = T5Activation.GeluTanh,
+                RelativeAttentionBucketCount = 16,
+                RelativeAttentionMaxDistance = 20,
+                KeyValueDimension = 9,
+                LayerNormEpsilon = 1e-2f,
+                DecoderStartTokenId = 5,
+                PadTokenId = 5,
+                EndOfSequenceTokenId = 2,
             },
             CheckpointDataType.F32, false),
         ["own head, scaled all the same"] = (TinyCheckpoint.Sizes with { KeyValueDimension = 3, HeadCount = 5 }, CheckpointDataType.F32, true),

@@ -70,7 +70,9 @@ public sealed class BatchIndependenceTests
             Inputs(lengths, seed), batchSize,
             new TextGenerationOptions
             {
-                MaxNewTokens = 20, RepetitionPenalty = penalty, Trace = true,
+                MaxNewTokens = 20,
+                RepetitionPenalty = penalty,
+                Trace = true,
                 Exit = kind switch
                 {
                     0 => null,

@@ -43,7 +43,10 @@ public sealed class SeedTraceTests
             inputs,
             new TextGenerationOptions
             {
-                MaxNewTokens = maxNewTokens, RepetitionPenalty = configuration.GetProperty("repetition_penalty").GetSingle(), BatchSize = batchSize, Trace = true,
+                MaxNewTokens = maxNewTokens,
+                RepetitionPenalty = configuration.GetProperty("repetition_penalty").GetSingle(),
+                BatchSize = batchSize,
+                Trace = true,
                 Exit = Policy(configuration),
             });
 

@@ -28,7 +28,13 @@ public class TextGenerationOptionsJsonTests
             """;
         var expected = new TextGenerationOptions
         {
-            Prefix = "décrire: ", MaxNewTokens = 20, MinNewTokens = 3, MaxInputTokens = 64, Truncate = false, RepetitionPenalty = 1.2f, NoRepeatNgramSize = 4,
+            Prefix = "décrire: ",
+            MaxNewTokens = 20,
+            MinNewTokens = 3,
+            MaxInputTokens = 64,
+            Truncate = false,
+            RepetitionPenalty = 1.2f,
+            NoRepeatNgramSize = 4,
         };
         Assert.Equal(expected, TextGenerationOptionsJson.Parse(Json, "o.json"));
     }

@@ -144,7 +144,9 @@ public sealed class BundleFuzzTests
                 [GenerationInput.FromTokenIds([9, Math.Min(12, last), 1]), GenerationInput.FromTokenIds([5])],
                 new TextGenerationOptions
                 {
-                    MaxNewTokens = 3, BatchSize = 2, Exit = new ExitPolicy { StaticExitLayer = Math.Min(2, model.Configuration.DecoderLayerCount) },
+                    MaxNewTokens = 3,
+                    BatchSize = 2,
+                    Exit = new ExitPolicy { StaticExitLayer = Math.Min(2, model.Configuration.DecoderLayerCount) },
                 });
             Assert.Equal(2, results.Count);
             Assert.All(results, result => Assert.All(result.TokenIds, id => Assert.InRange(id, 0, last)));

@@ -81,7 +81,10 @@ public sealed class HostileGraphTests
         {
             var tensor = new TensorProto
             {
-                Name = "t", DataType = (int)DataType.Float, Dims = { 4 }, DataLocation = TensorProto.Types.DataLocation.External,
+                Name = "t",
+                DataType = (int)DataType.Float,
+                Dims = { 4 },
+                DataLocation = TensorProto.Types.DataLocation.External,
                 ExternalData = { new StringStringEntryProto { Key = "location", Value = "decoder-block-01.onnx" } },
             };
             byte[] content = tensor.ToByteArray();

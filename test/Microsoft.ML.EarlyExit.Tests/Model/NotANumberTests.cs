@@ -19,7 +19,9 @@ public sealed class NotANumberTests
         using var tampered = new TamperedBundle();
         var options = new TextGenerationOptions
         {
-            MaxNewTokens = 12, BatchSize = 4, Exit = firstExit is { } layer ? new ExitPolicy { MinimumLayer = layer, Threshold = 0.05f } : null,
+            MaxNewTokens = 12,
+            BatchSize = 4,
+            Exit = firstExit is { } layer ? new ExitPolicy { MinimumLayer = layer, Threshold = 0.05f } : null,
         };
         IReadOnlyList<GenerationResult> sound = Generate(tampered, options);
         int unused = Enumerable.Range(5, 290).First(id => s_inputs.All(row => !row.Contains(id)) && sound.All(row => !row.TokenIds.Contains(id)));

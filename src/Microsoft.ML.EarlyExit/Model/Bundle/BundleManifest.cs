@@ -46,7 +46,7 @@ internal sealed record BundleManifest
     public static BundleManifest? FromJson(ReadOnlySpan<byte> json) => JsonSerializer.Deserialize(json, BundleManifestContext.Default.BundleManifest);
 }
 
-/// <summary>The graph files of a bundle. <c>docs</c> of the format: see <see cref="GraphContract"/>.</summary>
+/// <summary>The graph files of a bundle; <see cref="GraphContract"/> says what they take and give.</summary>
 internal sealed record BundleGraphs(
     string Encoder,
     IReadOnlyList<string> DecoderBlocks,
