@@ -57,9 +57,7 @@ public static class T5Converter
         try
         {
             using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(manifest.FullName));
-            return document.RootElement.ValueKind == JsonValueKind.Object
-                && document.RootElement.TryGetProperty("format", out JsonElement format)
-                && format.ValueKind == JsonValueKind.String && format.ValueEquals(BundleManifest.FormatName);
+            return BundleManifest.IsBundle(document.RootElement);
         }
         catch (JsonException)
         {
@@ -188,34 +186,34 @@ public static class T5Converter
         /// <summary>Query, key or value projections side by side: [d, heads · head], each head filled up with zero columns.</summary>
         private void AddProjection(BundleWriter writer, string to, params string[] from)
         {
-            var parts = new List<TransposedPart>();
-            for (int index = 0; index < from.Length; index++)
+            CheckpointTensor[] tensors = [.. from.Select(name => checkpoint[name])];
+            int width = from.Length * GraphInner;
+            if (_graphHeadWidth == _headWidth)
             {
-                CheckpointTensor tensor = checkpoint[from[index]];
-                if (_graphHeadWidth == _headWidth)
-                {
-                    parts.Add(new TransposedPart(tensor, 0, GraphInner, index * GraphInner));
-                    continue;
-                }
-
-                for (int head = 0; head < _heads; head++)
-                    parts.Add(new TransposedPart(tensor, head * _headWidth, _headWidth, (index * GraphInner) + (head * _graphHeadWidth)));
+                Add(writer, to, [_width, width], stream => TensorStreaming.WriteTransposedConcatenated(tensors, stream));
+                return;
             }
 
-            int width = from.Length * GraphInner;
+            var parts = new List<TransposedPart>();
+            for (int index = 0; index < tensors.Length; index++)
+            {
+                for (int head = 0; head < _heads; head++)
+                    parts.Add(new TransposedPart(tensors[index], head * _headWidth, _headWidth, (index * GraphInner) + (head * _graphHeadWidth)));
+            }
+
             Add(writer, to, [_width, width], stream => TensorStreaming.WriteTransposed(parts, width, 0, _width, stream));
         }
 
         /// <summary>[heads · head, d]: each head followed by the zero rows that fill it up.</summary>
         private void WriteOutputProjection(CheckpointTensor output, Stream stream)
         {
-            TransposedPart[] all = [new TransposedPart(output, 0, _width, 0)];
             if (_graphHeadWidth == _headWidth)
             {
-                TensorStreaming.WriteTransposed(all, _width, 0, GraphInner, stream);
+                TensorStreaming.WriteTransposed(output, stream);
                 return;
             }
 
+            TransposedPart[] all = [new TransposedPart(output, 0, _width, 0)];
             byte[] filler = new byte[(_graphHeadWidth - _headWidth) * _width * sizeof(float)];
             for (int head = 0; head < _heads; head++)
             {

@@ -216,15 +216,7 @@ public sealed class EarlyExitModel : IDisposable
                     return;
                 }
 
-                results[next] = new GenerationResult
-                {
-                    Text = Tokenizer is null ? null : "",
-                    TokenIds = [],
-                    ExitLayers = [],
-                    Confidences = [],
-                    StopReason = StopReason.Error,
-                    Error = prepared.Error,
-                };
+                results[next] = GenerationResult.Failed(prepared.Error, hasText: Tokenizer is not null);
             }
         }
     }

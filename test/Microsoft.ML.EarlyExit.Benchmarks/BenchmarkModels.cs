@@ -8,15 +8,13 @@ internal static class BenchmarkModels
     public const string Demo = "demo";
     public const string Large = "large";
 
-    public static string Repository { get; } = FindRepository();
-
     public static EarlyExitModel Load(string name)
     {
         string folder = Path.Combine(Path.GetTempPath(), "early-exit-benchmarks");
         string bundle = Path.Combine(folder, name + ".bundle");
         if (!Directory.Exists(bundle))
         {
-            string source = Path.Combine(Repository, "samples", "t5-restaurants");
+            string source = Path.Combine(Repository.Folder, "samples", "t5-restaurants");
             if (name != Demo)
             {
                 source = Path.Combine(folder, name);
@@ -30,13 +28,5 @@ internal static class BenchmarkModels
         }
 
         return EarlyExitModel.Load(bundle);
-    }
-
-    private static string FindRepository()
-    {
-        string folder = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(folder, "Microsoft.ML.EarlyExit.sln")))
-            folder = Path.GetDirectoryName(folder) ?? throw new DirectoryNotFoundException("The benchmarks do not run inside the repository.");
-        return folder;
     }
 }

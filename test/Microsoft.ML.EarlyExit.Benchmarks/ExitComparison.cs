@@ -50,6 +50,6 @@ internal static class ExitComparison
     }
 
     private static IEnumerable<GenerationInput> Prompts(string file) =>
-        File.ReadLines(Path.Combine(BenchmarkModels.Repository, "test", "fixtures", "demo", file + ".jsonl")).Take(PromptsPerTask)
+        File.ReadLines(Path.Combine(Repository.Folder, "test", "fixtures", "demo", file + ".jsonl")).Take(PromptsPerTask)
             .Select(line => GenerationInput.FromText(JsonDocument.Parse(line).RootElement.GetProperty("text").GetString()!));
 }

@@ -12,7 +12,7 @@ public sealed class SampleTests
     {
         // The same configuration as this test's: …/bin/Release/net10.0.
         string configuration = Path.GetFileName(Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)))!;
-        string program = Path.Combine(TestModels.Repository, "samples", "GenerateText", "bin", configuration, "net10.0", "GenerateText.dll");
+        string program = Path.Combine(Repository.Folder, "samples", "GenerateText", "bin", configuration, "net10.0", "GenerateText.dll");
         using Process process = Process.Start(new ProcessStartInfo("dotnet", [program]) { RedirectStandardOutput = true })!;
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
         patience.CancelAfter(s_patience);

@@ -13,14 +13,12 @@ internal static class TestModels
     private static readonly ConcurrentDictionary<string, Lazy<string>> s_bundles = new();
     private static readonly ConcurrentDictionary<string, Lazy<EarlyExitModel>> s_models = new();
 
-    public static string Repository { get; } = FindRepository();
-
-    public static string Fixture(params string[] path) => Path.Combine([Repository, "test", "fixtures", .. path]);
+    public static string Fixture(params string[] path) => Path.Combine([Repository.Folder, "test", "fixtures", .. path]);
 
     /// <summary>A checkpoint's folder.</summary>
     public static string Checkpoint(string name) => name switch
     {
-        Demo => Path.Combine(Repository, "samples", Demo),
+        Demo => Path.Combine(Repository.Folder, "samples", Demo),
         Exits => Fixture("models", Exits),
         _ => Fixture("models", "hf-tiny", name),
     };
@@ -35,12 +33,4 @@ internal static class TestModels
 
     /// <summary>A loaded model that all tests share; not to be disposed.</summary>
     public static EarlyExitModel Model(string name) => s_models.GetOrAdd(name, static key => new Lazy<EarlyExitModel>(() => EarlyExitModel.Load(Bundle(key)))).Value;
-
-    private static string FindRepository()
-    {
-        string folder = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(folder, "Microsoft.ML.EarlyExit.sln")))
-            folder = Path.GetDirectoryName(folder) ?? throw new DirectoryNotFoundException("The tests do not run inside the repository.");
-        return folder;
-    }
 }

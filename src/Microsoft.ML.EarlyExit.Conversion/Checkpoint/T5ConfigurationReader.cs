@@ -3,8 +3,6 @@ namespace Microsoft.ML.EarlyExit.Conversion;
 /// <summary>Reads <c>config.json</c> and <c>generation_config.json</c> with the defaults of transformers.</summary>
 internal static class T5ConfigurationReader
 {
-    private const int MaxNewTokensLimit = 1 << 20;
-
     /// <summary>The activations by their name in <c>feed_forward_proj</c>. Plain "gelu" is the erf form there, which no T5 uses; "gated-gelu" means the tanh form.</summary>
     private static readonly Dictionary<string, (T5Activation Activation, bool Gated)> FeedForwards = new()
     {
@@ -39,13 +37,13 @@ internal static class T5ConfigurationReader
                 $"'{config.Path}': 'model_type' is {(modelType is null ? "missing" : $"'{CheckpointText.Shown(modelType)}'")}; 't5' and 'mt5' are supported.");
         }
 
-        int vocabulary = config.RequiredInteger("vocab_size", 2, 4_194_304);
-        int encoderLayers = config.RequiredInteger("num_layers", 1, 1024);
-        int buckets = config.OptionalInteger("relative_attention_num_buckets", 4, 65_536) ?? 32;
+        int vocabulary = config.RequiredInteger("vocab_size", 2, T5ConfigurationLimits.VocabularySize);
+        int encoderLayers = config.RequiredInteger("num_layers", 1, T5ConfigurationLimits.LayerCount);
+        int buckets = config.OptionalInteger("relative_attention_num_buckets", 4, T5ConfigurationLimits.BucketCount) ?? 32;
 
         // The decoder gives half of the buckets to one distance each and spreads the rest over log(distance / half) up to this one.
         int minimumDistance = (buckets / 2) + 1;
-        int distance = config.OptionalInteger("relative_attention_max_distance", minimumDistance, 1_048_576)
+        int distance = config.OptionalInteger("relative_attention_max_distance", minimumDistance, T5ConfigurationLimits.MaxDistance)
             ?? (minimumDistance <= 128 ? 128 : throw new InvalidModelException(
                 $"'{config.Path}': 'relative_attention_max_distance' is missing, and its default of 128 is too little for {buckets} buckets: at least "
                 + $"{minimumDistance} is needed."));
@@ -54,12 +52,12 @@ internal static class T5ConfigurationReader
         return new T5Configuration
         {
             VocabularySize = vocabulary,
-            ModelDimension = config.RequiredInteger("d_model", 1, 65_536),
-            KeyValueDimension = config.RequiredInteger("d_kv", 1, 8192),
-            HeadCount = config.RequiredInteger("num_heads", 1, 1024),
-            FeedForwardDimension = config.RequiredInteger("d_ff", 1, 1_048_576),
+            ModelDimension = config.RequiredInteger("d_model", 1, T5ConfigurationLimits.ModelDimension),
+            KeyValueDimension = config.RequiredInteger("d_kv", 1, T5ConfigurationLimits.KeyValueDimension),
+            HeadCount = config.RequiredInteger("num_heads", 1, T5ConfigurationLimits.HeadCount),
+            FeedForwardDimension = config.RequiredInteger("d_ff", 1, T5ConfigurationLimits.FeedForwardDimension),
             EncoderLayerCount = encoderLayers,
-            DecoderLayerCount = config.OptionalInteger("num_decoder_layers", 1, 1024) ?? encoderLayers,
+            DecoderLayerCount = config.OptionalInteger("num_decoder_layers", 1, T5ConfigurationLimits.LayerCount) ?? encoderLayers,
             Activation = activation,
             GatedFeedForward = gated,
             RelativeAttentionBucketCount = buckets,
@@ -85,8 +83,8 @@ internal static class T5ConfigurationReader
     }
 
     private static int? MaxNewTokens(CheckpointJson? file) =>
-        file?.OptionalInteger("max_new_tokens", 1, MaxNewTokensLimit)
+        file?.OptionalInteger("max_new_tokens", 1, TextGenerationOptions.LargestTokenCount)
 
         // max_length counts the token the decoder starts from.
-        ?? file?.OptionalInteger("max_length", 2, MaxNewTokensLimit + 1) - 1;
+        ?? file?.OptionalInteger("max_length", 2, TextGenerationOptions.LargestTokenCount + 1) - 1;
 }

@@ -37,7 +37,7 @@ internal sealed class GenerationRun(ToolContext context, EarlyExitModel model, T
         int next = 0;
         foreach (GenerationRow row in rows)
         {
-            GenerationResult? result = row.Error is not null ? Failed(row.Error) : results[next++];
+            GenerationResult? result = row.Error is not null ? GenerationResult.Failed(row.Error, hasText: model.Tokenizer is not null) : results[next++];
             if (result is null)
                 break;
             if (row.Error is null)
@@ -63,15 +63,5 @@ internal sealed class GenerationRun(ToolContext context, EarlyExitModel model, T
         Error = row.Locate(result.Error),
         CutInputTokens = result.CutInputTokens,
         Steps = result.Steps,
-    };
-
-    private GenerationResult Failed(string error) => new()
-    {
-        Text = model.Tokenizer is null ? null : "",
-        TokenIds = [],
-        ExitLayers = [],
-        Confidences = [],
-        StopReason = StopReason.Error,
-        Error = error,
     };
 }

@@ -26,4 +26,15 @@ public sealed class GenerationResult
 
     /// <summary>Every confidence evaluation of every token, where <see cref="TextGenerationOptions.Trace"/> asked for it; else null.</summary>
     public IReadOnlyList<GenerationStep>? Steps { get; init; }
+
+    /// <summary>The result of a row for which nothing was generated; its text is empty, or null where no row of the model has one.</summary>
+    internal static GenerationResult Failed(string error, bool hasText) => new()
+    {
+        Text = hasText ? "" : null,
+        TokenIds = [],
+        ExitLayers = [],
+        Confidences = [],
+        StopReason = StopReason.Error,
+        Error = error,
+    };
 }

@@ -78,17 +78,14 @@ internal sealed class TamperedBundle : IDisposable
 
     private static TemporaryFolder Convert()
     {
-        string repository = AppContext.BaseDirectory;
-        while (!System.IO.File.Exists(Path.Combine(repository, "Microsoft.ML.EarlyExit.sln")))
-            repository = Path.GetDirectoryName(repository) ?? throw new DirectoryNotFoundException("The tests do not run inside the repository.");
         var folder = new TemporaryFolder(Path.GetTempPath());
-        string source = Path.Combine(repository, "test", "fixtures", "models", "hf-tiny", "tiny-v11");
+        string source = TestModels.Checkpoint("tiny-v11");
         T5Converter.Convert(source, Path.Combine(folder.Path, "without-tokenizer"));
         string withTokenizer = Path.Combine(folder.Path, "source");
         Directory.CreateDirectory(withTokenizer);
         foreach (string path in Directory.GetFiles(source))
             System.IO.File.Copy(path, Path.Combine(withTokenizer, Path.GetFileName(path)));
-        System.IO.File.Copy(Path.Combine(repository, "samples", "t5-restaurants", "spiece.model"), Path.Combine(withTokenizer, "spiece.model"));
+        System.IO.File.Copy(Path.Combine(TestModels.Checkpoint(TestModels.Demo), "spiece.model"), Path.Combine(withTokenizer, "spiece.model"));
         T5Converter.Convert(withTokenizer, Path.Combine(folder.Path, "with-tokenizer"));
         return folder;
     }

@@ -5,16 +5,14 @@ namespace Microsoft.ML.EarlyExit.Tests.Tokenization;
 /// <summary>The reference's ids and texts for the real T5 vocabulary; see test/fixtures/t5-tokenizer/README.md.</summary>
 internal static class TokenizerFixtures
 {
-    public static string RepositoryFolder { get; } = FindRepository();
-
-    public static string VocabularyPath { get; } = Path.Combine(RepositoryFolder, "samples", "t5-restaurants", "spiece.model");
+    public static string VocabularyPath { get; } = Path.Combine(TestModels.Checkpoint(TestModels.Demo), "spiece.model");
 
     public static T5Tokenizer Tokenizer { get; } = T5Tokenizer.Load(VocabularyPath);
 
     /// <summary>A folder beside the repository, which a fresh clone does not have.</summary>
-    public static string SharedFolder { get; } = Path.Combine(RepositoryFolder, "..", "shared", "fixtures", "t5-tokenizer");
+    public static string SharedFolder { get; } = Path.Combine(Repository.Folder, "..", "shared", "fixtures", "t5-tokenizer");
 
-    private static string Folder { get; } = Path.Combine(RepositoryFolder, "test", "fixtures", "t5-tokenizer");
+    private static string Folder { get; } = TestModels.Fixture("t5-tokenizer");
 
     public static IReadOnlyList<EncodeCase> EncodeCases(string file) => ReadEncodeCases(Path.Combine(Folder, file));
 
@@ -27,15 +25,4 @@ internal static class TokenizerFixtures
     public static int[] Ids(JsonElement array) => [.. array.EnumerateArray().Select(id => id.GetInt32())];
 
     private static JsonElement Read(string path) => JsonDocument.Parse(File.ReadAllBytes(path)).RootElement;
-
-    private static string FindRepository()
-    {
-        DirectoryInfo? folder = new(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "Microsoft.ML.EarlyExit.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return folder?.FullName ?? throw new DirectoryNotFoundException("Microsoft.ML.EarlyExit.sln is in no folder above the tests.");
-    }
 }

@@ -41,6 +41,11 @@ internal sealed record BundleManifest
     /// <summary>Every file of the bundle but the manifest itself.</summary>
     public required IReadOnlyList<BundleFile> Files { get; init; }
 
+    /// <summary>Whether JSON says that it is a bundle's manifest, of whatever version; other kinds of models have a <c>model.json</c> too.</summary>
+    public static bool IsBundle(JsonElement json) =>
+        json.ValueKind == JsonValueKind.Object && json.TryGetProperty("format", out JsonElement format)
+        && format.ValueKind == JsonValueKind.String && format.ValueEquals(FormatName);
+
     public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(this, BundleManifestContext.Default.BundleManifest);
 
     public static BundleManifest? FromJson(ReadOnlySpan<byte> json) => JsonSerializer.Deserialize(json, BundleManifestContext.Default.BundleManifest);

@@ -107,9 +107,7 @@ internal sealed unsafe class ModelBundle : IDisposable
         {
             using JsonDocument document = JsonDocument.Parse(json);
             JsonElement root = document.RootElement;
-            if (root.ValueKind != JsonValueKind.Object
-                || !root.TryGetProperty("format", out JsonElement format) || format.ValueKind != JsonValueKind.String || format.GetString() != BundleManifest.FormatName
-                || !root.TryGetProperty("formatVersion", out JsonElement version) || !version.TryGetInt32(out int number))
+            if (!BundleManifest.IsBundle(root) || !root.TryGetProperty("formatVersion", out JsonElement version) || !version.TryGetInt32(out int number))
                 throw new InvalidModelException($"'{path}' is not the manifest of a model bundle: its format is not '{BundleManifest.FormatName}'.");
             if (number != BundleManifest.CurrentVersion)
             {

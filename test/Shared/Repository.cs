@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Conversion.Tests;
+namespace Microsoft.ML.EarlyExit.Testing;
 
 /// <summary>Files of the repository, found from where the tests run.</summary>
 internal static class Repository
