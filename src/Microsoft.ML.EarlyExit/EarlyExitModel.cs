@@ -1,4 +1,4 @@
-using Microsoft.ML.OnnxRuntime;
+using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.EarlyExit;
 
@@ -108,26 +108,96 @@ public sealed class EarlyExitModel : IDisposable
         return results;
     }
 
+    /// <summary>Generates for one text and hands over every token as soon as it is chosen.</summary>
+    /// <param name="text">The text, without the options' prefix; may be empty.</param>
+    /// <param name="options">How to generate; null for the defaults. <see cref="TextGenerationOptions.BatchSize"/> and
+    /// <see cref="TextGenerationOptions.Trace"/> have no meaning here.</param>
+    /// <param name="cancellationToken">Looked at between operators: also in the middle of a token the enumeration ends within milliseconds.</param>
+    /// <returns>The tokens. Each is computed on the thread pool when it is asked for: nothing runs ahead of the reader, and leaving the loop ends the generation.
+    /// Enumerating again generates again.</returns>
+    /// <remarks>The text deltas put together are the text that <see cref="Generate(string, TextGenerationOptions?, CancellationToken)"/> returns. The enumeration
+    /// throws what that method throws while it computes; arguments are checked at once.</remarks>
+    /// <exception cref="ArgumentNullException"><paramref name="text"/> is null.</exception>
+    /// <exception cref="ArgumentException">The options do not fit the model, the text is too long and may not be cut, or the model has no tokenizer.</exception>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    public IAsyncEnumerable<GeneratedToken> GenerateStreamingAsync(
+        string text, TextGenerationOptions? options = null, CancellationToken cancellationToken = default) =>
+        GenerateStreamingAsync(GenerationInput.FromText(text), options, cancellationToken);
+
+    /// <summary>Generates for one row and hands over every token as soon as it is chosen.</summary>
+    /// <param name="input">The row, text or encoder ids.</param>
+    /// <param name="options">How to generate; null for the defaults. <see cref="TextGenerationOptions.BatchSize"/> and
+    /// <see cref="TextGenerationOptions.Trace"/> have no meaning here.</param>
+    /// <param name="cancellationToken">Looked at between operators: also in the middle of a token the enumeration ends within milliseconds.</param>
+    /// <returns>The tokens. Each is computed on the thread pool when it is asked for: nothing runs ahead of the reader, and leaving the loop ends the generation.
+    /// Enumerating again generates again.</returns>
+    /// <exception cref="ArgumentException">The options do not fit the model, or nothing can be generated from the row.</exception>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    public IAsyncEnumerable<GeneratedToken> GenerateStreamingAsync(
+        GenerationInput input, TextGenerationOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        lock (_lifetime)
+            ObjectDisposedException.ThrowIf(_isDisposed, this);
+        options ??= new TextGenerationOptions();
+        CheckOptions(options);
+        PreparedInput prepared = Prepare(input, options);
+        return prepared.Error is null
+            ? StreamAsync(prepared, options with { Trace = false }, cancellationToken)
+            : throw new ArgumentException(prepared.Error, nameof(input));
+    }
+
     /// <summary>As the public method, but what was finished before an exception stays in <paramref name="results"/>, null for the other rows.</summary>
     internal void Generate(
         IReadOnlyList<GenerationInput> inputs, TextGenerationOptions options, GenerationResult?[] results, CancellationToken cancellationToken)
+    {
+        // At least one slot: also for no rows the options are checked.
+        int slots = Math.Clamp(options.BatchSize, 1, Math.Max(1, inputs.Count));
+        using GenerationBatch batch = StartBatch(options, slots, (row, result) => results[row] = result, cancellationToken);
+        for (int next = 0; next < inputs.Count || batch.IsRunning;)
+        {
+            while (batch.HasFreeSlot && next < inputs.Count)
+                batch.Start(inputs[next], next++);
+            if (batch.IsRunning)
+                batch.Step();
+        }
+    }
+
+    /// <summary>An empty batch, which keeps the model alive until it is disposed.</summary>
+    /// <param name="options">How to generate.</param>
+    /// <param name="slots">How many rows can run side by side.</param>
+    /// <param name="ended">Takes the result of every row, in the order in which they end.</param>
+    /// <param name="cancellationToken">Looked at between operators.</param>
+    /// <exception cref="ArgumentException">The options do not fit the model.</exception>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    internal GenerationBatch StartBatch(
+        TextGenerationOptions options, int slots, Action<long, GenerationResult> ended, CancellationToken cancellationToken)
     {
         EnterCall();
         try
         {
             (ExitPlan plan, int maxNewTokens) = Plan(options);
-            if (inputs.Count > 0)
-                GenerateRows(inputs, options, plan, maxNewTokens, results, cancellationToken);
+            return new GenerationBatch(this, options, slots, plan, maxNewTokens, ended, cancellationToken);
         }
-        catch (OnnxRuntimeException exception)
-        {
-            throw new InvalidModelException(
-                $"ONNX Runtime could not run the model bundle '{_bundle.Folder}': {exception.Message} Unless memory ran out, convert the checkpoint again.", exception);
-        }
-        finally
+        catch
         {
             LeaveCall();
+            throw;
         }
+    }
+
+    /// <summary>A row's encoder ids, or why there are none.</summary>
+    internal PreparedInput Prepare(GenerationInput input, TextGenerationOptions options) => PreparedInput.Prepare(input, Tokenizer, Configuration, options);
+
+    /// <summary>Ends what <see cref="StartBatch"/> began.</summary>
+    internal void LeaveCall()
+    {
+        lock (_lifetime)
+        {
+            if (--_runningCalls > 0 || !_isDisposed)
+                return;
+        }
+
+        Release();
     }
 
     /// <summary>Releases the sessions and the weights, once no call runs any more.</summary>
@@ -156,69 +226,28 @@ public sealed class EarlyExitModel : IDisposable
         return (ExitPlan.Create(options.Exit, Configuration.DecoderLayerCount, maxNewTokens), maxNewTokens);
     }
 
-    private void GenerateRows(
-        IReadOnlyList<GenerationInput> inputs, TextGenerationOptions options, ExitPlan plan, int maxNewTokens, GenerationResult?[] results,
-        CancellationToken cancellationToken)
+    private async IAsyncEnumerable<GeneratedToken> StreamAsync(
+        PreparedInput input, TextGenerationOptions options, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        // Between two sessions cancellation is looked at; within one, the runtime looks at this flag between two operators.
-        using var run = new RunOptions();
-        using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(static state => ((RunOptions)state!).Terminate = true, run);
-        int slots = Math.Min(options.BatchSize, inputs.Count);
-        using var session = new DecodingSession(_bundle, _sessions, _head, slots, plan, options, maxNewTokens, run);
-        var places = new (int Index, int CutInputTokens, EncodedInput? Input)[slots];
-        int next = 0;
-        try
+        GenerationResult? result = null;
+        using GenerationBatch batch = StartBatch(options, 1, (_, ended) => result = ended, cancellationToken);
+        await Task.Run(() => batch.Start(input, 0), cancellationToken).ConfigureAwait(false);
+        DecodingRow row = batch.Row(0);
+        T5StreamingDecoder? decoder = Tokenizer?.CreateStreamingDecoder();
+        int taken = 0;
+        while (result is null)
         {
-            while (true)
+            await Task.Run(batch.Step, cancellationToken).ConfigureAwait(false);
+            for (; taken < row.TokenCount; taken++)
             {
-                int running = 0;
-                for (int slot = 0; slot < slots; slot++)
-                {
-                    if (session.Row(slot) is { IsRunning: false } ended && places[slot].Input is { } input)
-                    {
-                        results[places[slot].Index] = ended.ToResult(Tokenizer, places[slot].CutInputTokens);
-                        input.Dispose();
-                        places[slot].Input = null;
-                    }
-
-                    if (places[slot].Input is null)
-                        TryStartNext(slot);
-                    if (places[slot].Input is not null)
-                        running++;
-                }
-
-                if (running == 0)
-                    return;
-                session.Step(cancellationToken);
+                (int id, int layer, float confidence) = row.Token(taken);
+                bool isLast = result is not null && taken == row.TokenCount - 1 && result.StopReason != StopReason.Error;
+                yield return new GeneratedToken(id, decoder?.Append(id) ?? "", layer, confidence, isLast ? result!.StopReason : null);
             }
         }
-        catch (OnnxRuntimeException) when (cancellationToken.IsCancellationRequested)
-        {
-            throw new OperationCanceledException(cancellationToken);
-        }
-        finally
-        {
-            foreach ((_, _, EncodedInput? input) in places)
-                input?.Dispose();
-        }
 
-        void TryStartNext(int slot)
-        {
-            for (; next < inputs.Count; next++)
-            {
-                cancellationToken.ThrowIfCancellationRequested();
-                PreparedInput prepared = PreparedInput.Prepare(inputs[next], Tokenizer, Configuration, options);
-                if (prepared.Error is null)
-                {
-                    places[slot] = (next, prepared.CutTokens, EncodedInput.Encode(_sessions.Encoder, prepared.TokenIds, Configuration.ModelDimension, run));
-                    session.Start(slot, places[slot].Input!);
-                    next++;
-                    return;
-                }
-
-                results[next] = GenerationResult.Failed(prepared.Error, hasText: Tokenizer is not null);
-            }
-        }
+        if (result.Error is { } error)
+            throw new InvalidOperationException(error);
     }
 
     private void EnterCall()
@@ -228,17 +257,6 @@ public sealed class EarlyExitModel : IDisposable
             ObjectDisposedException.ThrowIf(_isDisposed, this);
             _runningCalls++;
         }
-    }
-
-    private void LeaveCall()
-    {
-        lock (_lifetime)
-        {
-            if (--_runningCalls > 0 || !_isDisposed)
-                return;
-        }
-
-        Release();
     }
 
     private void Release()

@@ -39,6 +39,9 @@ internal sealed class DecodingRow
 
     public bool IsRunning { get; private set; } = true;
 
+    /// <summary>A generated token, counted from 0: its id, the layer it left at, and its confidence.</summary>
+    public (int Id, int Layer, float Confidence) Token(int index) => (_sequence[index + 1], _exitLayers[index], _confidences[index]);
+
     private int SeenCount { get; set; }
 
     private StopReason StopReason { get; set; }

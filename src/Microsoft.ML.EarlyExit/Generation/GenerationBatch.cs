@@ -1,0 +1,126 @@
+using Microsoft.ML.OnnxRuntime;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// Rows that are generated side by side: a row that has ended leaves its slot to the next, so that none waits for the slowest. Keeps its model alive until it is
+/// disposed. For one caller at a time; after an exception it can only be disposed.
+/// </summary>
+internal sealed class GenerationBatch : IDisposable
+{
+    private readonly EarlyExitModel _model;
+    private readonly TextGenerationOptions _options;
+    private readonly CancellationToken _cancellationToken;
+    private readonly Action<long, GenerationResult> _ended;
+    private readonly RunOptions _run;
+    private readonly CancellationTokenRegistration _registration;
+    private readonly DecodingSession _session;
+    private readonly Place[] _places;
+    private int _running;
+
+    /// <summary>An empty batch; see <see cref="EarlyExitModel.StartBatch"/>.</summary>
+    internal GenerationBatch(
+        EarlyExitModel model, TextGenerationOptions options, int slots, ExitPlan plan, int maxNewTokens, Action<long, GenerationResult> ended,
+        CancellationToken cancellationToken)
+    {
+        _model = model;
+        _options = options;
+        _ended = ended;
+        _cancellationToken = cancellationToken;
+        _places = new Place[slots];
+        _run = new RunOptions();
+        try
+        {
+            _session = new DecodingSession(model.Bundle, model.Sessions, model.Head, slots, plan, options, maxNewTokens, _run);
+        }
+        catch
+        {
+            _run.Dispose();
+            throw;
+        }
+
+        // Between two sessions cancellation is looked at; within one, the runtime looks at this flag between two operators.
+        _registration = cancellationToken.UnsafeRegister(static state => ((RunOptions)state!).Terminate = true, _run);
+    }
+
+    /// <summary>Whether another row can be started.</summary>
+    public bool HasFreeSlot => _running < _places.Length;
+
+    /// <summary>Whether a row is running.</summary>
+    public bool IsRunning => _running > 0;
+
+    /// <summary>The row that was last started in a slot, running or ended.</summary>
+    public DecodingRow Row(int slot) => _session.Row(slot)!;
+
+    /// <summary>Starts a row in a free slot; one that cannot be generated ends at once.</summary>
+    /// <param name="input">The row.</param>
+    /// <param name="row">The caller's number for it, handed back with the result.</param>
+    public void Start(GenerationInput input, long row) => Start(_model.Prepare(input, _options), row);
+
+    /// <inheritdoc cref="Start(GenerationInput, long)"/>
+    public void Start(PreparedInput input, long row)
+    {
+        _cancellationToken.ThrowIfCancellationRequested();
+        if (input.Error is not null)
+        {
+            _ended(row, GenerationResult.Failed(input.Error, hasText: _model.Tokenizer is not null));
+            return;
+        }
+
+        try
+        {
+            int slot = Array.FindIndex(_places, place => place.Input is null);
+            EncodedInput encoded = EncodedInput.Encode(_model.Sessions.Encoder, input.TokenIds, _model.Configuration.ModelDimension, _run);
+            _places[slot] = new Place(encoded, row, input.CutTokens);
+            _running++;
+            _session.Start(slot, encoded);
+        }
+        catch (OnnxRuntimeException exception)
+        {
+            throw Translate(exception);
+        }
+    }
+
+    /// <summary>Generates one token for every running row, and hands over those that have ended.</summary>
+    public void Step()
+    {
+        try
+        {
+            _session.Step(_cancellationToken);
+        }
+        catch (OnnxRuntimeException exception)
+        {
+            throw Translate(exception);
+        }
+
+        for (int slot = 0; slot < _places.Length; slot++)
+        {
+            if (_places[slot].Input is not { } input || _session.Row(slot) is not { IsRunning: false } ended)
+                continue;
+            (_, long row, int cutTokens) = _places[slot];
+            input.Dispose();
+            _places[slot] = default;
+            _running--;
+            _ended(row, ended.ToResult(_model.Tokenizer, cutTokens));
+        }
+    }
+
+    public void Dispose()
+    {
+        _registration.Dispose();
+        _session.Dispose();
+        foreach (Place place in _places)
+            place.Input?.Dispose();
+        Array.Clear(_places);
+        _run.Dispose();
+        _model.LeaveCall();
+    }
+
+    private Exception Translate(OnnxRuntimeException exception) => _cancellationToken.IsCancellationRequested
+        ? new OperationCanceledException(_cancellationToken)
+        : new InvalidModelException(
+            $"ONNX Runtime could not run the model bundle '{_model.BundlePath}': {exception.Message} Unless memory ran out, convert the checkpoint again.", exception);
+
+    /// <summary>What is in a slot; no input where it is free.</summary>
+    private readonly record struct Place(EncodedInput? Input, long Row, int CutTokens);
+}
