@@ -24,7 +24,10 @@ var mlContext = new MLContext(seed: 1);
 IDataView data = mlContext.Data.LoadFromEnumerable(prompts);
 var options = new TextGenerationOptions { BatchSize = 4, Exit = new ExitPolicy { MinimumLayer = 4, Threshold = 0.9f } };
 using EarlyExitModel model = EarlyExitModel.Load(bundle);
-var pipeline = mlContext.Transforms.Text.GenerateText("Text", "Input", model, options, exitLayersColumnName: "ExitLayers");
+var pipeline = mlContext.Transforms.Text.GenerateText(new TextGenerationEstimator.Options
+{
+    OutputColumnName = "Text", InputColumnName = "Input", ExitLayersColumnName = "ExitLayers", Model = model, GenerationOptions = options,
+});
 ITransformer transformer = pipeline.Fit(data);
 List<Generated> generated = Rows(transformer);
 

@@ -30,19 +30,13 @@ public sealed class EarlyExitModel : IDisposable
     /// <summary>The bundle's tokenizer; null where the checkpoint had none, and inputs must be ids.</summary>
     public T5Tokenizer? Tokenizer { get; }
 
-    /// <summary>The bundle's folder as an absolute path.</summary>
-    internal string BundlePath => _bundle.Folder;
-
-    /// <summary>The names of all files in the bundle's folder.</summary>
-    internal IReadOnlyList<string> BundleFiles => _bundle.FileNames;
-
-    /// <summary>The opened bundle, for tests and tools.</summary>
+    /// <summary>The opened bundle.</summary>
     internal ModelBundle Bundle => _bundle;
 
-    /// <summary>The model's sessions, for tests and benchmarks.</summary>
+    /// <summary>The model's sessions.</summary>
     internal ModelSessions Sessions => _sessions;
 
-    /// <summary>The model's LM head, for tests and benchmarks.</summary>
+    /// <summary>The model's LM head.</summary>
     internal LanguageModelHead Head => _head;
 
     /// <summary>Loads a bundle folder, as <c>T5Converter</c> writes it. Every file is checked against the manifest's hashes first.</summary>
@@ -53,12 +47,15 @@ public sealed class EarlyExitModel : IDisposable
     /// <exception cref="DirectoryNotFoundException">The folder does not exist.</exception>
     /// <exception cref="InvalidModelException">The folder is no bundle, of another version, or damaged; the message says what and where.</exception>
     /// <exception cref="InvalidOperationException">ONNX Runtime's native package is missing, or the GPU asked for cannot be had.</exception>
-    public static EarlyExitModel Load(string bundlePath, EarlyExitModelOptions? options = null)
+    public static EarlyExitModel Load(string bundlePath, EarlyExitModelOptions? options = null) =>
+        Load(ModelBundle.Open(bundlePath), options ?? new EarlyExitModelOptions());
+
+    /// <summary>As the public method, for a bundle that has been opened, which becomes the model's also where this fails.</summary>
+    internal static EarlyExitModel Load(ModelBundle bundle, EarlyExitModelOptions options)
     {
-        ModelBundle bundle = ModelBundle.Open(bundlePath);
         try
         {
-            return new EarlyExitModel(bundle, options ?? new EarlyExitModelOptions());
+            return new EarlyExitModel(bundle, options);
         }
         catch
         {

@@ -119,7 +119,7 @@ internal sealed class GenerationBatch : IDisposable
     private Exception Translate(OnnxRuntimeException exception) => _cancellationToken.IsCancellationRequested
         ? new OperationCanceledException(_cancellationToken)
         : new InvalidModelException(
-            $"ONNX Runtime could not run the model bundle '{_model.BundlePath}': {exception.Message} Unless memory ran out, convert the checkpoint again.", exception);
+            $"ONNX Runtime could not run the model bundle '{_model.Bundle.Folder}': {exception.Message} Unless memory ran out, convert the checkpoint again.", exception);
 
     /// <summary>What is in a slot; no input where it is free.</summary>
     private readonly record struct Place(EncodedInput? Input, long Row, int CutTokens);

@@ -22,6 +22,9 @@ internal static class MLNetInterop
     /// <summary>Names the loader in saved models: at most 24 characters, never to change.</summary>
     internal const string TextGenerationSignature = "EarlyExitTextGeneration";
 
+    /// <summary>What each model that is being saved holds already; an entry goes with the saving's own object.</summary>
+    private static readonly ConditionalWeakTable<object, HashSet<string>> s_stored = [];
+
     /// <summary>The environment behind a catalog: its log, its seed, its devices.</summary>
     internal static IHostEnvironment GetEnvironment(TransformsCatalog.TextTransforms catalog) => Guard(() => catalog.GetEnvironment());
 
@@ -33,9 +36,10 @@ internal static class MLNetInterop
     internal static string GetTempPath(IHostEnvironment environment) =>
         Guard(() => (environment as IHostEnvironmentInternal)?.TempFilePath) ?? Path.GetTempPath();
 
-    /// <summary>A column of a schema shape, without annotations.</summary>
-    internal static SchemaShape.Column CreateColumn(string name, SchemaShape.Column.VectorKind kind, DataViewType itemType) =>
-        Guard(() => new SchemaShape.Column(name, kind, itemType, isKey: false));
+    /// <summary>A column of a schema shape; it is not a key.</summary>
+    internal static SchemaShape.Column CreateColumn(
+        string name, SchemaShape.Column.VectorKind kind, DataViewType itemType, SchemaShape? annotations = null) =>
+        Guard(() => new SchemaShape.Column(name, kind, itemType, isKey: false, annotations));
 
     /// <summary>How ML.NET's own messages name a column's type.</summary>
     internal static string Describe(SchemaShape.Column column) => Guard(() => column.GetTypeString());
@@ -53,6 +57,14 @@ internal static class MLNetInterop
     {
         context.SaveBinaryStream(name, writer => write(writer.BaseStream));
         return true;
+    });
+
+    /// <summary>Notes that something is stored in the model that is being saved; false where the same model has it already.</summary>
+    internal static bool TryMarkStored(ModelSaveContext context, string identity) => Guard(() =>
+    {
+        HashSet<string> stored = s_stored.GetOrCreateValue(context.Repository);
+        lock (stored)
+            return stored.Add(identity);
     });
 
     /// <summary>Makes a call whose members this version of ML.NET may lack.</summary>

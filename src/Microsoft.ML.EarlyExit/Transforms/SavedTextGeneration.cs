@@ -5,11 +5,11 @@ using System.Text.Json;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The streams of a saved <see cref="TextGenerationTransformer"/>: <c>Transformer.json</c> (columns, batch size, whether there is a policy, the
-/// bundle's files with their lengths),
-/// <c>Options.json</c>, <c>Policy.json</c> where there is a policy, and every file of the bundle as <c>Bundle/NAME</c>.
+/// What a saved <see cref="TextGenerationTransformer"/> consists of. Its streams are <c>Transformer.json</c> (columns, batch size, whether there is a policy, and the
+/// bundle: its identity, and its files with their lengths, none where another transform of the same saved model has them, or its path), <c>Options.json</c>,
+/// <c>Policy.json</c> where there is a policy, and every file of the bundle as <c>Bundle/NAME</c>.
 /// </summary>
-internal static class SavedTextGeneration
+internal sealed class SavedTextGeneration
 {
     private const string TransformerStream = "Transformer.json";
     private const string OptionsStream = "Options.json";
@@ -17,16 +17,40 @@ internal static class SavedTextGeneration
     private const string BundlePrefix = "Bundle/";
     private const int MostFiles = 1000;
     private const int LongestFileName = 100;
+    private const int IdentityLength = 64;
 
-    internal static void Save(
-        Action<string, Action<Stream>> saveStream,
-        TextGenerationColumns columns,
-        TextGenerationOptions options,
-        string bundlePath,
-        IReadOnlyList<string> bundleFiles)
+    private SavedTextGeneration(TextGenerationColumns columns, TextGenerationOptions options, string identity, string? referencePath, (string, long)[] files)
     {
-        FileInfo[] files = [.. bundleFiles.Select(name => FindFile(bundlePath, name))];
-        saveStream(TransformerStream, stream => stream.Write(WriteTransformer(columns, options, files)));
+        Columns = columns;
+        Options = options;
+        Identity = identity;
+        ReferencePath = referencePath;
+        Files = files;
+    }
+
+    internal TextGenerationColumns Columns { get; }
+
+    internal TextGenerationOptions Options { get; }
+
+    /// <summary>The bundle's identity, see <see cref="ModelBundle.Identity"/>.</summary>
+    internal string Identity { get; }
+
+    /// <summary>The bundle's folder; null where the files are saved.</summary>
+    internal string? ReferencePath { get; }
+
+    /// <summary>The bundle's files; none where they are not saved, or saved with another transform.</summary>
+    internal IReadOnlyList<(string Name, long Length)> Files { get; }
+
+    /// <summary>Writes a transformer's streams.</summary>
+    /// <param name="saveStream">Saves what is written to a stream under a name.</param>
+    /// <param name="transformer">The transformer.</param>
+    /// <param name="isBundleStored">Whether the same saved model has the bundle already.</param>
+    internal static void Save(Action<string, Action<Stream>> saveStream, TextGenerationTransformer transformer, bool isBundleStored)
+    {
+        ModelBundle bundle = transformer.Model.Bundle;
+        TextGenerationOptions options = transformer.GenerationOptions;
+        FileInfo[] files = transformer.ReferencePath is not null || isBundleStored ? [] : [.. bundle.FileNames.Select(name => FindFile(bundle.Folder, name))];
+        saveStream(TransformerStream, stream => stream.Write(WriteTransformer(transformer, files)));
         saveStream(OptionsStream, stream => stream.Write(Encoding.UTF8.GetBytes(TextGenerationOptionsJson.Write(options))));
         if (options.Exit is { } policy)
             saveStream(PolicyStream, stream => stream.Write(Encoding.UTF8.GetBytes(ExitPolicyJson.Write(policy))));
@@ -40,19 +64,25 @@ internal static class SavedTextGeneration
         }
     }
 
-    /// <summary>Reads the streams, and the bundle's files into a folder.</summary>
+    /// <summary>Reads all streams but the bundle's files.</summary>
     /// <exception cref="InvalidDataException">A stream is missing, damaged, or not what it should be.</exception>
-    internal static (TextGenerationColumns Columns, TextGenerationOptions Options) Load(Func<string, Action<Stream>, bool> tryReadStream, string folder)
+    internal static SavedTextGeneration Read(Func<string, Action<Stream>, bool> tryReadStream)
     {
-        (TextGenerationColumns columns, int batchSize, bool hasPolicy, (string Name, long Length)[] files) =
-            Read(TransformerStream, json => JsonFields.Parse(json, Describe(TransformerStream), ReadTransformer));
-        TextGenerationOptions options = Read(OptionsStream, json => TextGenerationOptionsJson.Parse(json, Describe(OptionsStream)));
-        options = options with { BatchSize = batchSize };
-        if (hasPolicy)
-            options = options with { Exit = Read(PolicyStream, json => ExitPolicyJson.Parse(json, Describe(PolicyStream))) };
-        foreach ((string name, long length) in files)
+        var read = ReadStream(tryReadStream, TransformerStream, json => JsonFields.Parse(json, Describe(TransformerStream), ReadTransformer));
+        TextGenerationOptions options = ReadStream(tryReadStream, OptionsStream, json => TextGenerationOptionsJson.Parse(json, Describe(OptionsStream)));
+        options = options with { BatchSize = read.BatchSize };
+        if (read.HasPolicy)
+            options = options with { Exit = ReadStream(tryReadStream, PolicyStream, json => ExitPolicyJson.Parse(json, Describe(PolicyStream))) };
+        return new SavedTextGeneration(read.Columns, options, read.Identity, read.ReferencePath, read.Files);
+    }
+
+    /// <summary>Reads the bundle's files into a folder.</summary>
+    /// <exception cref="InvalidDataException">A file is missing, or not of its length.</exception>
+    internal void Unpack(Func<string, Action<Stream>, bool> tryReadStream, string folder)
+    {
+        foreach ((string name, long length) in Files)
         {
-            Read(BundlePrefix + name, source =>
+            ReadStream(tryReadStream, BundlePrefix + name, source =>
             {
                 if (source.Length != length)
                     throw Damaged(BundlePrefix + name, $"has {source.Length} bytes instead of {length}");
@@ -61,16 +91,17 @@ internal static class SavedTextGeneration
                 return true;
             });
         }
+    }
 
-        return (columns, options);
+    /// <summary>What to throw where no transform of the saved model has the bundle.</summary>
+    internal static InvalidDataException BundleIsMissing() => Damaged(TransformerStream, "refers to the bundle of another transform of the saved model, which is missing");
 
-        T Read<T>(string name, Func<Stream, T> read)
-        {
-            T result = default!;
-            return tryReadStream(name, stream => result = read(stream))
-                ? result
-                : throw Damaged(name, "is missing");
-        }
+    private static T ReadStream<T>(Func<string, Action<Stream>, bool> tryReadStream, string name, Func<Stream, T> read)
+    {
+        T result = default!;
+        return tryReadStream(name, stream => result = read(stream))
+            ? result
+            : throw Damaged(name, "is missing");
     }
 
     private static InvalidDataException Damaged(string streamName, string what) =>
@@ -96,18 +127,20 @@ internal static class SavedTextGeneration
         && !name.Contains("..", StringComparison.Ordinal)
         && name.All(character => char.IsAsciiLetterOrDigit(character) || character is '.' or '_' or '-');
 
-    private static ReadOnlySpan<byte> WriteTransformer(TextGenerationColumns columns, TextGenerationOptions options, FileInfo[] files)
+    private static ReadOnlySpan<byte> WriteTransformer(TextGenerationTransformer transformer, FileInfo[] files)
     {
         var buffer = new ArrayBufferWriter<byte>();
         using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { Indented = true }))
         {
             writer.WriteStartObject();
-            writer.WriteString("outputColumnName", columns.Output);
-            writer.WriteString("inputColumnName", columns.Input);
-            if (columns.ExitLayers is { } exitLayers)
-                writer.WriteString("exitLayersColumnName", exitLayers);
-            writer.WriteNumber("batchSize", options.BatchSize);
-            writer.WriteBoolean("policy", options.Exit is not null);
+            writer.WriteString("inputColumnName", transformer.Columns.Input);
+            foreach ((GeneratedColumn column, string name) in transformer.Columns.Outputs)
+                writer.WriteString(column.Parameter, name);
+            writer.WriteNumber("batchSize", transformer.GenerationOptions.BatchSize);
+            writer.WriteBoolean("policy", transformer.GenerationOptions.Exit is not null);
+            writer.WriteString("bundle", transformer.Model.Bundle.Identity);
+            if (transformer.ReferencePath is { } path)
+                writer.WriteString("bundlePath", path);
             writer.WriteStartArray("files");
             foreach (FileInfo file in files)
             {
@@ -124,7 +157,8 @@ internal static class SavedTextGeneration
         return buffer.WrittenSpan;
     }
 
-    private static (TextGenerationColumns Columns, int BatchSize, bool HasPolicy, (string Name, long Length)[] Files) ReadTransformer(JsonFields fields)
+    private static (TextGenerationColumns Columns, int BatchSize, bool HasPolicy, string Identity, string? ReferencePath, (string Name, long Length)[] Files) ReadTransformer(
+        JsonFields fields)
     {
         (string Name, long Length)[] files = fields.GetObjects("files", file => IsFileName(file.GetString("name"))
             ? (file.GetString("name"), file.GetInt64("length"))
@@ -138,11 +172,16 @@ internal static class SavedTextGeneration
 
         int batchSize = fields.Set(new TextGenerationOptions(), "batchSize", options => options with { BatchSize = fields.GetInt32("batchSize") }).BatchSize;
         bool hasPolicy = fields.GetBoolean("policy");
-        string? exitLayers = fields.Has("exitLayersColumnName") ? fields.GetString("exitLayersColumnName") : null;
+        string identity = fields.GetString("bundle");
+        if (identity.Length != IdentityLength || !identity.All(char.IsAsciiHexDigitLower))
+            throw fields.Refuse("bundle", "it must be a SHA-256 in hexadecimal digits");
+        string? path = fields.Has("bundlePath") ? fields.GetString("bundlePath") : null;
+        if (path is not null && (string.IsNullOrWhiteSpace(path) || path.Contains('\0', StringComparison.Ordinal) || files.Length > 0))
+            throw fields.Refuse("bundlePath", "it must be a folder's path, and there must be no files beside it");
+        var outputs = GeneratedColumn.All.Select(column => (column, fields.Has(column.Parameter) ? fields.GetString(column.Parameter) : null)).ToList();
         try
         {
-            var columns = new TextGenerationColumns(fields.GetString("outputColumnName"), fields.GetString("inputColumnName"), exitLayers);
-            return (columns, batchSize, hasPolicy, files);
+            return (new TextGenerationColumns(fields.GetString("inputColumnName"), outputs), batchSize, hasPolicy, identity, path, files);
         }
         catch (ArgumentException exception)
         {

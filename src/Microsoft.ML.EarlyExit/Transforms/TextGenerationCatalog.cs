@@ -10,8 +10,8 @@ public static class TextGenerationCatalog
     /// <remarks>Load models from trusted sources only.</remarks>
     /// <param name="catalog">The catalog.</param>
     /// <param name="outputColumnName">The column that receives the generated text.</param>
-    /// <param name="inputColumnName">The text column to generate from; null for the one named <paramref name="outputColumnName"/>. A missing value
-    /// counts as the empty text.</param>
+    /// <param name="inputColumnName">The column to generate from, text or token ids; null for the one named <paramref name="outputColumnName"/>. A missing text
+    /// counts as the empty one.</param>
     /// <param name="modelPath">The model bundle's folder.</param>
     /// <param name="options">How text is generated, the exit policy included; null for the defaults.</param>
     /// <returns>The estimator.</returns>
@@ -27,22 +27,26 @@ public static class TextGenerationCatalog
         string outputColumnName,
         string? inputColumnName,
         string modelPath,
-        TextGenerationOptions? options = null) =>
-        catalog.GenerateText(new TextGenerationEstimator.Options
+        TextGenerationOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(outputColumnName);
+        ArgumentNullException.ThrowIfNull(modelPath);
+        return catalog.GenerateText(new TextGenerationEstimator.Options
         {
             OutputColumnName = outputColumnName,
             InputColumnName = inputColumnName,
             ModelPath = modelPath,
-            Generation = options,
+            GenerationOptions = options,
         });
+    }
 
     /// <summary>Creates a <see cref="TextGenerationEstimator"/> with everything it can be given.</summary>
     /// <remarks>Load models from trusted sources only.</remarks>
     /// <param name="catalog">The catalog.</param>
     /// <param name="options">The columns, the model, and how text is generated.</param>
     /// <returns>The estimator.</returns>
-    /// <exception cref="ArgumentException">A name or the path is empty, two columns have one name, or the options ask for a trace, which has no
-    /// column.</exception>
+    /// <exception cref="ArgumentException">No generated column is named, a name or the path is empty, two columns have one name, there is no model or two, or the
+    /// options ask for a trace, which has no column.</exception>
     public static TextGenerationEstimator GenerateText(this TransformsCatalog.TextTransforms catalog, TextGenerationEstimator.Options options)
     {
         ArgumentNullException.ThrowIfNull(catalog);
@@ -50,27 +54,30 @@ public static class TextGenerationCatalog
         return new TextGenerationEstimator(MLNetInterop.GetEnvironment(catalog), options);
     }
 
-    /// <summary>Creates a <see cref="TextGenerationEstimator"/> over a model that is loaded already, so that several pipelines share one.</summary>
+    /// <summary>Creates a <see cref="TextGenerationEstimator"/> over a model that is loaded already.</summary>
     /// <param name="catalog">The catalog.</param>
     /// <param name="outputColumnName">The column that receives the generated text.</param>
-    /// <param name="inputColumnName">The text column to generate from; null for the one named <paramref name="outputColumnName"/>. A missing value
-    /// counts as the empty text.</param>
+    /// <param name="inputColumnName">The column to generate from, text or token ids; null for the one named <paramref name="outputColumnName"/>. A missing text
+    /// counts as the empty one.</param>
     /// <param name="model">The model. It stays the caller's, to be disposed after everything that was made with it.</param>
     /// <param name="options">How text is generated, the exit policy included; null for the defaults.</param>
-    /// <param name="exitLayersColumnName">The column that receives the exit layers of the generated tokens; null for none.</param>
     /// <returns>The estimator.</returns>
-    /// <exception cref="ArgumentException">A name is empty, two columns have one name, or the options ask for a trace, which has no column.</exception>
+    /// <exception cref="ArgumentException">A name is empty, or the options ask for a trace, which has no column.</exception>
     public static TextGenerationEstimator GenerateText(
         this TransformsCatalog.TextTransforms catalog,
         string outputColumnName,
         string? inputColumnName,
         EarlyExitModel model,
-        TextGenerationOptions? options = null,
-        string? exitLayersColumnName = null)
+        TextGenerationOptions? options = null)
     {
-        ArgumentNullException.ThrowIfNull(catalog);
+        ArgumentNullException.ThrowIfNull(outputColumnName);
         ArgumentNullException.ThrowIfNull(model);
-        var columns = new TextGenerationColumns(outputColumnName, inputColumnName, exitLayersColumnName);
-        return new TextGenerationEstimator(MLNetInterop.GetEnvironment(catalog), columns, model, options);
+        return catalog.GenerateText(new TextGenerationEstimator.Options
+        {
+            OutputColumnName = outputColumnName,
+            InputColumnName = inputColumnName,
+            Model = model,
+            GenerationOptions = options,
+        });
     }
 }

@@ -3,6 +3,9 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>A data view's rows with their generated columns.</summary>
 internal sealed class TextGenerationDataView(IDataView source, TextGenerationMapper mapper) : IDataView
 {
+    /// <summary>Batches that the rows read ahead fill: where a row has ended one of them begins, so more of them leave fewer slots idle beside a long row.</summary>
+    private const int BatchesReadAhead = 8;
+
     public DataViewSchema Schema => mapper.OutputSchema;
 
     public bool CanShuffle => source.CanShuffle;
@@ -14,11 +17,13 @@ internal sealed class TextGenerationDataView(IDataView source, TextGenerationMap
         ArgumentNullException.ThrowIfNull(columnsNeeded);
         bool[] active = mapper.GetActive(columnsNeeded);
         DataViewSchema.Column[] inputs = [.. mapper.GetActiveInputs(active)];
-        int capacity = mapper.Transformer.Options.BatchSize;
-        bool readsAhead = capacity > 1 && mapper.Generates(active) && inputs.All(column => ColumnBuffer.CanHold(column.Type));
-
         DataViewRowCursor cursor = source.GetRowCursor(inputs, rand);
-        return readsAhead ? new BatchedTextGenerationCursor(mapper, cursor, active, capacity) : new TextGenerationCursor(mapper, cursor, active);
+        if (!mapper.Generates(active) || !inputs.All(column => ColumnBuffer.CanHold(column.Type)))
+            return new TextGenerationCursor(mapper, cursor, active);
+
+        int batchSize = mapper.Transformer.GenerationOptions.BatchSize;
+        int capacity = batchSize == 1 ? 1 : batchSize * BatchesReadAhead;
+        return new BatchedTextGenerationCursor(mapper, cursor, active, batchSize, capacity, source.GetRowCount());
     }
 
     // One cursor, as the contract allows: the model itself uses all processors, and more cursors would only make smaller batches.

@@ -1,9 +1,8 @@
-using Microsoft.ML.Data;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Generates text from a text column with a T5 whose tokens leave the decoder early.</summary>
+/// <summary>Generates text from a column of texts, or of token ids, with a T5 whose tokens leave the decoder early.</summary>
 /// <remarks>
 /// <para>Created by <c>mlContext.Transforms.Text.GenerateText</c>. There is nothing to train: <see cref="Fit"/> checks the schema and loads the model.</para>
 /// <para>The transformer computes rows when they are read, and computes them again when they are read again; put <c>AppendCacheCheckpoint</c> behind it
@@ -15,58 +14,62 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
     private readonly IHost _host;
     private readonly TextGenerationColumns _columns;
     private readonly TextGenerationOptions _generation;
-    private readonly TransformerFactory _createTransformer;
+    private readonly Options _options;
 
     internal TextGenerationEstimator(IHostEnvironment environment, Options options)
-        : this(
-            environment,
-            new TextGenerationColumns(options.OutputColumnName, options.InputColumnName, options.ExitLayersColumnName),
-            options.Generation,
-            (host, columns, generation) => TextGenerationTransformer.LoadBundle(host, options.ModelPath, options.Model, columns, generation))
     {
-        ArgumentException.ThrowIfNullOrWhiteSpace(options.ModelPath, "modelPath");
-    }
-
-    internal TextGenerationEstimator(IHostEnvironment environment, TextGenerationColumns columns, EarlyExitModel model, TextGenerationOptions? generation)
-        : this(
-            environment,
-            columns,
-            generation,
-            (host, columns, generation) => new TextGenerationTransformer(host, model, ownsModel: false, columns, generation))
-    {
-    }
-
-    private TextGenerationEstimator(
-        IHostEnvironment environment, TextGenerationColumns columns, TextGenerationOptions? generation, TransformerFactory createTransformer)
-    {
-        if (generation is { Trace: true })
-            throw new ArgumentException("Trace has no column in a data view: set it to false, or use EarlyExitModel.Generate.", nameof(generation));
+        _columns = new TextGenerationColumns(
+            options.InputColumnName,
+            (GeneratedColumn.Text, options.OutputColumnName),
+            (GeneratedColumn.TokenIds, options.TokenIdsColumnName),
+            (GeneratedColumn.ExitLayers, options.ExitLayersColumnName),
+            (GeneratedColumn.Confidences, options.ConfidencesColumnName),
+            (GeneratedColumn.StopReason, options.StopReasonColumnName));
+        if ((options.ModelPath is null) == (options.Model is null))
+            throw new ArgumentException("Give either ModelPath, a model bundle's folder, or Model, a loaded one.", nameof(options));
+        if (options.ModelPath is not null)
+            ArgumentException.ThrowIfNullOrWhiteSpace(options.ModelPath, "modelPath");
+        if (options.Model is not null && options.ModelOptions is not null)
+            throw new ArgumentException("ModelOptions say how ModelPath is loaded; Model is loaded already. Leave them out, or load the model with them.", nameof(options));
+        _generation = options.GenerationOptions ?? new TextGenerationOptions();
+        if (_generation.Trace)
+            throw new ArgumentException("Trace has no column in a data view: set it to false, or use EarlyExitModel.Generate.", nameof(options));
         _host = environment.Register(nameof(TextGenerationEstimator));
-        _columns = columns;
-        _generation = generation ?? new TextGenerationOptions();
-        _createTransformer = createTransformer;
+        _options = options;
     }
-
-    private delegate TextGenerationTransformer TransformerFactory(IHost host, TextGenerationColumns columns, TextGenerationOptions generation);
 
     /// <summary>Loads the model.</summary>
     /// <param name="input">Data with the input column; no row of it is read.</param>
-    /// <returns>The transformer. It owns the model it loaded and releases it when it is disposed; a model that was given to the estimator stays the
-    /// caller's.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">The input column is missing or is not text.</exception>
+    /// <returns>The transformer. Transformers of one bundle share one model in memory, which is released when the last of them is disposed; a model that was given
+    /// to the estimator stays the caller's.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The input column is missing, or is neither text nor a vector of ids.</exception>
     /// <exception cref="ArgumentException">The exit policy does not fit the model.</exception>
-    /// <exception cref="InvalidModelException">The bundle is damaged, or has no tokenizer.</exception>
+    /// <exception cref="DirectoryNotFoundException">There is no folder at the model's path.</exception>
+    /// <exception cref="InvalidModelException">The bundle is damaged, or lacks the tokenizer that the columns need.</exception>
     public TextGenerationTransformer Fit(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        _columns.FindInput(input.Schema);
-        return _createTransformer(_host, _columns, _generation);
+        DataViewSchema.Column column = _columns.FindInput(input.Schema);
+        ModelLease lease = _options.Model is { } model
+            ? ModelLease.OfCaller(model)
+            : TextGenerationTransformer.LoadModel(_host, _options.ModelPath!, _options.ModelOptions);
+        try
+        {
+            _columns.CheckModel(lease.Model, column);
+            return new TextGenerationTransformer(
+                _host, lease, _columns, _generation, _options.SaveByReference ? _options.ModelPath ?? lease.Model.Bundle.Folder : null);
+        }
+        catch
+        {
+            lease.Dispose();
+            throw;
+        }
     }
 
-    /// <summary>The shape of the transformer's output: the input's columns, then the text and, where it is named, the column of exit layers.</summary>
+    /// <summary>The shape of the transformer's output: the input's columns, then the generated ones.</summary>
     /// <param name="inputSchema">The shape of the input.</param>
     /// <returns>The shape of the output.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">The input column is missing or is not text.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The input column is missing, or is neither text nor a vector of ids.</exception>
     public SchemaShape GetOutputSchema(SchemaShape inputSchema)
     {
         ArgumentNullException.ThrowIfNull(inputSchema);
@@ -74,9 +77,8 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
         var columns = new OrderedDictionary<string, SchemaShape.Column>();
         foreach (SchemaShape.Column column in inputSchema)
             columns[column.Name] = column;
-        columns[_columns.Output] = MLNetInterop.CreateColumn(_columns.Output, SchemaShape.Column.VectorKind.Scalar, TextDataViewType.Instance);
-        if (_columns.ExitLayers is { } exitLayers)
-            columns[exitLayers] = MLNetInterop.CreateColumn(exitLayers, SchemaShape.Column.VectorKind.VariableVector, NumberDataViewType.Int32);
+        foreach ((GeneratedColumn column, string name) in _columns.Outputs)
+            columns[name] = column.ToShape(name);
         return new SchemaShape(columns.Values);
     }
 
@@ -84,34 +86,69 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
     public sealed class Options
     {
         /// <summary>The column that receives the generated text.</summary>
-        public required string OutputColumnName { get; init; }
+        /// <value>The default value is null: no such column; another one must be named.</value>
+        public string? OutputColumnName { get; init; }
 
-        /// <summary>The text column to generate from; a missing value counts as the empty text.</summary>
+        /// <summary>
+        /// The column to generate from: text, of which a missing value counts as the empty text; or a vector of <see cref="int"/>, encoder ids exactly as given,
+        /// <c>&lt;/s&gt;</c> included.
+        /// </summary>
         /// <value>The default value is null: the column named <see cref="OutputColumnName"/>.</value>
         public string? InputColumnName { get; init; }
 
         /// <summary>The model bundle's folder.</summary>
-        public required string ModelPath { get; init; }
+        /// <value>The default value is null: <see cref="Model"/> is given instead.</value>
+        public string? ModelPath { get; init; }
+
+        /// <summary>A model that is loaded already. It stays the caller's, to be disposed after everything that was made with it.</summary>
+        /// <value>The default value is null: <see cref="ModelPath"/> is given instead.</value>
+        public EarlyExitModel? Model { get; init; }
 
         /// <summary>
-        /// The column that receives, for every generated token, the number of decoder blocks that ran for it, 1 to L: a vector of <see cref="int"/>
-        /// of variable length.
+        /// How <see cref="ModelPath"/> is loaded. Without <see cref="EarlyExitModelOptions.GpuDeviceId"/>, <see cref="MLContext.GpuDeviceId"/> and
+        /// <see cref="MLContext.FallbackToCpu"/> hold. It is not saved with a transformer: a loaded one follows the context that loads it.
+        /// </summary>
+        /// <value>The default value is null: the defaults of <see cref="EarlyExitModelOptions"/>.</value>
+        public EarlyExitModelOptions? ModelOptions { get; init; }
+
+        /// <summary>
+        /// How text is generated. <see cref="TextGenerationOptions.BatchSize"/> rows are decoded side by side, and up to eight times as many are read ahead for
+        /// that; <see cref="TextGenerationOptions.Trace"/> must be false.
+        /// </summary>
+        /// <value>The default value is null: the defaults of <see cref="TextGenerationOptions"/>.</value>
+        public TextGenerationOptions? GenerationOptions { get; init; }
+
+        /// <summary>The column that receives the generated ids, <c>&lt;/s&gt;</c> included where it was generated: a vector of <see cref="int"/> of variable
+        /// length.</summary>
+        /// <value>The default value is null: no such column.</value>
+        public string? TokenIdsColumnName { get; init; }
+
+        /// <summary>
+        /// The column that receives, for every generated token, the number of decoder blocks that ran for it, 1 to L: a vector of <see cref="int"/> of variable
+        /// length.
         /// </summary>
         /// <value>The default value is null: no such column.</value>
         public string? ExitLayersColumnName { get; init; }
 
         /// <summary>
-        /// How text is generated. As many rows as <see cref="TextGenerationOptions.BatchSize"/> says are read ahead and decoded side by side;
-        /// <see cref="TextGenerationOptions.Trace"/> must be false.
+        /// The column that receives, for every generated token, the last confidence computed for it, in [0, 1], or NaN where none was: a vector of
+        /// <see cref="float"/> of variable length.
         /// </summary>
-        /// <value>The default value is null: the defaults of <see cref="TextGenerationOptions"/>.</value>
-        public TextGenerationOptions? Generation { get; init; }
+        /// <value>The default value is null: no such column.</value>
+        public string? ConfidencesColumnName { get; init; }
 
         /// <summary>
-        /// How the model is loaded. Without <see cref="EarlyExitModelOptions.GpuDeviceId"/>, <see cref="MLContext.GpuDeviceId"/> and
-        /// <see cref="MLContext.FallbackToCpu"/> hold. It is not saved with a transformer: a loaded one follows the context that loads it.
+        /// The column that receives why the generation ended: the name of a <see cref="StopReason"/>, as text. With it, a row that cannot be generated is not
+        /// an exception when it is read: it has <see cref="StopReason.Error"/> and what was generated before, and the log says what went wrong.
         /// </summary>
-        /// <value>The default value is null: the defaults of <see cref="EarlyExitModelOptions"/>.</value>
-        public EarlyExitModelOptions? Model { get; init; }
+        /// <value>The default value is null: no such column.</value>
+        public string? StopReasonColumnName { get; init; }
+
+        /// <summary>
+        /// What saving the transformer stores: false, the whole model bundle; true, only <see cref="ModelPath"/> as it was given (of <see cref="Model"/> the full
+        /// path) and the bundle's SHA-256. A relative path is then relative to the current folder of whoever loads it.
+        /// </summary>
+        /// <value>The default value is false.</value>
+        public bool SaveByReference { get; init; }
     }
 }

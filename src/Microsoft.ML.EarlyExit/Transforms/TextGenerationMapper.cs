@@ -6,7 +6,6 @@ namespace Microsoft.ML.EarlyExit;
 internal sealed class TextGenerationMapper : IRowToRowMapper
 {
     private readonly DataViewSchema.Column _input;
-    private readonly int _exitLayersColumn;
 
     internal TextGenerationMapper(TextGenerationTransformer transformer, DataViewSchema inputSchema)
     {
@@ -14,13 +13,12 @@ internal sealed class TextGenerationMapper : IRowToRowMapper
         Transformer = transformer;
         InputSchema = inputSchema;
         _input = transformer.Columns.FindInput(inputSchema);
+        transformer.Columns.CheckModel(transformer.Model, _input);
 
         var builder = new DataViewSchema.Builder();
         builder.AddColumns(inputSchema);
-        builder.AddColumn(transformer.Columns.Output, TextDataViewType.Instance);
-        _exitLayersColumn = inputSchema.Count + 1;
-        if (transformer.Columns.ExitLayers is { } exitLayers)
-            builder.AddColumn(exitLayers, new VectorDataViewType(NumberDataViewType.Int32));
+        foreach ((GeneratedColumn column, string name) in transformer.Columns.Outputs)
+            column.AddTo(builder, name);
         OutputSchema = builder.ToSchema();
     }
 
@@ -75,24 +73,33 @@ internal sealed class TextGenerationMapper : IRowToRowMapper
 
     internal bool IsGenerated(DataViewSchema.Column column) => column.Index >= InputSchema.Count;
 
-    /// <summary>Reads the text to generate from out of a row of the source; a missing value is the empty text.</summary>
-    internal ValueGetter<ReadOnlyMemory<char>> GetInputGetter(DataViewRow source) => source.GetGetter<ReadOnlyMemory<char>>(source.Schema[_input.Index]);
+    /// <summary>Reads what to generate from out of the current row of the source; a missing text is the empty text.</summary>
+    internal Func<GenerationInput> GetInputGetter(DataViewRow source)
+    {
+        DataViewSchema.Column column = source.Schema[_input.Index];
+        if (TextGenerationColumns.IsTokenIds(column))
+        {
+            ValueGetter<VBuffer<int>> getIds = source.GetGetter<VBuffer<int>>(column);
+            VBuffer<int> ids = default;
+            return () =>
+            {
+                getIds(ref ids);
+                return GenerationInput.FromTokenIds([.. ids.DenseValues()]);
+            };
+        }
+
+        ValueGetter<ReadOnlyMemory<char>> getText = source.GetGetter<ReadOnlyMemory<char>>(column);
+        ReadOnlyMemory<char> text = default;
+        return () =>
+        {
+            getText(ref text);
+            return GenerationInput.FromText(text.ToString());
+        };
+    }
 
     /// <summary>The getter of a generated column, given what was generated for the current row.</summary>
-    internal Delegate CreateGetter(DataViewSchema.Column column, Func<GenerationResult> current)
-    {
-        if (column.Index != _exitLayersColumn)
-            return (ValueGetter<ReadOnlyMemory<char>>)((ref ReadOnlyMemory<char> value) => value = current().Text.AsMemory());
-
-        return (ValueGetter<VBuffer<int>>)((ref VBuffer<int> value) =>
-        {
-            IReadOnlyList<int> layers = current().ExitLayers;
-            VBufferEditor<int> editor = VBufferEditor.Create(ref value, layers.Count);
-            for (int i = 0; i < layers.Count; i++)
-                editor.Values[i] = layers[i];
-            value = editor.Commit();
-        });
-    }
+    internal ValueGetter<TValue> CreateGetter<TValue>(DataViewSchema.Column column, Func<GenerationResult> current) =>
+        Cast<TValue>(Transformer.Columns.Outputs[column.Index - InputSchema.Count].Column.CreateGetter(current), column);
 
     /// <summary>A getter as the type that was asked for.</summary>
     internal static ValueGetter<TValue> Cast<TValue>(Delegate getter, DataViewSchema.Column column) =>

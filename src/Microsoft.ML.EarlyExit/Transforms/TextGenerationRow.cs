@@ -5,9 +5,9 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>A row with its generated columns, over a row of the source that moves on by itself.</summary>
 internal sealed class TextGenerationRow(TextGenerationMapper mapper, DataViewRow input, bool[] active) : DataViewRow
 {
-    private readonly TextGenerationRun _run = new(mapper.Transformer);
-    private readonly GenerationInput[] _text = new GenerationInput[1];
-    private ValueGetter<ReadOnlyMemory<char>>? _getInput;
+    private readonly TextGenerationRun _run = new(mapper.Transformer, rowCount: null, TimeProvider.System);
+    private readonly GenerationResult[] _results = new GenerationResult[1];
+    private Func<GenerationInput>? _getInput;
     private GenerationResult? _result;
     private long _resultPosition;
 
@@ -25,9 +25,7 @@ internal sealed class TextGenerationRow(TextGenerationMapper mapper, DataViewRow
     {
         if (!IsColumnActive(column))
             throw new InvalidOperationException($"Column '{column.Name}' is not active in this row.");
-        return mapper.IsGenerated(column)
-            ? TextGenerationMapper.Cast<TValue>(mapper.CreateGetter(column, GetResult), column)
-            : input.GetGetter<TValue>(input.Schema[column.Index]);
+        return mapper.IsGenerated(column) ? mapper.CreateGetter<TValue>(column, GetResult) : input.GetGetter<TValue>(input.Schema[column.Index]);
     }
 
     protected override void Dispose(bool disposing)
@@ -41,20 +39,25 @@ internal sealed class TextGenerationRow(TextGenerationMapper mapper, DataViewRow
         base.Dispose(disposing);
     }
 
-    // Several columns of one row cost one generation.
+    // Several columns of one row cost one generation. No batch is kept between rows: nobody disposes the rows of prediction engines.
     private GenerationResult GetResult()
     {
         long position = input.Position;
         if (_result is null || _resultPosition != position)
         {
-            ReadOnlyMemory<char> text = default;
             _getInput ??= mapper.GetInputGetter(input);
-            _getInput(ref text);
-            _text[0] = GenerationInput.FromText(text.ToString());
-            _result = _run.Generate(_text, position)[0];
+            using (GenerationBatch batch = _run.StartBatch(1, (row, result) => _results[row] = result))
+            {
+                batch.Start(_getInput(), 0);
+                while (batch.IsRunning)
+                    _run.Step(batch);
+            }
+
+            _result = _results[0];
             _resultPosition = position;
+            _run.Report(_result, position);
         }
 
-        return TextGenerationRun.Check(_result, position);
+        return _run.Check(_result, position);
     }
 }

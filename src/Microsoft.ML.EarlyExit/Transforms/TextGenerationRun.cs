@@ -1,40 +1,103 @@
+using System.Globalization;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>The generations of one reader of rows, with what they have to say to the context's log.</summary>
-internal sealed class TextGenerationRun(TextGenerationTransformer transformer) : IDisposable
+/// <param name="transformer">The transformer.</param>
+/// <param name="rowCount">How many rows there are; null where nobody knows.</param>
+/// <param name="time">The clock that says when progress is due.</param>
+internal sealed class TextGenerationRun(TextGenerationTransformer transformer, long? rowCount, TimeProvider time) : IDisposable
 {
+    private static readonly TimeSpan s_progressInterval = TimeSpan.FromSeconds(10);
+
     private IChannel? _channel;
+    private long _started;
+    private long _reported;
+    private long _rows;
+    private long _tokens;
+    private long _layers;
+    private long _cut;
+    private long _errors;
 
-    /// <summary>Generates for the texts of consecutive rows.</summary>
-    /// <param name="texts">Their texts.</param>
-    /// <param name="firstRow">The position of the first.</param>
-    internal IReadOnlyList<GenerationResult> Generate(IReadOnlyList<GenerationInput> texts, long firstRow)
+    /// <summary>An empty batch for rows of this run.</summary>
+    /// <exception cref="ObjectDisposedException">The transformer is disposed.</exception>
+    internal GenerationBatch StartBatch(int slots, Action<long, GenerationResult> ended)
     {
-        _channel ??= transformer.Host.Start("Generating text");
-        IReadOnlyList<GenerationResult> results = transformer.Generate(texts);
-        for (int i = 0; i < results.Count; i++)
-        {
-            if (results[i].CutInputTokens is > 0 and int cut)
-            {
-                _channel.Warning(
-                    MessageSensitivity.None,
-                    $"Row {firstRow + i}: the input exceeds MaxInputTokens ({transformer.Options.MaxInputTokens}); {cut} tokens were cut off its end.");
-            }
-        }
-
-        string rows = results.Count == 1 ? $"row {firstRow}" : $"rows {firstRow} to {firstRow + results.Count - 1}";
-        _channel.Trace(MessageSensitivity.None, $"Generated {rows}.");
-        return results;
+        transformer.ThrowIfDisposed();
+        _channel ??= Begin();
+        return transformer.Model.StartBatch(transformer.GenerationOptions, slots, ended, CancellationToken.None);
     }
 
-    /// <summary>What was generated for a row, where something was.</summary>
-    /// <exception cref="InvalidOperationException">The row could not be generated.</exception>
-    internal static GenerationResult Check(GenerationResult result, long row) =>
-        result.StopReason != StopReason.Error
-            ? result
-            : throw new InvalidOperationException($"Row {row}, counted from 0, could not be generated: {result.Error}");
+    /// <summary>One token for every row of a batch.</summary>
+    /// <exception cref="ObjectDisposedException">The transformer is disposed.</exception>
+    internal void Step(GenerationBatch batch)
+    {
+        transformer.ThrowIfDisposed();
+        batch.Step();
+    }
 
-    public void Dispose() => _channel?.Dispose();
+    /// <summary>Tells the log about a row, and every now and then about the whole. Rows are reported in their order.</summary>
+    internal void Report(GenerationResult result, long row)
+    {
+        _rows++;
+        _tokens += result.TokenIds.Count;
+        foreach (int layer in result.ExitLayers)
+            _layers += layer;
+        if (result.CutInputTokens > 0)
+        {
+            _cut++;
+            _channel!.Warning(
+                MessageSensitivity.None,
+                $"Row {row}: the input exceeds MaxInputTokens ({transformer.GenerationOptions.MaxInputTokens}); {result.CutInputTokens} tokens were cut off its end.");
+        }
+
+        if (result.StopReason == StopReason.Error)
+        {
+            _errors++;
+            if (transformer.ReportsErrors)
+                _channel!.Warning(MessageSensitivity.None, Describe(result, row));
+        }
+
+        _channel!.Trace(MessageSensitivity.None, $"Generated row {row}: {result.TokenIds.Count} tokens, {result.StopReason}.");
+        if (time.GetElapsedTime(_reported) < s_progressInterval)
+            return;
+        _reported = time.GetTimestamp();
+        _channel.Info(MessageSensitivity.None, $"Generated {Summary()}.");
+    }
+
+    /// <summary>What was generated for a row, where something was, or where a column says that nothing was.</summary>
+    /// <exception cref="InvalidOperationException">The row could not be generated.</exception>
+    internal GenerationResult Check(GenerationResult result, long row) =>
+        result.StopReason != StopReason.Error || transformer.ReportsErrors ? result : throw new InvalidOperationException(Describe(result, row));
+
+    public void Dispose()
+    {
+        if (_channel is null)
+            return;
+        if (_rows > 0)
+            _channel.Info(MessageSensitivity.None, $"Done: {Summary()}.");
+        _channel.Dispose();
+        _channel = null;
+    }
+
+    private static string Describe(GenerationResult result, long row) => $"Row {row}, counted from 0, could not be generated: {result.Error}";
+
+    private IChannel Begin()
+    {
+        _started = _reported = time.GetTimestamp();
+        return transformer.Host.Start("Generating text");
+    }
+
+    private string Summary()
+    {
+        double seconds = time.GetElapsedTime(_started).TotalSeconds;
+        string of = rowCount is { } count ? $" of {count}" : "";
+        string text = string.Create(
+            CultureInfo.InvariantCulture,
+            $"{_rows}{of} rows, {_tokens} tokens in {seconds:F1} s; mean exit layer {(double)_layers / Math.Max(1, _tokens):F2} of {transformer.Model.Configuration.DecoderLayerCount}");
+        if (_cut > 0)
+            text += $"; {_cut} inputs were cut";
+        return _errors > 0 ? $"{text}; {_errors} rows could not be generated" : text;
+    }
 }

@@ -1,81 +1,74 @@
+using System.Diagnostics;
 using Microsoft.ML.Data;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Generates text from a text column. Immutable and thread-safe; saved with <c>mlContext.Model.Save</c> and loaded with
+/// <summary>Generates text from a column of texts or of token ids. Immutable and thread-safe; saved with <c>mlContext.Model.Save</c> and loaded with
 /// <c>mlContext.Model.Load</c>.</summary>
 /// <remarks>
 /// <para>Rows are generated when a generated column of theirs is read, so reading other columns never runs the model, and
-/// <see cref="TextGenerationOptions.BatchSize"/> rows at a time. A row that cannot be generated makes reading its generated columns throw an
-/// <see cref="InvalidOperationException"/> that names the row. An input that had to be cut is a warning in the context's log.</para>
-/// <para>A saved transformer holds the whole model bundle. A loaded one unpacks it into a folder under <see cref="MLContext.TempFilePath"/>, which
-/// disposing the
-/// transformer deletes. Load models from trusted sources only.</para>
+/// <see cref="TextGenerationOptions.BatchSize"/> rows side by side. A row that cannot be generated makes reading its generated columns throw an
+/// <see cref="InvalidOperationException"/> that names the row, unless a column of stop reasons tells. The context's log has progress, and a warning for an input
+/// that had to be cut.</para>
+/// <para>A saved transformer holds the whole model bundle, unless <see cref="TextGenerationEstimator.Options.SaveByReference"/> said otherwise; several of one bundle in a
+/// pipeline hold it once. A loaded one unpacks it into a folder under <see cref="MLContext.TempFilePath"/>, which disposing the transformer deletes. Load models from
+/// trusted sources only.</para>
 /// </remarks>
 public sealed class TextGenerationTransformer : ITransformer, IDisposable
 {
-    private readonly EarlyExitModel _model;
-    private readonly bool _ownsModel;
-    private readonly TemporaryFolder? _folder;
+    private readonly ModelLease _lease;
     private int _disposed;
 
-    /// <summary>Takes over <paramref name="folder"/>, and the model where <paramref name="ownsModel"/> says so, unless it throws.</summary>
+    /// <summary>Takes over <paramref name="lease"/>, unless it throws.</summary>
     internal TextGenerationTransformer(
-        IHostEnvironment environment,
-        EarlyExitModel model,
-        bool ownsModel,
-        TextGenerationColumns columns,
-        TextGenerationOptions options,
-        TemporaryFolder? folder = null)
+        IHostEnvironment environment, ModelLease lease, TextGenerationColumns columns, TextGenerationOptions generationOptions, string? referencePath)
     {
-        if (model.Tokenizer is null)
-        {
-            throw new InvalidModelException(
-                $"The model bundle {model.BundlePath} has no tokenizer, so it cannot generate from text: convert a checkpoint that has its spiece.model.");
-        }
-
-        options.Exit?.Validate(model.Configuration.DecoderLayerCount);
+        lease.Model.CheckOptions(generationOptions);
+        columns.CheckModel(lease.Model, input: null);
         Host = environment.Register(nameof(TextGenerationTransformer));
         Columns = columns;
-        Options = options;
-        _model = model;
-        _ownsModel = ownsModel;
-        _folder = folder;
+        GenerationOptions = generationOptions;
+        ReferencePath = referencePath;
+        _lease = lease;
     }
+
+    /// <summary>The model, for generating without a data view, token by token for instance. It lives as long as the transformer, which disposes it.</summary>
+    public EarlyExitModel Model => _lease.Model;
+
+    /// <summary>How text is generated.</summary>
+    public TextGenerationOptions GenerationOptions { get; }
 
     internal IHost Host { get; }
 
     internal TextGenerationColumns Columns { get; }
 
-    internal TextGenerationOptions Options { get; }
+    /// <summary>The bundle's path that is saved in the bundle's place; null where the bundle itself is saved.</summary>
+    internal string? ReferencePath { get; }
+
+    /// <summary>Whether a column tells of rows that could not be generated.</summary>
+    internal bool ReportsErrors => Columns.NameOf(GeneratedColumn.StopReason) is not null;
 
     bool ITransformer.IsRowToRowMapper => true;
 
-    /// <summary>Releases the model, unless it was given to the estimator, and the folder a loaded transformer unpacked. Data views made with the
-    /// transformer end with it.</summary>
+    /// <summary>Releases the model, unless it was given to the estimator or another transformer shares it, and with it the folder a loaded transformer unpacked. Data
+    /// views made with the transformer end with it: what is being read from them throws an <see cref="ObjectDisposedException"/> where it needs the model.</summary>
     public void Dispose()
     {
-        if (Interlocked.Exchange(ref _disposed, 1) != 0)
-            return;
-        if (_ownsModel)
-            _model.Dispose();
-
-        // After the model: Windows does not delete files that are mapped.
-        _folder?.Dispose();
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+            _lease.Dispose();
     }
 
-    /// <summary>The schema of <see cref="Transform"/>'s data view: the input's columns, then the text and, where it is named, the column of exit
-    /// layers.</summary>
+    /// <summary>The schema of <see cref="Transform"/>'s data view: the input's columns, then the generated ones.</summary>
     /// <param name="inputSchema">The schema of the input.</param>
     /// <returns>The schema of the output.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">The input column is missing or is not text.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The input column is missing, or is neither text nor a vector of ids.</exception>
     public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => new TextGenerationMapper(this, inputSchema).OutputSchema;
 
     /// <summary>A view of the data with the generated columns; nothing runs until rows are read from it.</summary>
     /// <param name="input">The data.</param>
     /// <returns>The view; the transformer must outlive it.</returns>
-    /// <exception cref="ArgumentOutOfRangeException">The input column is missing or is not text.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The input column is missing, or is neither text nor a vector of ids.</exception>
     public IDataView Transform(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);
@@ -87,68 +80,93 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
     void ICanSaveModel.Save(ModelSaveContext ctx)
     {
         ArgumentNullException.ThrowIfNull(ctx);
-        ObjectDisposedException.ThrowIf(_disposed != 0, this);
+        ThrowIfDisposed();
         MLNetInterop.BeginSaveTextGeneration(ctx);
-        SavedTextGeneration.Save((name, write) => MLNetInterop.SaveStream(ctx, name, write), Columns, Options, _model.BundlePath, _model.BundleFiles);
+        bool isStored = ReferencePath is null && !MLNetInterop.TryMarkStored(ctx, Model.Bundle.Identity);
+        SavedTextGeneration.Save((name, write) => MLNetInterop.SaveStream(ctx, name, write), this, isStored);
         GC.KeepAlive(this);
     }
 
-    /// <summary>Generates for rows, in their order.</summary>
-    internal IReadOnlyList<GenerationResult> Generate(IReadOnlyList<GenerationInput> inputs)
-    {
-        ObjectDisposedException.ThrowIf(_disposed != 0, this);
-        IReadOnlyList<GenerationResult> results = _model.Generate(inputs, Options);
-
-        // The files of a loaded model live as long as the transformer.
-        GC.KeepAlive(this);
-        return results;
-    }
+    internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed != 0, this);
 
     /// <summary>Loads what <see cref="ICanSaveModel.Save"/> saved.</summary>
     /// <param name="environment">The environment that loads.</param>
     /// <param name="tryReadStream">Hands a saved stream to a reader, false where there is none of that name.</param>
     internal static TextGenerationTransformer Load(IHostEnvironment environment, Func<string, Action<Stream>, bool> tryReadStream)
     {
-        var folder = new TemporaryFolder(MLNetInterop.GetTempPath(environment));
         try
         {
-            (TextGenerationColumns columns, TextGenerationOptions options) = SavedTextGeneration.Load(tryReadStream, folder.Path);
-            return LoadBundle(environment, folder.Path, null, columns, options, folder);
+            SavedTextGeneration saved = SavedTextGeneration.Read(tryReadStream);
+            ModelLease lease = LoadModel(environment, saved, tryReadStream);
+            try
+            {
+                return new TextGenerationTransformer(environment, lease, saved.Columns, saved.Options, saved.ReferencePath);
+            }
+            catch
+            {
+                lease.Dispose();
+                throw;
+            }
         }
         catch (InvalidModelException exception) when (exception.InnerException is not null)
         {
             // ML.NET wraps what is thrown here, so users look at the innermost exception: it must be the one with our message.
-            folder.Dispose();
             throw new InvalidModelException(exception.Message);
-        }
-        catch
-        {
-            folder.Dispose();
-            throw;
         }
     }
 
-    /// <summary>A transformer with a model of its own.</summary>
-    internal static TextGenerationTransformer LoadBundle(
-        IHostEnvironment environment,
-        string bundlePath,
-        EarlyExitModelOptions? modelOptions,
-        TextGenerationColumns columns,
-        TextGenerationOptions options,
-        TemporaryFolder? folder = null)
+    /// <summary>Loads a bundle, or shares it with whoever has loaded it.</summary>
+    internal static ModelLease LoadModel(
+        IHostEnvironment environment, string bundlePath, EarlyExitModelOptions? options, TemporaryFolder? folder = null, string? identity = null)
     {
-        modelOptions ??= new EarlyExitModelOptions();
-        if (modelOptions.GpuDeviceId is null && MLNetInterop.GetDevice(environment) is (int device, var fallbackToCpu))
-            modelOptions = modelOptions with { GpuDeviceId = device, FallbackToCpu = fallbackToCpu };
-        EarlyExitModel model = EarlyExitModel.Load(bundlePath, modelOptions);
+        long start = Stopwatch.GetTimestamp();
+        ModelLease lease = ModelLease.Load(bundlePath, Complete(options, environment), folder, identity);
+        T5Configuration sizes = lease.Model.Configuration;
+        using IChannel channel = environment.Start("Loading the model");
+        channel.Info(
+            MessageSensitivity.None,
+            $"{(lease.WasLoaded ? "Shares the loaded" : "Loaded the")} model bundle '{lease.Model.Bundle.Folder}': {sizes.EncoderLayerCount} encoder and {sizes.DecoderLayerCount} decoder "
+            + $"layers of width {sizes.ModelDimension}, {sizes.VocabularySize} tokens, in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms.");
+        return lease;
+    }
+
+    private static ModelLease LoadModel(IHostEnvironment environment, SavedTextGeneration saved, Func<string, Action<Stream>, bool> tryReadStream)
+    {
+        if (saved.ReferencePath is { } path)
+        {
+            if (!Directory.Exists(path))
+            {
+                throw new DirectoryNotFoundException(
+                    $"The model was saved by reference to its bundle at '{path}', and there is no folder at '{Path.GetFullPath(path)}'. Put the bundle there, or save with the bundle inside.");
+            }
+
+            return LoadModel(environment, path, null, identity: saved.Identity);
+        }
+
+        // The transform of the same saved model that has the bundle was loaded just before.
+        if (saved.Files.Count == 0)
+            return ModelLease.TryShareLoaded(saved.Identity, Complete(null, environment)) ?? throw SavedTextGeneration.BundleIsMissing();
+
+        var folder = new TemporaryFolder(MLNetInterop.GetTempPath(environment));
         try
         {
-            return new TextGenerationTransformer(environment, model, ownsModel: true, columns, options, folder);
+            saved.Unpack(tryReadStream, folder.Path);
         }
         catch
         {
-            model.Dispose();
+            folder.Dispose();
             throw;
         }
+
+        return LoadModel(environment, folder.Path, null, folder, saved.Identity);
+    }
+
+    /// <summary>Options with the devices of the environment, where they name none.</summary>
+    private static EarlyExitModelOptions Complete(EarlyExitModelOptions? options, IHostEnvironment environment)
+    {
+        options ??= new EarlyExitModelOptions();
+        return options.GpuDeviceId is null && MLNetInterop.GetDevice(environment) is (int device, var fallbackToCpu)
+            ? options with { GpuDeviceId = device, FallbackToCpu = fallbackToCpu }
+            : options;
     }
 }

@@ -43,8 +43,9 @@ public sealed class SaveLoadTests : IDisposable
 
         TextGenerationTransformer loaded = Assert.IsType<TextGenerationTransformer>(model);
         Assert.Equal(data.Schema.Select(column => column.Name), schema.Select(column => column.Name));
-        Assert.Equal(s_options, loaded.Options);
-        Assert.Equal(("Text", "Prompt", "Layers"), (loaded.Columns.Output, loaded.Columns.Input, loaded.Columns.ExitLayers));
+        Assert.Equal(s_options, loaded.GenerationOptions);
+        Assert.Equal("Prompt", loaded.Columns.Input);
+        Assert.Equal([(GeneratedColumn.Text, "Text"), (GeneratedColumn.ExitLayers, "Layers")], loaded.Columns.Outputs);
         DemoOutput[] actual = Read(context, model.Transform(Load(context)));
         Assert.Equal(expected.Select(row => row.Text), actual.Select(row => row.Text));
         Assert.Equal(expected.Select(row => row.Layers), actual.Select(row => row.Layers));
@@ -268,6 +269,6 @@ public sealed class SaveLoadTests : IDisposable
             InputColumnName = "Prompt",
             ModelPath = TestModels.Bundle(TestModels.Demo),
             ExitLayersColumnName = "Layers",
-            Generation = options,
+            GenerationOptions = options,
         }).Fit(data);
 }

@@ -14,9 +14,10 @@ internal sealed unsafe class ModelBundle : IDisposable
     private readonly MemoryMappedViewAccessor _weightsView;
     private readonly byte* _weights;
 
-    private ModelBundle(string folder, BundleManifest manifest, Dictionary<string, BundleTensor> tensors)
+    private ModelBundle(string folder, string identity, BundleManifest manifest, Dictionary<string, BundleTensor> tensors)
     {
         Folder = folder;
+        Identity = identity;
         Manifest = manifest;
         _tensors = tensors;
         _weightsMapping = MemoryMappedFile.CreateFromFile(
@@ -28,6 +29,9 @@ internal sealed unsafe class ModelBundle : IDisposable
 
     /// <summary>The folder as an absolute path.</summary>
     public string Folder { get; }
+
+    /// <summary>SHA-256 of the manifest, which itself has those of all other files: two bundles with one identity are the same.</summary>
+    public string Identity { get; }
 
     public BundleManifest Manifest { get; }
 
@@ -45,11 +49,11 @@ internal sealed unsafe class ModelBundle : IDisposable
         folder = Path.GetFullPath(folder);
         if (!Directory.Exists(folder))
             throw new DirectoryNotFoundException($"There is no model bundle folder at '{folder}'. Convert a checkpoint to a bundle first.");
-        BundleManifest manifest = ReadManifest(folder);
+        (BundleManifest manifest, string identity) = ReadManifest(folder);
         CheckLists(folder, manifest);
         CheckConfiguration(folder, manifest);
         CheckFiles(folder, manifest);
-        return new ModelBundle(folder, manifest, CheckTensors(folder, manifest));
+        return new ModelBundle(folder, identity, manifest, CheckTensors(folder, manifest));
     }
 
     /// <summary>Whether the weights file has a tensor of that name.</summary>
@@ -80,7 +84,7 @@ internal sealed unsafe class ModelBundle : IDisposable
         return count;
     }
 
-    private static BundleManifest ReadManifest(string folder)
+    private static (BundleManifest Manifest, string Identity) ReadManifest(string folder)
     {
         string path = Path.Combine(folder, BundleManifest.FileName);
         if (!File.Exists(path))
@@ -92,7 +96,9 @@ internal sealed unsafe class ModelBundle : IDisposable
         CheckVersion(path, json);
         try
         {
-            return BundleManifest.FromJson(json) ?? throw new InvalidModelException($"'{path}' holds no manifest but null. Convert the checkpoint again.");
+            BundleManifest manifest = BundleManifest.FromJson(json)
+                ?? throw new InvalidModelException($"'{path}' holds no manifest but null. Convert the checkpoint again.");
+            return (manifest, Convert.ToHexStringLower(SHA256.HashData(json)));
         }
         catch (JsonException exception)
         {
