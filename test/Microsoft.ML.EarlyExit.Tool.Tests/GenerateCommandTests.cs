@@ -270,6 +270,45 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
+    public void Operations_are_written_where_the_options_ask_for_them()
+    {
+        string rows = """{"inputIds": [7, 99, 300, 1], "flops": "old"}""" + "\n" + """{"inputIds": [9999]}""" + "\n" + "not json";
+        string policy = Policy("""{"threshold": 0.5}""");
+        JsonElement[] written = Generate(models.TinyExit, rows, "--policy", policy, "--options", Options("""{"operations": true, "maxNewTokens": 9}""")).Rows;
+        using EarlyExitModel model = EarlyExitModel.Load(models.TinyExit);
+        OperationCounts expected = model.Generate(
+            [GenerationInput.FromTokenIds([7, 99, 300, 1])], new TextGenerationOptions { MaxNewTokens = 9, Exit = new ExitPolicy { Threshold = 0.5f } })[0].Operations;
+        Assert.All([expected.Decoder, expected.StatePropagation, expected.Confidence, expected.Paper], count => Assert.True(count > 0));
+        Assert.Equal(
+            $$"""{"decoder":{{expected.Decoder}},"statePropagation":{{expected.StatePropagation}},"confidence":{{expected.Confidence}},"head":{{expected.Head}},"paper":{{expected.Paper}}}""",
+            written[0].GetProperty("flops").GetRawText());
+        Assert.Equal(3, written.Length);
+        Assert.All(
+            written.Skip(1),
+            row => Assert.Equal("""{"decoder":0,"statePropagation":0,"confidence":0,"head":0,"paper":0}""", row.GetProperty("flops").GetRawText()));
+        foreach (string options in new[] { "{}", """{"operations": false}""" })
+            Assert.All(Generate(models.TinyExit, rows, "--policy", policy, "--options", Options(options)).Rows, row => Assert.False(row.TryGetProperty("flops", out _)));
+    }
+
+    [Fact]
+    public void A_row_that_fails_on_its_way_states_what_was_done_for_it()
+    {
+        string source = Path.Combine(_folder.Path, "checkpoint");
+        Directory.CreateDirectory(source);
+        foreach (string file in Directory.GetFiles(Repository.Fixture("models/hf-tiny/tiny-v10")))
+            File.Copy(file, Path.Combine(source, Path.GetFileName(file)));
+        byte[] weights = File.ReadAllBytes(Path.Combine(source, "model.safetensors"));
+        BitConverter.TryWriteBytes(weights.AsSpan(weights.Length - sizeof(float)), float.NaN);
+        File.WriteAllBytes(Path.Combine(source, "model.safetensors"), weights);
+        Assert.Equal(0, ToolRunner.Run("convert", source, _folder.File("bundle")).ExitCode);
+        JsonElement row = Assert.Single(Generate(_folder.File("bundle"), """{"inputIds": [7, 1]}""", "--options", Options("""{"operations": true}""")).Rows);
+        Assert.Equal(("error", 0), (row.GetProperty("stopReason").GetString(), row.GetProperty("tokenIds").GetArrayLength()));
+        // All six blocks ran, and a product with the head's 512 rows of 64.
+        Assert.True(row.GetProperty("flops").GetProperty("decoder").GetInt64() > 0);
+        Assert.Equal(2 * 64 * 512, row.GetProperty("flops").GetProperty("head").GetInt64());
+    }
+
+    [Fact]
     public void A_file_appears_whole_and_replaces_the_old_one()
     {
         string output = _folder.File("out.jsonl");
@@ -336,6 +375,7 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     [InlineData("""{"minNewTokens": 9, "maxNewTokens": 8}""", "minNewTokens", "maxNewTokens")]
     [InlineData("""{"max_new_tokens": 9}""", "max_new_tokens", "unknown")]
     [InlineData("""{"truncate": "yes"}""", "truncate", "true or false")]
+    [InlineData("""{"operations": "yes"}""", "operations", "true or false")]
     public void Impossible_options_fail_naming_file_and_field(string options, params string[] words) =>
         Generate(models.Tiny, """{"inputIds": [1]}""", "--options", Options(options)).AssertFailed(1, ["options.json", .. words]);
 

@@ -26,7 +26,7 @@ public sealed class GenerationRowReaderTests
         Assert.Null(row.Error);
         Assert.Equal(JsonSerializer.Deserialize<string>(JsonSerializer.Serialize(text.Get)), row.Input!.Value.Text);
         var output = new StringWriter();
-        new GenerationRowWriter(output).Write(
+        new GenerationRowWriter(output, writesOperations: false).Write(
             row, new GenerationResult { Text = text.Get, TokenIds = [1], ExitLayers = [2], Confidences = [float.NaN], StopReason = StopReason.MaxNewTokens });
         Assert.StartsWith($"{{\"id\":{idJson},", output.ToString());
         Assert.EndsWith($"\"stopReason\":\"maxNewTokens\",{field}}}\n", output.ToString());
@@ -37,7 +37,7 @@ public sealed class GenerationRowReaderTests
     public void Halves_of_surrogate_pairs_are_written()
     {
         var output = new StringWriter();
-        new GenerationRowWriter(output).Write(
+        new GenerationRowWriter(output, writesOperations: false).Write(
             GenerationRow.FromText(""),
             new GenerationResult { Text = "a\ud800b\udc00", TokenIds = [], ExitLayers = [], Confidences = [], StopReason = StopReason.Error, Error = "\udfff" });
         JsonElement row = Assert.Single(ToolResult.ParseRows(output.ToString()));
@@ -59,7 +59,7 @@ public sealed class GenerationRowReaderTests
         List<GenerationRow> rows = Read(bytes);
         Assert.Equal(rows.Count, rows.Select(row => row.LineNumber).Distinct().Count());
         var output = new StringWriter();
-        var writer = new GenerationRowWriter(output);
+        var writer = new GenerationRowWriter(output, writesOperations: false);
         foreach (GenerationRow row in rows)
         {
             Assert.NotEqual(row.Input is null, row.Error is null);

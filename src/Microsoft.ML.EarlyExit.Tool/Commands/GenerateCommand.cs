@@ -73,7 +73,8 @@ internal sealed class GenerateCommand : ToolCommand
         string? outputPath = parsed.GetValue(_output);
 
         // Whatever can fail quickly does so before the model is loaded.
-        TextGenerationOptions options = optionsPath is null ? new TextGenerationOptions() : Read(optionsPath, TextGenerationOptionsJson.Parse);
+        (TextGenerationOptions options, bool writesOperations) =
+            optionsPath is null ? new GenerationOptionsFile(new TextGenerationOptions(), false) : Read(optionsPath, GenerationOptionsFile.Parse);
         ExitPolicy? policy = policyPath is null ? null : Read(policyPath, ExitPolicyJson.Parse);
         options = options with { Exit = policy, BatchSize = parsed.GetValue(_batch), Trace = parsed.GetValue(_trace) };
         using FileStream? input = inputPath is null ? null : InputFile.Open(inputPath);
@@ -86,7 +87,7 @@ internal sealed class GenerateCommand : ToolCommand
         _context.Cancellation.ThrowIfCancellationRequested();
 
         using PartialFile? file = outputPath is null ? null : PartialFile.Create(outputPath);
-        var run = new GenerationRun(_context, model, options, file?.Writer);
+        var run = new GenerationRun(_context, model, options, writesOperations, file?.Writer);
         try
         {
             if (input is null)

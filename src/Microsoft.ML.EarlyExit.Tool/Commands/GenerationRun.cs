@@ -1,10 +1,10 @@
 namespace Microsoft.ML.EarlyExit.Tool;
 
 /// <summary>Generates for groups of rows and writes each group when it is done.</summary>
-internal sealed class GenerationRun(ToolContext context, EarlyExitModel model, TextGenerationOptions options, TextWriter? file)
+internal sealed class GenerationRun(ToolContext context, EarlyExitModel model, TextGenerationOptions options, bool writesOperations, TextWriter? file)
 {
     private readonly TextWriter _output = file ?? context.Output;
-    private readonly GenerationRowWriter _rows = new(file ?? context.Output);
+    private readonly GenerationRowWriter _rows = new(file ?? context.Output, writesOperations);
 
     /// <summary>Rows that were written, errors included.</summary>
     public long FinishedRows { get; private set; }
@@ -62,6 +62,7 @@ internal sealed class GenerationRun(ToolContext context, EarlyExitModel model, T
         StopReason = result.StopReason,
         Error = row.Locate(result.Error),
         CutInputTokens = result.CutInputTokens,
+        Operations = result.Operations,
         Steps = result.Steps,
     };
 }

@@ -6,7 +6,9 @@ using System.Text.Json;
 namespace Microsoft.ML.EarlyExit.Tool;
 
 /// <summary>Writes rows of <c>generate</c>, one per line, each in one write.</summary>
-internal sealed class GenerationRowWriter(TextWriter output)
+/// <param name="output">Where they go.</param>
+/// <param name="writesOperations">Whether every row states its floating-point operations.</param>
+internal sealed class GenerationRowWriter(TextWriter output, bool writesOperations)
 {
     private readonly ArrayBufferWriter<byte> _line = new();
     private readonly Utf8JsonWriter _json = new(Stream.Null, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
@@ -31,6 +33,8 @@ internal sealed class GenerationRowWriter(TextWriter output)
             _json.WriteString("error", error);
         if (result.Steps is { } steps)
             WriteSteps(steps);
+        if (writesOperations)
+            WriteOperations(result.Operations);
         _json.Flush();
         // The other fields go out byte for byte, and so past the writer, which has not ended the object.
         _line.Write(row.OtherFields.Span);
@@ -74,6 +78,17 @@ internal sealed class GenerationRowWriter(TextWriter output)
         }
 
         _json.WriteEndArray();
+    }
+
+    private void WriteOperations(OperationCounts operations)
+    {
+        _json.WriteStartObject("flops");
+        _json.WriteNumber("decoder", operations.Decoder);
+        _json.WriteNumber("statePropagation", operations.StatePropagation);
+        _json.WriteNumber("confidence", operations.Confidence);
+        _json.WriteNumber("head", operations.Head);
+        _json.WriteNumber("paper", operations.Paper);
+        _json.WriteEndObject();
     }
 
     private void WriteNumbers(string name, IReadOnlyList<int> numbers)

@@ -13,6 +13,8 @@ internal sealed class DecodingRow
     private float[] _confidences;
     private int[] _seen;
     private float _confidence = float.NaN;
+    private OperationCounts _operations;
+    private OperationCounts _tokenOperations;
 
     public DecodingRow(T5Configuration configuration, TextGenerationOptions options, int maxNewTokens)
     {
@@ -48,6 +50,13 @@ internal sealed class DecodingRow
 
     private string? Error { get; set; }
 
+    /// <summary>Adds work done for the next token.</summary>
+    public void Count(OperationCounts operations)
+    {
+        _operations += operations;
+        _tokenOperations += operations;
+    }
+
     public void Evaluated(int layer, float confidence, int rows)
     {
         _confidence = confidence;
@@ -67,10 +76,11 @@ internal sealed class DecodingRow
         Append(token);
         if (_steps is not null)
         {
-            _steps.Add(new GenerationStep(token, layer, _evaluations ?? []));
+            _steps.Add(new GenerationStep(token, layer, _evaluations ?? [], _tokenOperations));
             _evaluations = null;
         }
 
+        _tokenOperations = default;
         if (token == endOfSequence)
             Stop(StopReason.EndOfSequence);
         else if (TokenCount == maxNewTokens)
@@ -95,6 +105,7 @@ internal sealed class DecodingRow
             StopReason = StopReason,
             Error = Error,
             CutInputTokens = cutInputTokens,
+            Operations = _operations,
             Steps = _steps,
         };
     }

@@ -14,6 +14,7 @@ internal sealed class DecodingSession : IDisposable
     private readonly ExitPlan _plan;
     private readonly TokenSelector _selector;
     private readonly T5Configuration _configuration;
+    private readonly OperationCosts _costs;
     private readonly TextGenerationOptions _options;
     private readonly int _maxNewTokens;
     private readonly DecodingRow?[] _rows;
@@ -27,6 +28,7 @@ internal sealed class DecodingSession : IDisposable
         RunOptions run)
     {
         _configuration = bundle.Configuration;
+        _costs = new OperationCosts(_configuration);
         _head = head;
         _plan = plan;
         _selector = new TokenSelector(_configuration, options);
@@ -38,7 +40,7 @@ internal sealed class DecodingSession : IDisposable
         _normed = new NativeBuffer((long)slots * head.Width * sizeof(float));
         _logits = new NativeBuffer((long)slots * head.VocabularySize * sizeof(float));
         _lane = sessions.ThreadPool.CreateLane();
-        _decoder = new DecoderBatch(bundle, sessions, slots, plan.Segments, maxNewTokens, run);
+        _decoder = new DecoderBatch(bundle, sessions, slots, plan.Segments, maxNewTokens, _costs, run);
     }
 
     /// <summary>Begins a row in a slot that is free: one that had none yet, or whose row has ended.</summary>
@@ -71,6 +73,8 @@ internal sealed class DecodingSession : IDisposable
         {
             cancellationToken.ThrowIfCancellationRequested();
             _decoder.Run(segment, _slots.AsSpan(0, count));
+            foreach (int slot in _slots.AsSpan(0, count))
+                _rows[slot]!.Count(_decoder.TakeOperations(slot));
             count = Decide(segment, count);
         }
     }
@@ -116,7 +120,9 @@ internal sealed class DecodingSession : IDisposable
         if (!isLast)
         {
             float confidence = _plan.Confidence!.Evaluate(hasLogits ? logits : []);
-            row.Evaluated(layer, confidence, hasLogits ? logits.Length : 0);
+            int headRows = hasLogits ? logits.Length : 0;
+            row.Count(_costs.ConfidenceProduct(headRows) + _costs.PaperEvaluation(headRows));
+            row.Evaluated(layer, confidence, headRows);
             if (float.IsNaN(confidence))
                 return Fail(row, layer);
             if (!_plan.Leaves(confidence, layer, row.TokenCount))
@@ -125,6 +131,8 @@ internal sealed class DecodingSession : IDisposable
 
         if (!hasLogits)
             ComputeLogits(index, 1);
+        if (isLast || !hasLogits)
+            row.Count(_costs.ChoiceProduct(logits.Length));
         int token = _selector.Choose(logits, row.Sequence, row.Seen);
         if (token == TokenSelector.Invalid)
             return Fail(row, layer);

@@ -24,7 +24,12 @@ public sealed class GenerationResult
     /// <summary>Encoder ids that were cut off because the input exceeded <see cref="TextGenerationOptions.MaxInputTokens"/>; 0 where nothing was cut.</summary>
     public int CutInputTokens { get; init; }
 
-    /// <summary>Every confidence evaluation of every token, where <see cref="TextGenerationOptions.Trace"/> asked for it; else null.</summary>
+    /// <summary>
+    /// Floating-point operations of the row's decoding, those of a token that an error cut off included; all 0 for a row that could not begin.
+    /// </summary>
+    public OperationCounts Operations { get; init; }
+
+    /// <summary>Every confidence evaluation of every token and the operations done for it, where <see cref="TextGenerationOptions.Trace"/> asked for it; else null.</summary>
     public IReadOnlyList<GenerationStep>? Steps { get; init; }
 
     /// <summary>The result of a row for which nothing was generated; its text is empty, or null where no row of the model has one.</summary>

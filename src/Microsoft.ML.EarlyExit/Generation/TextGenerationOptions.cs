@@ -100,7 +100,7 @@ public sealed record TextGenerationOptions
     /// <value>The default value is null: every token runs all layers.</value>
     public ExitPolicy? Exit { get; init; }
 
-    /// <summary>Whether <see cref="GenerationResult.Steps"/> lists every confidence evaluation.</summary>
+    /// <summary>Whether <see cref="GenerationResult.Steps"/> lists every confidence evaluation and the operations of every token.</summary>
     /// <value>The default value is false.</value>
     public bool Trace { get; init; }
 

@@ -5,7 +5,7 @@ using System.Text.Json;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// Options files: the JSON form of <see cref="TextGenerationOptions"/>, without <see cref="TextGenerationOptions.BatchSize"/>,
+/// The JSON form of <see cref="TextGenerationOptions"/>, without <see cref="TextGenerationOptions.BatchSize"/>,
 /// <see cref="TextGenerationOptions.Trace"/> and <see cref="TextGenerationOptions.Exit"/>, which are given beside it.
 /// </summary>
 internal static class TextGenerationOptionsJson
@@ -13,8 +13,7 @@ internal static class TextGenerationOptionsJson
     /// <summary>Reads options.</summary>
     /// <param name="json">The file's text.</param>
     /// <param name="sourceName">The file's name, for messages.</param>
-    /// <exception cref="InvalidDataException">A field is unknown, occurs twice, or has an impossible value or one that this version does not
-    /// support.</exception>
+    /// <exception cref="InvalidDataException">A field is unknown, occurs twice, or has an impossible value.</exception>
     internal static TextGenerationOptions Parse(string json, string sourceName) => JsonFields.Parse(json, sourceName, Read);
 
     /// <inheritdoc cref="Parse(string, string)"/>
@@ -41,7 +40,8 @@ internal static class TextGenerationOptionsJson
         return Encoding.UTF8.GetString(buffer.WrittenSpan);
     }
 
-    private static TextGenerationOptions Read(JsonFields fields)
+    /// <summary>Reads the options among the fields of an object.</summary>
+    internal static TextGenerationOptions Read(JsonFields fields)
     {
         var options = new TextGenerationOptions();
         options = fields.Set(options, "prefix", o => o with { Prefix = fields.GetString("prefix") });
@@ -50,8 +50,6 @@ internal static class TextGenerationOptionsJson
         options = fields.Set(options, "maxInputTokens", o => o with { MaxInputTokens = fields.GetInt32("maxInputTokens") });
         options = fields.Set(options, "truncate", o => o with { Truncate = fields.GetBoolean("truncate") });
         options = fields.Set(options, "repetitionPenalty", o => o with { RepetitionPenalty = fields.GetSingle("repetitionPenalty") });
-        options = fields.Set(options, "noRepeatNgramSize", o => o with { NoRepeatNgramSize = fields.GetInt32("noRepeatNgramSize") });
-        fields.RequireDefault("operations", "false");
-        return options;
+        return fields.Set(options, "noRepeatNgramSize", o => o with { NoRepeatNgramSize = fields.GetInt32("noRepeatNgramSize") });
     }
 }

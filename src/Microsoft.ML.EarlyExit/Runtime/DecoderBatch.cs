@@ -21,6 +21,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
     private readonly int _headWidth;
     private readonly int _width;
     private readonly int _slots;
+    private readonly OperationCosts _costs;
     private readonly RunOptions _run;
     private readonly List<IDisposable> _owned = [];
 
@@ -42,6 +43,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
 
     private readonly int[] _positions;
     private readonly int[] _crossLayers;
+    private readonly OperationCounts[] _operations;
     private readonly KeyValueCache?[] _self;
     private readonly KeyValueCache?[] _cross;
     private readonly OrtIoBinding?[][] _bindings;
@@ -55,13 +57,15 @@ internal sealed unsafe class DecoderBatch : IDisposable
     private int _current;
 
     /// <summary>A batch of empty slots, for rows of at most <paramref name="maxPositions"/> positions.</summary>
-    public DecoderBatch(ModelBundle bundle, ModelSessions sessions, int slots, IReadOnlyList<DecoderSegment> segments, int maxPositions, RunOptions run)
+    public DecoderBatch(
+        ModelBundle bundle, ModelSessions sessions, int slots, IReadOnlyList<DecoderSegment> segments, int maxPositions, OperationCosts costs, RunOptions run)
     {
         T5Configuration configuration = bundle.Configuration;
         _bundle = bundle;
         _sessions = sessions;
         _inputs = new EncodedInput?[slots];
         _segments = segments;
+        _costs = costs;
         _run = run;
         _maxPositions = maxPositions;
         _layers = configuration.DecoderLayerCount;
@@ -88,6 +92,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
 
         _positions = new int[_slots];
         _crossLayers = new int[_slots];
+        _operations = new OperationCounts[_slots];
         _self = new KeyValueCache?[_layers];
         _cross = new KeyValueCache?[_layers];
         _bindings = [.. segments.Select(_ => new OrtIoBinding?[_slots + 1])];
@@ -109,6 +114,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
         _inputs[slot] = input;
         _positions[slot] = 0;
         _crossLayers[slot] = 0;
+        _operations[slot] = default;
         _states?.Reset(slot);
         // Scratch before and after a slot's encoder positions: see GraphContract.
         int entries = input.Length + 2;
@@ -147,14 +153,19 @@ internal sealed unsafe class DecoderBatch : IDisposable
             ReachCrossAttention(layer, slots);
             KeyValueCache self = _self[layer - 1] ??= new KeyValueCache(_slots, _heads, _headWidth, _capacity + 1);
             // No token can have left before the first segment's end.
-            if (segment > 0)
-                _copier!.BringUp(layer, self, slots, _positions);
+            if (segment == 0)
+                continue;
+            foreach (int slot in slots)
+                _operations[slot] += _costs.StateCopies(_positions[slot] - _states!.FirstMissing(layer, slot));
+            _copier!.BringUp(layer, self, slots, _positions);
         }
 
         Place(slots);
         InferenceSession session = _sessions.Segment(firstLayer, lastLayer, _slots > 1);
         session.RunWithBinding(_run, _bindings[segment][slots.Length] ??= Bind(session, segment, slots.Length));
         _current = 1 - _current;
+        foreach (int slot in slots)
+            _operations[slot] += _costs.Blocks(lastLayer - firstLayer + 1, _positions[slot], _inputs[slot]!.Length);
         if (_states is null)
             return;
         for (int layer = firstLayer; layer <= lastLayer; layer++)
@@ -162,6 +173,14 @@ internal sealed unsafe class DecoderBatch : IDisposable
             foreach (int slot in slots)
                 _states.Filled(layer, slot, _positions[slot] + 1);
         }
+    }
+
+    /// <summary>The operations done for a slot's row since they were last taken.</summary>
+    public OperationCounts TakeOperations(int slot)
+    {
+        OperationCounts taken = _operations[slot];
+        _operations[slot] = default;
+        return taken;
     }
 
     /// <summary>Ends a slot's token; <paramref name="leavesEarly"/>: deeper layers get the keys and values of its hidden state, in <paramref name="row"/>, when they need them.</summary>
@@ -296,6 +315,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
             session.RunWithBinding(_run, binding);
             for (int position = 0; position < input.Length; position++)
                 cache.Store(slot, position, output.Span<float>((long)position * KeysValuesWidth, KeysValuesWidth));
+            _operations[slot] += _costs.CrossKeysValues(input.Length);
         }
     }
 

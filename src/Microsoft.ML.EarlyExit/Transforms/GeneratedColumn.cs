@@ -30,8 +30,15 @@ internal sealed class GeneratedColumn
     internal static GeneratedColumn StopReason { get; } =
         new("stopReasonColumnName", TextDataViewType.Instance, Scalar(result => result.StopReason.ToString().AsMemory()));
 
+    internal static GeneratedColumn OperationCounts { get; } = new(
+        "operationCountsColumnName",
+        new VectorDataViewType(NumberDataViewType.Int64, 5),
+        Vector(result => (long[])[
+            result.Operations.Decoder, result.Operations.StatePropagation, result.Operations.Confidence, result.Operations.Head, result.Operations.Paper]),
+        "Decoder", "StatePropagation", "Confidence", "Head", "Paper");
+
     /// <summary>Every generated column, in the order in which they are added to a schema.</summary>
-    internal static IReadOnlyList<GeneratedColumn> All { get; } = [Text, TokenIds, ExitLayers, Confidences, StopReason];
+    internal static IReadOnlyList<GeneratedColumn> All { get; } = [Text, TokenIds, ExitLayers, Confidences, StopReason, OperationCounts];
 
     /// <summary>The name of what names the column, in messages and saved models.</summary>
     internal string Parameter { get; }

@@ -24,7 +24,8 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
             (GeneratedColumn.TokenIds, options.TokenIdsColumnName),
             (GeneratedColumn.ExitLayers, options.ExitLayersColumnName),
             (GeneratedColumn.Confidences, options.ConfidencesColumnName),
-            (GeneratedColumn.StopReason, options.StopReasonColumnName));
+            (GeneratedColumn.StopReason, options.StopReasonColumnName),
+            (GeneratedColumn.OperationCounts, options.OperationCountsColumnName));
         if ((options.ModelPath is null) == (options.Model is null))
             throw new ArgumentException("Give either ModelPath, a model bundle's folder, or Model, a loaded one.", nameof(options));
         if (options.ModelPath is not null)
@@ -143,6 +144,13 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
         /// </summary>
         /// <value>The default value is null: no such column.</value>
         public string? StopReasonColumnName { get; init; }
+
+        /// <summary>
+        /// The column that receives the row's <see cref="OperationCounts"/>: a vector of five <see cref="long"/>, whose slots are named Decoder,
+        /// StatePropagation, Confidence, Head and Paper.
+        /// </summary>
+        /// <value>The default value is null: no such column.</value>
+        public string? OperationCountsColumnName { get; init; }
 
         /// <summary>
         /// What saving the transformer stores: false, the whole model bundle; true, only <see cref="ModelPath"/> as it was given (of <see cref="Model"/> the full

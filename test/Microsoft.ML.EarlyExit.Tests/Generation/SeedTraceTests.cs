@@ -30,7 +30,7 @@ public sealed class SeedTraceTests
 
     [Theory]
     [MemberData(nameof(Configurations))]
-    public void Tokens_exits_and_confidences_equal_the_papers_code(string file, string name, int batchSize)
+    public void Tokens_exits_confidences_and_the_operations_it_counts_equal_the_papers_code(string file, string name, int batchSize)
     {
         string modelName = file == "restaurants" ? TestModels.Demo : TestModels.Exits;
         JsonElement traces = Traces(file).RootElement;
@@ -77,6 +77,7 @@ public sealed class SeedTraceTests
             Assert.Equal(Ints(sequence.GetProperty("tokens")), result.TokenIds);
             Assert.Equal(Ints(sequence.GetProperty("exits")), result.ExitLayers);
             Assert.Equal(sequence.GetProperty("stopped_by").GetString() == "eos" ? StopReason.EndOfSequence : StopReason.MaxNewTokens, result.StopReason);
+            Assert.Equal(sequence.GetProperty("flop_counter").GetDouble(), result.Operations.Paper);
         }
 
         Assert.True(compared > 50, $"Only {compared} steps were compared.");

@@ -121,6 +121,11 @@ public sealed class GeneratedColumnTests
         SchemaShape actual = Shape(transformer.GetOutputSchema(data.Schema));
 
         Assert.Equal(Describe(actual), Describe(promised));
+        VBuffer<ReadOnlyMemory<char>> slots = default;
+        transformer.GetOutputSchema(data.Schema)["Operations"].GetSlotNames(ref slots);
+        Assert.Equal(
+            typeof(OperationCounts).GetConstructors().MaxBy(constructor => constructor.GetParameters().Length)!.GetParameters().Select(parameter => parameter.Name),
+            slots.DenseValues().Select(slot => slot.ToString()));
         Assert.Equal(transformer.GetOutputSchema(data.Schema).Select(column => column.Type), transformer.Transform(data).Schema.Select(column => column.Type));
     }
 
@@ -154,6 +159,8 @@ public sealed class GeneratedColumnTests
         Assert.Equal(expected.ExitLayers, actual.Layers);
         Assert.Equal(expected.Confidences, actual.Sure);
         Assert.Equal(expected.StopReason, Enum.Parse<StopReason>(actual.Why));
+        OperationCounts counts = expected.Operations;
+        Assert.Equal([counts.Decoder, counts.StatePropagation, counts.Confidence, counts.Head, counts.Paper], actual.Operations);
     }
 
     private static SchemaShape Shape(DataViewSchema schema) =>
@@ -172,6 +179,7 @@ public sealed class GeneratedColumnTests
         ExitLayersColumnName = "Layers",
         ConfidencesColumnName = "Sure",
         StopReasonColumnName = "Why",
+        OperationCountsColumnName = "Operations",
     });
 
     private sealed class IdsRow
@@ -190,5 +198,8 @@ public sealed class GeneratedColumnTests
         public float[] Sure { get; set; } = [];
 
         public string Why { get; set; } = "";
+
+        [VectorType(5)]
+        public long[] Operations { get; set; } = [];
     }
 }

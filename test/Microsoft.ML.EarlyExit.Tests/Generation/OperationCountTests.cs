@@ -1,0 +1,216 @@
+using System.Text.Json;
+using FsCheck;
+using FsCheck.Fluent;
+using FsCheck.Xunit;
+
+namespace Microsoft.ML.EarlyExit.Tests;
+
+/// <summary>The operations of a result against a walk over its exit layers that keeps books of every layer and position.</summary>
+public sealed class OperationCountTests
+{
+    public static TheoryData<string, ExitPolicy?> Cases()
+    {
+        var data = new TheoryData<string, ExitPolicy?>();
+        foreach (string model in new[] { TestModels.Exits, "tiny-v10", "tiny-v11", "tiny-buckets" })
+        {
+            int layers = new Sizes(model).Layers;
+            data.Add(model, null);
+            data.Add(model, new ExitPolicy { StaticExitLayer = 1 });
+            data.Add(model, new ExitPolicy { StaticExitLayer = layers - 1 });
+            data.Add(model, new ExitPolicy { StaticExitLayer = layers });
+            foreach (int minimumLayer in new[] { 1, 3, layers - 1, layers })
+            {
+                foreach (float threshold in new[] { 0, 0.3f, 0.7f, 1 })
+                    data.Add(model, new ExitPolicy { MinimumLayer = minimumLayer, Threshold = threshold });
+            }
+        }
+
+        data.Add(TestModels.Demo, null);
+        data.Add(TestModels.Demo, new ExitPolicy { StaticExitLayer = 5 });
+        data.Add(TestModels.Demo, new ExitPolicy { MinimumLayer = 2, Threshold = 0.5f });
+        data.Add(TestModels.Demo, new ExitPolicy { MinimumLayer = 1, Threshold = 0.9f });
+        return data;
+    }
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void Counts_follow_from_the_exit_layers_in_any_batch(string name, ExitPolicy? policy)
+    {
+        var sizes = new Sizes(name);
+        GenerationInput[] inputs = Inputs([4, 17, 1, 9, 30, 2], sizes.Vocabulary, seed: 3);
+        var options = new TextGenerationOptions { MaxNewTokens = 16, Exit = policy, Trace = true };
+        IReadOnlyList<GenerationResult> alone = TestModels.Model(name).Generate(inputs, options);
+        IReadOnlyList<GenerationResult> together = TestModels.Model(name).Generate(inputs, options with { BatchSize = 4 });
+        IReadOnlyList<GenerationResult> untraced = TestModels.Model(name).Generate(inputs, options with { BatchSize = 4, Trace = false });
+        int same = 0;
+        for (int row = 0; row < inputs.Length; row++)
+        {
+            AssertCounts(sizes, inputs[row], policy, alone[row]);
+            AssertCounts(sizes, inputs[row], policy, together[row]);
+            Assert.Equal(together[row].Operations, untraced[row].Operations);
+            // A confidence too close to the threshold to call may part the two.
+            if (!alone[row].ExitLayers.SequenceEqual(together[row].ExitLayers))
+                continue;
+            Assert.Equal(alone[row].Operations, together[row].Operations);
+            same++;
+        }
+
+        Assert.True(same > inputs.Length / 2);
+    }
+
+    [Property(MaxTest = 40)]
+    public Property Counts_follow_from_the_exit_layers_whatever_the_rows_and_the_thresholds() => Prop.ForAll(
+        (from rows in Gen.Choose(1, 7)
+         from lengths in Gen.ArrayOf(Gen.Choose(0, 40), rows)
+         from seed in Gen.Choose(0, 1_000_000)
+         from batchSize in Gen.Choose(1, 5)
+         from minimumLayer in Gen.Choose(1, 8)
+         from thresholds in Gen.ArrayOf(Gen.Choose(0, 100), 8)
+         select (lengths, seed, batchSize, policy: new ExitPolicy { MinimumLayer = minimumLayer, Thresholds = [.. thresholds.Select(percent => percent / 100f)] })).ToArbitrary(),
+        one =>
+        {
+            var sizes = new Sizes(TestModels.Exits);
+            GenerationInput[] inputs = Inputs(one.lengths, sizes.Vocabulary, one.seed);
+            IReadOnlyList<GenerationResult> results = TestModels.Model(TestModels.Exits).Generate(
+                inputs, new TextGenerationOptions { MaxNewTokens = 20, BatchSize = one.batchSize, Exit = one.policy, Trace = true });
+            for (int row = 0; row < inputs.Length; row++)
+                AssertCounts(sizes, inputs[row], one.policy, results[row]);
+        });
+
+    [Fact]
+    public void One_token_of_a_static_exit_counted_by_hand()
+    {
+        GenerationResult result = TestModels.Model(TestModels.Exits).Generate(
+            [GenerationInput.FromTokenIds([7, 99, 1])], new TextGenerationOptions { MaxNewTokens = 1, Exit = new ExitPolicy { StaticExitLayer = 2 } })[0];
+        // d = 48, i = 2 heads · 16 = 32, d_ff = 96 (gated), 1024 tokens, 3 input ids.
+        // A block at position 0: 2·48·32·4 + 4·32·1 = 12288 + 128; 2·48·32·2 + 4·32·3 = 6144 + 384; 2·48·96·3 = 27648; together 46592.
+        // Its cross-attention keys and values: 2·48·32·2·3 = 18432. Two blocks: 2·(46592 + 18432) = 130048. The head: 2·48·1024 = 98304.
+        Assert.Equal(new OperationCounts(Decoder: 130048, StatePropagation: 0, Confidence: 0, Head: 98304, Paper: 0), result.Operations);
+        Assert.Equal(228352, result.Operations.Total);
+    }
+
+    [Fact]
+    public void A_shallow_token_before_a_deeper_one_counted_by_hand()
+    {
+        GenerationResult result = TestModels.Model(TestModels.Exits).Generate(
+            [GenerationInput.FromTokenIds([7, 99, 1])],
+            new TextGenerationOptions { MaxNewTokens = 2, Trace = true, Exit = new ExitPolicy { MinimumLayer = 2, Threshold = 0.5f } })[0];
+        Assert.Equal([2, 5], result.ExitLayers);
+        Assert.All(result.Steps!.SelectMany(step => step.Evaluations), evaluation => Assert.True(Math.Abs(evaluation.Confidence - 0.5f) > 1e-3f));
+        // The sizes of the test above. Token 0: two blocks and their cross-attention keys and values, 130048; one head product for a confidence, 2·48·1024 = 98304,
+        // which the published code counts as 48·48·1024 = 2359296.
+        Assert.Equal(new OperationCounts(130048, 0, 98304, 0, 2359296), result.Steps![0].Operations);
+        // Token 1: five blocks at position 1, 46592 + 4·32 = 46720 each; layers 3, 4 and 5 for the first time, 18432 each; together 288896. Those layers lack token 0:
+        // 3·2·48·32·2 = 18432. Confidences after blocks 2, 3, 4 and 5: 4·98304 = 393216, 4·2359296 = 9437184.
+        Assert.Equal(new OperationCounts(288896, 18432, 393216, 0, 9437184), result.Steps[1].Operations);
+        Assert.Equal(new OperationCounts(418944, 18432, 491520, 0, 11796480), result.Operations);
+    }
+
+    [Theory]
+    [InlineData("decoder.2.self.kv", 3)]
+    [InlineData("decoder.1.cross.kv", 2)]
+    public void A_row_that_fails_states_what_was_done_for_it(string tensor, int layer)
+    {
+        using var tampered = new TamperedBundle();
+        tampered.EditTensor(tensor, 10, 1, float.NaN);
+        using EarlyExitModel model = EarlyExitModel.Load(tampered.Folder);
+        GenerationInput[] inputs = [GenerationInput.FromTokenIds([9, 12, 40, 1]), GenerationInput.FromTokenIds([300])];
+        var sizes = new Sizes("tiny-v11");
+
+        IReadOnlyList<GenerationResult> asked = model.Generate(inputs, new TextGenerationOptions { MaxNewTokens = 5, Trace = true, Exit = new ExitPolicy { Threshold = 1 } });
+        Assert.Equal((StopReason.Error, 0), (asked[0].StopReason, asked[0].TokenIds.Count));
+        Assert.Equal(
+            new OperationCounts(layer * (sizes.Block(0, 4) + sizes.CrossKeysValues(4)), 0, layer * sizes.Head, 0, layer * sizes.PaperHead), asked[0].Operations);
+        Assert.Equal(StopReason.Error, asked[1].StopReason);
+        Assert.Equal(default, asked[1].Operations);
+
+        GenerationResult full = model.Generate(inputs, new TextGenerationOptions { MaxNewTokens = 5 })[0];
+        Assert.Equal((StopReason.Error, 0), (full.StopReason, full.TokenIds.Count));
+        Assert.Equal(new OperationCounts(5 * (sizes.Block(0, 4) + sizes.CrossKeysValues(4)), 0, 0, sizes.Head, 0), full.Operations);
+    }
+
+    private static void AssertCounts(Sizes sizes, GenerationInput input, ExitPolicy? policy, GenerationResult result)
+    {
+        int encoderLength = input.TokenIds!.Count;
+        int minimumLayer = policy is { StaticExitLayer: null } ? policy.MinimumLayer : sizes.Layers;
+        bool[] isReached = new bool[sizes.Layers + 1];
+        HashSet<int>[] positionsOfLayer = [.. isReached.Select(_ => new HashSet<int>())];
+        OperationCounts sum = default;
+        for (int position = 0; position < result.TokenIds.Count; position++)
+        {
+            int exitLayer = result.ExitLayers[position];
+            OperationCounts expected = default;
+            for (int layer = 1; layer <= exitLayer; layer++)
+            {
+                expected += new OperationCounts { Decoder = sizes.Block(position, encoderLength) };
+                if (!isReached[layer])
+                    expected += new OperationCounts { Decoder = sizes.CrossKeysValues(encoderLength) };
+                isReached[layer] = true;
+                for (int earlier = 0; earlier < position; earlier++)
+                {
+                    if (positionsOfLayer[layer].Add(earlier))
+                        expected += new OperationCounts { StatePropagation = sizes.KeysValues };
+                }
+
+                positionsOfLayer[layer].Add(position);
+                if (layer >= minimumLayer && layer < sizes.Layers)
+                    expected += new OperationCounts { Confidence = sizes.Head, Paper = sizes.PaperHead };
+            }
+
+            if (minimumLayer == sizes.Layers || exitLayer == sizes.Layers)
+                expected += new OperationCounts { Head = sizes.Head };
+            Assert.Equal(expected, result.Steps![position].Operations);
+            sum += expected;
+        }
+
+        Assert.NotEqual(StopReason.Error, result.StopReason);
+        Assert.Equal(sum, result.Operations);
+    }
+
+    private static GenerationInput[] Inputs(int[] lengths, int vocabulary, int seed)
+    {
+        var random = new Random(seed);
+        return [.. lengths.Select(length => GenerationInput.FromTokenIds([.. Enumerable.Range(0, length).Select(_ => random.Next(2, vocabulary)), 1]))];
+    }
+
+    /// <summary>The costs of a checkpoint's parts, from the file that states its sizes.</summary>
+    private sealed class Sizes
+    {
+        private readonly long _width;
+        private readonly long _inner;
+        private readonly long _feedForward;
+        private readonly int _feedForwardProducts;
+
+        public Sizes(string model)
+        {
+            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(TestModels.Checkpoint(model), "config.json")));
+            JsonElement configuration = document.RootElement;
+            int Size(string name) => configuration.GetProperty(name).GetInt32();
+            _width = Size("d_model");
+            _inner = Size("num_heads") * Size("d_kv");
+            _feedForward = Size("d_ff");
+            bool isGated = configuration.TryGetProperty("feed_forward_proj", out JsonElement kind) && kind.GetString()!.StartsWith("gated", StringComparison.Ordinal);
+            _feedForwardProducts = isGated ? 3 : 2;
+            Vocabulary = Size("vocab_size");
+            Layers = configuration.TryGetProperty("num_decoder_layers", out JsonElement layers) ? layers.GetInt32() : Size("num_layers");
+        }
+
+        public int Layers { get; }
+
+        public int Vocabulary { get; }
+
+        /// <summary>Keys and values of one position.</summary>
+        public long KeysValues => 2 * _width * _inner * 2;
+
+        public long Head => 2 * _width * Vocabulary;
+
+        public long PaperHead => _width * _width * Vocabulary;
+
+        public long CrossKeysValues(int encoderLength) => 2 * _width * _inner * 2 * encoderLength;
+
+        public long Block(int position, int encoderLength) =>
+            (2 * _width * _inner * 4) + (4 * _inner * (position + 1))
+            + (2 * _width * _inner * 2) + (4 * _inner * encoderLength)
+            + (2 * _width * _feedForward * _feedForwardProducts);
+    }
+}
