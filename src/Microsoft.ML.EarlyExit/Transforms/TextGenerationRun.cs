@@ -97,7 +97,9 @@ internal sealed class TextGenerationRun(TextGenerationTransformer transformer, l
             CultureInfo.InvariantCulture,
             $"{_rows}{of} rows, {_tokens} tokens in {seconds:F1} s; mean exit layer {(double)_layers / Math.Max(1, _tokens):F2} of {transformer.Model.Configuration.DecoderLayerCount}");
         if (_cut > 0)
-            text += $"; {_cut} inputs were cut";
-        return _errors > 0 ? $"{text}; {_errors} rows could not be generated" : text;
+            text += $"; {Count(_cut, "input")} cut";
+        return _errors > 0 ? $"{text}; {Count(_errors, "row")} failed" : text;
+
+        static string Count(long count, string what) => count == 1 ? $"1 {what}" : $"{count} {what}s";
     }
 }
