@@ -168,14 +168,16 @@ public sealed class SaveAtomicallyTests : IDisposable
     }
 
     [Fact]
-    public void A_write_protected_file_is_not_replaced()
+    public void A_write_protected_file_is_replaced_only_by_who_may_write_it()
     {
-        Assert.SkipWhen(!OperatingSystem.IsWindows() && Environment.IsPrivilegedProcess, "This user may write everything.");
         _context.Model.SaveAtomically(_model, Data.Schema, Zip);
         File.SetAttributes(Zip, FileAttributes.ReadOnly);
+        Exception? plain = Record.Exception(() => _context.Model.Save(_model, Data.Schema, Zip));
 
-        Assert.Throws<UnauthorizedAccessException>(() => _context.Model.SaveAtomically(_model, Data.Schema, Zip));
+        Exception? exception = Record.Exception(() => _context.Model.SaveAtomically(_model, Data.Schema, Zip));
 
+        // Null for an administrator on Unix.
+        Assert.Equal(plain?.GetType(), exception?.GetType());
         File.SetAttributes(Zip, FileAttributes.Normal);
         Assert.Equal([Zip], Directory.GetFileSystemEntries(Models));
     }
@@ -205,12 +207,16 @@ public sealed class SaveAtomicallyTests : IDisposable
         Assert.Throws<ArgumentNullException>("filePath", () => _context.Model.SaveAtomically(_model, Data.Schema, null!));
         Assert.Throws<ArgumentException>("filePath", () => _context.Model.SaveAtomically(_model, Data.Schema, ""));
         string missing = Path.Combine(_folder.Path, "missing", "model.zip");
-        Assert.Contains(missing, Assert.Throws<DirectoryNotFoundException>(() => _context.Model.SaveAtomically(_model, Data.Schema, missing)).Message, StringComparison.Ordinal);
-        Assert.Contains("is a folder", Assert.Throws<IOException>(() => _context.Model.SaveAtomically(_model, Data.Schema, _folder.Path)).Message, StringComparison.Ordinal);
+        Assert.Contains(missing, Refuse<DirectoryNotFoundException>(missing), StringComparison.Ordinal);
+        Assert.Contains("is a folder", Refuse<IOException>(_folder.Path), StringComparison.Ordinal);
         if (OperatingSystem.IsLinux())
-            Assert.Contains("is a device", Assert.Throws<IOException>(() => _context.Model.SaveAtomically(_model, Data.Schema, "/dev/null")).Message, StringComparison.Ordinal);
+            Assert.Contains("is a device", Refuse<IOException>("/dev/null"), StringComparison.Ordinal);
         Assert.Equal([Models], Directory.GetFileSystemEntries(_folder.Path));
         Assert.Empty(Directory.GetFileSystemEntries(Models));
+
+        string Refuse<T>(string path)
+            where T : Exception =>
+            Assert.Throws<T>(() => _context.Model.SaveAtomically(_model, Data.Schema, path)).Message;
     }
 
     [Fact]
@@ -303,7 +309,8 @@ public sealed class SaveAtomicallyTests : IDisposable
         using var checkpoint = new TemporaryFolder(Path.GetTempPath());
         foreach (string file in Directory.GetFiles(TestModels.Checkpoint(TestModels.Exits)))
             File.Copy(file, Path.Combine(checkpoint.Path, Path.GetFileName(file)));
-        string[] pieces = [.. Enumerable.Range('!', '~' - '!').Select(character => ((char)character).ToString()), .. Enumerable.Range(0, 900).Select(number => $"▁{number}")];
+        IEnumerable<string> characters = Enumerable.Range('!', '~' - '!').Select(character => ((char)character).ToString());
+        string[] pieces = [.. characters, .. Enumerable.Range(0, 900).Select(number => $"▁{number}")];
         File.WriteAllBytes(Path.Combine(checkpoint.Path, "spiece.model"), TinyVocabulary.Create(pieces).ToByteArray());
         var bundle = new TemporaryFolder(Path.GetTempPath());
         T5Converter.Convert(checkpoint.Path, bundle.Path, new T5ConversionOptions { Overwrite = true });
