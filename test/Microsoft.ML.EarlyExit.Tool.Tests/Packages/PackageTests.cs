@@ -1,0 +1,201 @@
+using System.Reflection;
+using System.Reflection.Metadata;
+using System.Reflection.PortableExecutable;
+using System.Xml.Linq;
+using Microsoft.ML.Data;
+
+namespace Microsoft.ML.EarlyExit.Tool.Tests;
+
+/// <summary>The packages as their users get them: what is in them, and that they work with nothing of the repository beside them.</summary>
+public sealed class PackageTests(PackedPackages packed, ConvertedModels models) : IClassFixture<PackedPackages>, IDisposable
+{
+    private const string ToolFolder = "tools/net10.0/any/";
+
+    private static readonly string[] s_prompts =
+    [
+        "describe: name[Aromi], eatType[pub], food[Indian], near[Crowne Plaza Hotel]",
+        "question: Is it family friendly? context: The Wrestlers is an average family friendly place.",
+    ];
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [InlineData(PackedPackages.Library)]
+    [InlineData(PackedPackages.Conversion)]
+    [InlineData(PackedPackages.Tool)]
+    public void A_package_says_what_it_is(string name)
+    {
+        using PackedPackage package = packed.Open(name);
+
+        Assert.Equal((name, packed.Version), (package.Field("id"), package.Field("version")));
+        Assert.Equal(("MIT", "expression"), (package.Field("license"), package.Attribute("license", "type")));
+        Assert.NotEmpty(package.Field("authors"));
+        Assert.NotEqual(name, package.Field("authors"));
+        Assert.InRange(package.Field("description").Length, 40, 400);
+        Assert.Contains("ML.NET", package.Field("tags").Split(' '));
+        Assert.Equal("PACKAGE.md", package.Field("readme"));
+        string readme = package.ReadText("PACKAGE.md");
+        Assert.Equal(File.ReadAllText(Path.Combine(Repository.Folder, "src", name, "PACKAGE.md")), readme);
+
+        // A package's page has no folder for it to point into.
+        Assert.DoesNotMatch(@"\]\((?!https://)", readme);
+    }
+
+    [Theory]
+    [InlineData(PackedPackages.Library)]
+    [InlineData(PackedPackages.Conversion)]
+    public void A_library_brings_its_assembly_and_documentation_and_nothing_else(string name)
+    {
+        using PackedPackage package = packed.Open(name);
+
+        Assert.Equal([$"{name}.nuspec", "PACKAGE.md", $"lib/net10.0/{name}.dll", $"lib/net10.0/{name}.xml"], package.Files);
+        using PEReader assembly = package.OpenAssembly($"lib/net10.0/{name}.dll");
+        Assert.True(assembly.HasMetadata);
+        XDocument documentation = XDocument.Parse(package.ReadText($"lib/net10.0/{name}.xml"));
+        Assert.Equal(name, documentation.Root!.Element("assembly")!.Element("name")!.Value);
+        Assert.NotEmpty(documentation.Root.Element("members")!.Elements());
+    }
+
+    [Fact]
+    public void The_library_depends_on_ml_net_and_managed_packages_only()
+    {
+        using PackedPackage package = packed.Open(PackedPackages.Library);
+
+        Assert.Equal(["net10.0"], package.DependencyFrameworks);
+        Assert.Equal(
+            ["Google.Protobuf", "Microsoft.ML", "Microsoft.ML.OnnxRuntime.Managed", "System.Numerics.Tensors"],
+            package.Dependencies.Keys.Order(StringComparer.Ordinal));
+        Assert.Equal("[5.0.1, 6.0.0)", package.Dependencies["Microsoft.ML"]);
+        Assert.Empty(package.PackageTypes);
+    }
+
+    [Fact]
+    public void The_conversion_depends_on_the_library_of_its_own_version()
+    {
+        using PackedPackage package = packed.Open(PackedPackages.Conversion);
+
+        Assert.Equal(["net10.0"], package.DependencyFrameworks);
+        Assert.Equal(new Dictionary<string, string> { [PackedPackages.Library] = $"[{packed.Version}]" }, package.Dependencies);
+        Assert.Empty(package.PackageTypes);
+    }
+
+    [Theory]
+    [InlineData(PackedPackages.Library)]
+    [InlineData(PackedPackages.Conversion)]
+    [InlineData(PackedPackages.Tool)]
+    public void The_symbols_are_those_of_the_packed_assemblies(string name)
+    {
+        using PackedPackage package = packed.Open(name);
+        using PackedPackage symbols = packed.Open(name, "snupkg");
+
+        Assert.Equal(["SymbolsPackage"], symbols.PackageTypes);
+        string[] assemblies = [.. package.Files.Where(file => file.EndsWith(".dll", StringComparison.Ordinal))];
+        string[] ours = [.. assemblies.Where(file => Path.GetFileName(file).StartsWith(PackedPackages.Library, StringComparison.Ordinal))];
+        string[] pdbs = [.. symbols.Files.Where(file => !file.EndsWith(".nuspec", StringComparison.Ordinal))];
+        Assert.Equal(ours.Select(file => Path.ChangeExtension(file, "pdb")).Order(StringComparer.Ordinal), pdbs.Order(StringComparer.Ordinal));
+        Assert.All(ours, file => Assert.Equal(package.ReadDebugId(file), symbols.ReadPdbId(Path.ChangeExtension(file, "pdb"))));
+    }
+
+    [Fact]
+    public void The_tool_brings_what_it_needs_and_of_native_code_only_onnx_runtime()
+    {
+        using PackedPackage package = packed.Open(PackedPackages.Tool);
+
+        Assert.Equal(["DotnetTool"], package.PackageTypes);
+        Assert.Empty(package.Dependencies);
+        XElement command = XDocument.Parse(package.ReadText(ToolFolder + "DotnetToolSettings.xml")).Root!.Element("Commands")!.Element("Command")!;
+        Assert.Equal(("early-exit", $"{PackedPackages.Tool}.dll"), (command.Attribute("Name")!.Value, command.Attribute("EntryPoint")!.Value));
+        Assert.All(package.Files.Where(file => file is not ($"{PackedPackages.Tool}.nuspec" or "PACKAGE.md")), file => Assert.StartsWith(ToolFolder, file));
+        string[] native = [.. package.Files.Where(file => file.Contains("/runtimes/", StringComparison.Ordinal))];
+        Assert.All(native, file => Assert.Matches($"^{ToolFolder}runtimes/(linux|osx|win)-(x64|arm64)/native/(lib)?onnxruntime[a-z0-9_]*[.](so|dll|dylib)$", file));
+        Assert.Contains(native, file => file.EndsWith("/linux-x64/native/libonnxruntime.so", StringComparison.Ordinal));
+        Assert.Contains(native, file => file.EndsWith("/win-x64/native/onnxruntime.dll", StringComparison.Ordinal));
+        foreach (string file in package.Files.Except(native).Where(file => file.EndsWith(".dll", StringComparison.Ordinal)))
+        {
+            using PEReader assembly = package.OpenAssembly(file);
+            Assert.True(assembly.HasMetadata, file);
+            Assert.DoesNotMatch("(?i)test|xunit|fscheck|cecil|benchmark", Path.GetFileName(file));
+        }
+    }
+
+    [Theory]
+    [InlineData("Microsoft.ML.Core", "LoadableClassAttribute")]
+    [InlineData("Microsoft.ML.Data", "CatalogUtils")]
+    public void The_tool_brings_ml_net_as_published(string name, string internalType)
+    {
+        using PackedPackage package = packed.Open(PackedPackages.Tool);
+        using PEReader assembly = package.OpenAssembly($"{ToolFolder}{name}.dll");
+        MetadataReader metadata = assembly.GetMetadataReader();
+
+        TypeDefinition type = metadata.TypeDefinitions.Select(metadata.GetTypeDefinition).Single(type => metadata.GetString(type.Name) == internalType);
+
+        // The copies that the library is compiled against have it public.
+        Assert.Equal(TypeAttributes.NotPublic, type.Attributes & TypeAttributes.VisibilityMask);
+    }
+
+    [Fact]
+    public async Task A_fresh_project_that_knows_only_ml_net_loads_and_generates_what_was_saved()
+    {
+        (string zip, string[] expected) = Save();
+        using var project = new FreshProject(packed, $"{PackedPackages.Library}/{packed.Version}", packed.NativePackage);
+        await project.BuildAsync();
+        Assert.Equal([PackedPackages.Library], project.NewPackages, StringComparer.OrdinalIgnoreCase);
+
+        ToolResult result = await project.RunAsync(zip, s_prompts);
+
+        Assert.True(result.ExitCode == 0, result.Error);
+        Assert.Equal(expected, result.Output.Split(Environment.NewLine, StringSplitOptions.RemoveEmptyEntries));
+    }
+
+    [Fact]
+    public async Task Without_the_native_package_a_fresh_project_is_told_to_add_it()
+    {
+        (string zip, _) = Save();
+        using var project = new FreshProject(packed, $"{PackedPackages.Library}/{packed.Version}");
+        await project.BuildAsync();
+        Assert.Equal(
+            ["Microsoft.ML.OnnxRuntime.dll"],
+            project.Files.Where(file => file.Contains("onnxruntime", StringComparison.OrdinalIgnoreCase)));
+
+        ToolResult result = await project.RunAsync(zip, s_prompts);
+
+        Assert.Equal(FreshProject.FailedExitCode, result.ExitCode);
+        Assert.Contains("Add the package Microsoft.ML.OnnxRuntime (CPU) or Microsoft.ML.OnnxRuntime.Gpu (CUDA)", result.Error, StringComparison.Ordinal);
+        Assert.Empty(result.Output);
+    }
+
+    [Fact]
+    public async Task The_tool_is_installed_from_its_package_and_converts_and_generates()
+    {
+        FreshProject.WriteNuGetConfig(_folder.Path, packed);
+        string tools = _folder.File("tools");
+        await DotnetCommand.RunAsync(_folder.Path, "tool", "install", PackedPackages.Tool, "--version", packed.Version, "--tool-path", tools);
+        string command = Path.Combine(tools, OperatingSystem.IsWindows() ? "early-exit.exe" : "early-exit");
+        string bundle = _folder.File("restaurants.bundle");
+
+        string checkpoint = Path.Combine(Repository.Folder, "samples", "t5-restaurants");
+        ToolResult converted = await DotnetCommand.TryRunAsync(command, _folder.Path, "convert", checkpoint, bundle);
+        Assert.True(converted.ExitCode == 0, converted.Error);
+        ToolResult generated = await DotnetCommand.TryRunAsync(command, _folder.Path, "generate", bundle, "--text", s_prompts[0]);
+
+        Assert.True(generated.ExitCode == 0, generated.Error);
+        using EarlyExitModel model = EarlyExitModel.Load(models.Restaurants);
+        Assert.Equal(model.Generate(s_prompts[0]).Text, Assert.Single(generated.Rows).GetProperty("text").GetString());
+    }
+
+    /// <summary>Saves a pipeline with early exit; returns the file and what the pipeline itself generates.</summary>
+    private (string Zip, string[] Texts) Save()
+    {
+        string zip = _folder.File("restaurants.zip");
+        var context = new MLContext();
+        IDataView data = context.Data.LoadFromEnumerable(s_prompts.Select(prompt => new { Prompt = prompt }));
+        var options = new TextGenerationOptions { Exit = new ExitPolicy { MinimumLayer = 4, Threshold = 0.9f } };
+        using TextGenerationTransformer model = context.Transforms.Text.GenerateText("Text", "Prompt", models.Restaurants, options).Fit(data);
+        context.Model.Save(model, data.Schema, zip);
+        string[] texts = [.. model.Transform(data).GetColumn<string>("Text")];
+        Assert.All(texts, Assert.NotEmpty);
+        return (zip, texts);
+    }
+}
