@@ -78,14 +78,14 @@ internal static class MLNetInterop
         }
         catch (Exception exception) when (exception is MemberAccessException || exception.GetType() == typeof(TypeLoadException))
         {
-            Assembly core = typeof(IHostEnvironment).Assembly;
-            string? version = core.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? core.GetName().Version?.ToString();
-
             // Without an inner exception: where ML.NET loads a model, users look at the innermost.
             throw new NotSupportedException(
-                $"Microsoft.ML {version} lacks what Microsoft.ML.EarlyExit needs ({exception.Message}). Use Microsoft.ML 5.0.1 or a later 5.x version.");
+                $"Microsoft.ML {Version(typeof(IHostEnvironment).Assembly)} lacks what Microsoft.ML.EarlyExit needs ({exception.Message}). Use Microsoft.ML 5.0.1 or a later 5.x version.");
         }
     }
+
+    private static string? Version(Assembly assembly) =>
+        assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? assembly.GetName().Version?.ToString();
 
     private static VersionInfo TextGenerationVersion() => new(
         modelSignature: "EXITTEXT",
@@ -101,11 +101,22 @@ internal static class MLNetInterop
     {
         internal static TextGenerationTransformer Create(IHostEnvironment environment, ModelLoadContext context)
         {
-            Guard(() =>
+            try
             {
-                context.CheckAtModel(TextGenerationVersion());
-                return true;
-            });
+                Guard(() =>
+                {
+                    context.CheckAtModel(TextGenerationVersion());
+                    return true;
+                });
+            }
+            catch (FormatException exception)
+            {
+                // ML.NET speaks of its own version here, which has nothing to do with it.
+                throw new InvalidModelException(
+                    $"Microsoft.ML.EarlyExit {Version(typeof(MLNetInterop).Assembly)} cannot read this saved text generation: a newer version saved it, or it is damaged. "
+                    + $"Update the package, or save the model again. ({exception.Message})");
+            }
+
             return TextGenerationTransformer.Load(
                 environment,
                 (name, read) => Guard(() => context.TryLoadBinaryStream(name, reader => read(reader.BaseStream))));

@@ -33,7 +33,7 @@ public sealed class LogTests
         Assert.Equal(4, output.GetColumn<string>("Text").Count());
 
         string said = Assert.Single(_infos, message => message.StartsWith("Done: ", StringComparison.Ordinal));
-        Assert.Matches(@"^Done: 4 rows, 20 tokens in \d+\.\d s; mean exit layer 3\.00 of 12; 1 input cut\.$", said);
+        Assert.Matches(@"^Done: 4 of 4 rows, 20 tokens in \d+\.\d s; mean exit layer 3\.00 of 12; 1 input cut\.$", said);
         Assert.Equal(4, output.GetColumn<int>("Number").Count());
         Assert.Single(_infos, message => message.StartsWith("Done: ", StringComparison.Ordinal));
     }
