@@ -1,0 +1,119 @@
+using Microsoft.ML;
+using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Conversion;
+using Microsoft.ML.Runtime;
+
+namespace Microsoft.ML.EarlyExit.Tests;
+
+/// <summary>The C# of the documentation, word for word, so that it compiles; <see cref="DocumentationTests"/> looks for it here. Nothing of it runs.</summary>
+internal static class Snippets
+{
+    internal static void Readme(IDataView data)
+    {
+        T5Converter.Convert("t5-small", "t5-small.bundle");              // once; a folder as Hugging Face publishes it
+
+        var mlContext = new MLContext();
+        var pipeline = mlContext.Transforms.Text.GenerateText("Summary", "Dialogue", modelPath: "t5-small.bundle",
+            new TextGenerationOptions
+            {
+                Prefix = "summarize: ", MaxNewTokens = 64, BatchSize = 8,
+                Exit = new ExitPolicy { MinimumLayer = 4, Threshold = 0.9f },
+            });
+        ITransformer model = pipeline.Fit(data);
+        mlContext.Model.Save(model, data.Schema, "summarizer.zip");      // the whole model travels in the zip
+    }
+
+    internal static void LibraryPackage()
+    {
+        var mlContext = new MLContext();
+        var pipeline = mlContext.Transforms.Text.GenerateText("Summary", "Dialogue", modelPath: "t5-small.bundle",
+            new TextGenerationOptions { Prefix = "summarize: ", Exit = new ExitPolicy { MinimumLayer = 4, Threshold = 0.9f } });
+    }
+
+    internal static void ConversionPackage()
+    {
+        T5Converter.Convert("flan-t5-small", "flan-t5-small.bundle");
+    }
+
+    internal static void Overloads(MLContext mlContext, IDataView data)
+    {
+        var pipeline = mlContext.Transforms.Text.GenerateText("Summary", "Dialogue", modelPath: "t5-small.bundle");
+        ITransformer transformer = pipeline.Fit(data);
+        foreach (string summary in transformer.Transform(data).GetColumn<string>("Summary"))
+            Console.WriteLine(summary);
+    }
+
+    internal static void AllOptions(MLContext mlContext)
+    {
+        TextGenerationEstimator estimator = mlContext.Transforms.Text.GenerateText(new TextGenerationEstimator.Options
+        {
+            OutputColumnName = "Summary",
+            InputColumnName = "Dialogue",
+            ExitLayersColumnName = "ExitLayers",
+            StopReasonColumnName = "StopReason",
+            ModelPath = "t5-small.bundle",
+            GenerationOptions = new TextGenerationOptions
+            {
+                Prefix = "summarize: ", MaxNewTokens = 64, BatchSize = 8,
+                Exit = new ExitPolicy { MinimumLayer = 4, Threshold = 0.9f },
+            },
+        });
+    }
+
+    internal static void Cache(MLContext mlContext)
+    {
+        var cached = mlContext.Transforms.Text.GenerateText("Summary", "Dialogue", modelPath: "t5-small.bundle")
+            .AppendCacheCheckpoint(mlContext)
+            .Append(mlContext.Transforms.Text.FeaturizeText("Features", "Summary"));
+    }
+
+    internal static void Log(MLContext mlContext)
+    {
+        mlContext.Log += (_, log) =>
+        {
+            if (log.Kind >= ChannelMessageKind.Info)
+                Console.WriteLine(log.Message);
+        };
+    }
+
+    internal static void Engine(MLContext mlContext, IDataView data)
+    {
+        using TextGenerationTransformer shared = mlContext.Transforms.Text.GenerateText("Summary", "Dialogue", modelPath: "t5-small.bundle").Fit(data);
+        using var engine = mlContext.Model.CreatePredictionEngine<Conversation, ConversationSummary>(
+            shared, new PredictionEngineOptions { OwnsTransformer = false });
+        Console.WriteLine(engine.Predict(new Conversation { Dialogue = "…" }).Summary);
+    }
+
+    internal static void SaveAndLoad(MLContext mlContext, ITransformer transformer, IDataView data)
+    {
+        mlContext.Model.Save(transformer, data.Schema, "summarizer.zip");
+        ITransformer loaded = mlContext.Model.Load("summarizer.zip", out DataViewSchema schema);
+    }
+
+    internal static void OneModel(MLContext mlContext)
+    {
+        using EarlyExitModel model = EarlyExitModel.Load("t5-small.bundle", new EarlyExitModelOptions { ThreadCount = 4 });
+        var twice = mlContext.Transforms.Text.GenerateText("Summary", "Dialogue", model, new TextGenerationOptions { Prefix = "summarize: " })
+            .Append(mlContext.Transforms.Text.GenerateText("German", "Summary", model, new TextGenerationOptions { Prefix = "translate English to German: " }));
+    }
+
+    internal static async Task Streaming(MLContext mlContext, CancellationToken cancellationToken)
+    {
+        ITransformer pipelineFromFile = mlContext.Model.Load("summarizer.zip", out _);
+        TextGenerationTransformer generation = pipelineFromFile as TextGenerationTransformer
+            ?? ((IEnumerable<ITransformer>)pipelineFromFile).OfType<TextGenerationTransformer>().First();
+        await foreach (GeneratedToken token in generation.Model.GenerateStreamingAsync("…", generation.GenerationOptions, cancellationToken))
+            Console.Write(token.TextDelta);
+    }
+
+    internal sealed class Conversation
+    {
+        public string Dialogue { get; set; } = "";
+    }
+
+    internal sealed class ConversationSummary
+    {
+        public string Summary { get; set; } = "";
+    }
+}
