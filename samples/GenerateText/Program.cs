@@ -1,12 +1,10 @@
 // From a Hugging Face checkpoint to text generated with early exit in an ML.NET pipeline, saved and loaded.
 using Microsoft.ML;
 using Microsoft.ML.EarlyExit;
-using Microsoft.ML.EarlyExit.Conversion;
 using GenerateText;
+using Samples;
 
-string samples = SampleFolders.Find();
-string bundle = Path.Combine(samples, "artifacts", "t5-restaurants.bundle");
-string zip = Path.Combine(samples, "artifacts", "restaurants.zip");
+string zip = SampleFolders.Artifact("restaurants.zip");
 Prompt[] prompts =
 [
     new("describe: name[Blue Spice], eatType[coffee shop], area[city centre]"),
@@ -16,8 +14,8 @@ Prompt[] prompts =
     new("question: Is it family friendly? context: The Wrestlers is an average family friendly place."),
 ];
 
-// 1. The checkpoint becomes an ONNX bundle; no Python.
-T5Converter.Convert(Path.Combine(samples, "t5-restaurants"), bundle, new T5ConversionOptions { Overwrite = true });
+// 1. The checkpoint becomes an ONNX bundle, once: T5Converter.Convert(checkpoint, bundle); no Python.
+string bundle = DemoModel.GetBundle();
 
 // 2. A pipeline like any other.
 var mlContext = new MLContext(seed: 1);

@@ -1,4 +1,4 @@
-namespace GenerateText;
+namespace Samples;
 
 /// <summary>A row to generate from.</summary>
 internal sealed class Prompt(string input)

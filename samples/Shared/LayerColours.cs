@@ -1,6 +1,7 @@
-namespace GenerateText;
+namespace Samples;
 
-/// <summary>Paints a text from green, a token that left early, to red, one that ran all layers; where the output is no terminal the layer is written behind it.</summary>
+/// <summary>Paints a text from green, a token that left early, to red, one that ran all layers. Where the output is no terminal the layer stands behind it, unless
+/// FORCE_COLOR is set.</summary>
 internal static class LayerColours
 {
     // The 256-colour palette's way from green over yellow to red.
