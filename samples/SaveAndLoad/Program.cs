@@ -36,7 +36,7 @@ void Save(string zip)
     IDataView data = mlContext.Data.LoadFromEnumerable(prompts);
     var options = new TextGenerationOptions { BatchSize = 4, Exit = new ExitPolicy { MinimumLayer = 4, Threshold = 0.9f } };
     using TextGenerationTransformer model = mlContext.Transforms.Text.GenerateText("Text", "Input", DemoModel.GetBundle(), options).Fit(data);
-    mlContext.Model.Save(model, data.Schema, zip);
+    mlContext.Model.SaveAtomically(model, data.Schema, zip);
     Write(mlContext, model);
 }
 

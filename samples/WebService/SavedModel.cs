@@ -25,10 +25,8 @@ internal static class SavedModel
             GenerationOptions = new TextGenerationOptions { MaxNewTokens = 64, Exit = new ExitPolicy { MinimumLayer = 4, Threshold = 0.9f } },
         }).Fit(data);
 
-        // Beside it and moved: another service that starts meanwhile never sees half a zip.
-        string partial = $"{zip}.{Guid.NewGuid():N}.partial";
-        mlContext.Model.Save(model, data.Schema, partial);
-        File.Move(partial, zip, overwrite: true);
+        // Another service that starts meanwhile never sees half a zip.
+        mlContext.Model.SaveAtomically(model, data.Schema, zip);
         return zip;
     }
 }
