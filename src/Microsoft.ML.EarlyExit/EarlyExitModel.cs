@@ -220,7 +220,7 @@ public sealed class EarlyExitModel : IDisposable
         int maxNewTokens = options.MaxNewTokens ?? Configuration.MaxNewTokens ?? TextGenerationOptions.Defaults.MaxNewTokens;
         if (options.MinNewTokens > maxNewTokens)
             throw new ArgumentException($"MinNewTokens is {options.MinNewTokens}, more than MaxNewTokens, which is {maxNewTokens}.", nameof(options));
-        return (ExitPlan.Create(options.Exit, Configuration.DecoderLayerCount, maxNewTokens), maxNewTokens);
+        return (ExitPlan.Create(options.Exit, Configuration, maxNewTokens), maxNewTokens);
     }
 
     private async IAsyncEnumerable<GeneratedToken> StreamAsync(

@@ -55,7 +55,7 @@ public class DecodingBenchmarks
             Exit = Depth == "full" ? null : new ExitPolicy { StaticExitLayer = layers / 3 },
         };
         _session = new DecodingSession(
-            Loaded.Bundle, Loaded.Sessions, Loaded.Head, Batch, ExitPlan.Create(options.Exit, layers, 64), options, 64, _run);
+            Loaded.Bundle, Loaded.Sessions, Loaded.Head, Batch, ExitPlan.Create(options.Exit, Loaded.Configuration, 64), options, 64, _run);
         for (int slot = 0; slot < Batch; slot++)
             _session.Start(slot, _inputs[slot]);
         for (int step = 0; step < Past; step++)

@@ -82,7 +82,7 @@ internal sealed class GenerateCommand : ToolCommand
             PartialFile.Check(outputPath, inputPath);
 
         using EarlyExitModel model = EarlyExitModel.Load(parsed.GetRequiredValue(_bundle));
-        Check(() => policy?.Validate(model.Configuration.DecoderLayerCount), policyPath);
+        Check(() => policy?.Validate(model.Configuration), policyPath);
         Check(() => model.CheckOptions(options), optionsPath);
         _context.Cancellation.ThrowIfCancellationRequested();
 

@@ -4,35 +4,101 @@ namespace Microsoft.ML.EarlyExit;
 internal sealed class ExitPlan
 {
     private readonly ThresholdSchedule? _thresholds;
+    private readonly bool[] _asks;
+    private readonly bool[] _keepsHiddenState;
+    private readonly int[][] _amateurs;
+    private readonly int _layerCount;
+    private readonly int _vocabularySize;
+    private readonly bool _wholeAtLastLayer;
 
-    private ExitPlan(IReadOnlyList<DecoderSegment> segments, Confidence? confidence, ThresholdSchedule? thresholds)
+    private ExitPlan(ExitPolicy? policy, T5Configuration configuration, int maxNewTokens)
     {
+        _layerCount = configuration.DecoderLayerCount;
+        _vocabularySize = configuration.VocabularySize;
+        LastLayer = policy?.StaticExitLayer ?? _layerCount;
+        FirstAskedLayer = policy is null || policy.StaticExitLayer is not null ? LastLayer : policy.FirstAskedLayer;
+        int lastAsked = policy?.ShallowDeep?.ExitLayer ?? (LastLayer - 1);
+        _asks = [.. Enumerable.Range(0, LastLayer + 2).Select(layer => layer >= FirstAskedLayer && layer <= lastAsked && layer < LastLayer)];
+        Pruning = VocabularyPruning.None;
+        _wholeAtLastLayer = true;
+        _keepsHiddenState = new bool[LastLayer + 1];
+        _amateurs = [.. Enumerable.Repeat<int[]>([], LastLayer + 1)];
+        if (_asks.Contains(true))
+        {
+            Confidence = policy!.Confidence;
+            Pruning = policy.Pruning;
+            ReferenceCompatible = policy.ReferenceCompatible;
+            _wholeAtLastLayer = policy.FullVocabularyAtLastLayer || policy.Pruning is NoPruning;
+            _thresholds = new ThresholdSchedule(policy, _layerCount, maxNewTokens);
+            for (int layer = 0; layer <= LastLayer; layer++)
+            {
+                _keepsHiddenState[layer] = Confidence.NeedsHiddenState(layer, this);
+                if (_asks[layer])
+                    _amateurs[layer] = [.. Confidence.AmateurLayers(layer, this)];
+            }
+        }
+
+        var segments = new List<DecoderSegment>();
+        int first = 1;
+        for (int layer = 1; layer <= LastLayer; layer++)
+        {
+            if (!_asks[layer] && !_keepsHiddenState[layer] && layer < LastLayer)
+                continue;
+            segments.Add(new DecoderSegment(first, layer));
+            first = layer + 1;
+        }
+
         Segments = segments;
-        Confidence = confidence;
-        _thresholds = thresholds;
     }
 
-    /// <summary>The blocks in order, in groups between which no token can leave.</summary>
+    /// <summary>The blocks in order, in groups between which a token can leave or its hidden state is kept.</summary>
     public IReadOnlyList<DecoderSegment> Segments { get; }
 
-    /// <summary>The measure asked after every segment but the last; null where no token is ever asked.</summary>
+    /// <summary>The measure that is asked; null where no token is ever asked.</summary>
     public Confidence? Confidence { get; }
 
+    public VocabularyPruning Pruning { get; }
+
+    /// <summary>Whether the published code's deviations are followed.</summary>
+    public bool ReferenceCompatible { get; }
+
+    /// <summary>The first layer at which a token is asked, j; the last layer where none ever is.</summary>
+    public int FirstAskedLayer { get; }
+
     /// <summary>The layer after which every token that is still running leaves.</summary>
-    public int LastLayer => Segments[^1].LastLayer;
+    public int LastLayer { get; }
 
-    public static ExitPlan Create(ExitPolicy? policy, int layerCount, int maxNewTokens)
+    /// <summary>The size of the list that the published code makes at j.</summary>
+    public int ReferenceListSize => Pruning.ListSize(FirstAskedLayer, _layerCount);
+
+    public static ExitPlan Create(ExitPolicy? policy, T5Configuration configuration, int maxNewTokens)
     {
-        policy?.Validate(layerCount);
-        int only = policy is null ? layerCount : policy.StaticExitLayer ?? (policy.MinimumLayer == layerCount ? layerCount : 0);
-        if (only > 0)
-            return new ExitPlan([new DecoderSegment(1, only)], null, null);
-
-        var segments = new List<DecoderSegment> { new(1, policy!.MinimumLayer) };
-        for (int layer = policy.MinimumLayer + 1; layer <= layerCount; layer++)
-            segments.Add(new DecoderSegment(layer, layer));
-        return new ExitPlan(segments, policy.Confidence, new ThresholdSchedule(policy, layerCount, maxNewTokens));
+        policy?.Validate(configuration);
+        return new ExitPlan(policy, configuration, maxNewTokens);
     }
+
+    /// <summary>Whether a confidence is computed after a layer.</summary>
+    public bool Asks(int layer) => layer < _asks.Length && _asks[layer];
+
+    /// <summary>Whether the hidden state after a layer is kept for a later one.</summary>
+    public bool KeepsHiddenState(int layer) => _keepsHiddenState[layer];
+
+    /// <summary>The layers before j whose logits an evaluation needs.</summary>
+    public IReadOnlyList<int> AmateurLayers(int layer) => _amateurs[layer];
+
+    /// <summary>Whether a layer's logits are over the whole vocabulary, also for a token of which others were cut.</summary>
+    public bool IsWholeAt(int layer) => layer == LastLayer && _wholeAtLastLayer;
+
+    /// <summary>How many tokens may be alive at a layer after j, given the confidence at the layer before.</summary>
+    public int AliveAt(int layer, float previousConfidence) => Pruning.CountAt(layer, FirstAskedLayer, _layerCount, previousConfidence);
+
+    /// <summary>As <see cref="AliveAt"/>, in the published code's way.</summary>
+    public int ReferenceAliveAt(int layer, float previousConfidence) =>
+        Pruning.ReferenceCountAt(layer, FirstAskedLayer, _layerCount, _vocabularySize, previousConfidence);
+
+    /// <summary>The head rows that the published code charges for an evaluation: without pruning all, with pruning none for a token's first.</summary>
+    public int PaperRows(int layer, int alive, float previousConfidence) =>
+        Pruning is NoPruning ? alive : layer == FirstAskedLayer ? 0 : Pruning.PaperRows(alive, _vocabularySize, previousConfidence);
 
     /// <summary>Whether a token of that confidence leaves: strictly above the threshold, so that threshold 1 is the full model.</summary>
     public bool Leaves(float confidence, int layer, int position) => confidence > _thresholds!.At(layer, position);

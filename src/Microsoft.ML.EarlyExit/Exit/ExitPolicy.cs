@@ -18,6 +18,7 @@ public sealed record ExitPolicy
     private readonly IReadOnlyList<float>? _thresholds;
     private readonly float _thresholdTemperature;
     private readonly Confidence _confidence = Confidence.SoftmaxMargin;
+    private readonly VocabularyPruning _pruning = VocabularyPruning.None;
     private readonly int? _staticExitLayer;
 
     /// <summary>The first layer a token may leave after, j in the paper: 1 to L; at L no token leaves early.</summary>
@@ -75,6 +76,33 @@ public sealed record ExitPolicy
         init => _confidence = value ?? throw new ArgumentNullException(nameof(Confidence));
     }
 
+    /// <summary>How many tokens stay alive from layer to layer.</summary>
+    /// <value>The default value is <see cref="VocabularyPruning.None"/>.</value>
+    /// <exception cref="ArgumentNullException">The value is null.</exception>
+    public VocabularyPruning Pruning
+    {
+        get => _pruning;
+        init => _pruning = value ?? throw new ArgumentNullException(nameof(Pruning));
+    }
+
+    /// <summary>Whether the last layer chooses from the whole vocabulary, which gives the better text, or, with pruning, from what is alive there, which is
+    /// faster.</summary>
+    /// <value>The default value is true.</value>
+    public bool FullVocabularyAtLastLayer { get; init; } = true;
+
+    /// <summary>One exit for all tokens, after which a token runs all layers. Not together with <see cref="MinimumLayer"/>, <see cref="Thresholds"/> or
+    /// <see cref="StaticExitLayer"/>.</summary>
+    /// <value>The default value is null: tokens may leave after every layer from <see cref="MinimumLayer"/> on.</value>
+    public ShallowDeep? ShallowDeep { get; init; }
+
+    /// <summary>
+    /// Whether the deviations of the paper's published code from its definitions are followed, to compare with that code: cuts keep the lowest ids rather than the best
+    /// tokens; adaptive cuts take a share of the whole vocabulary, and a set can grow again; tokens outside a weighted contrastive head set score 0; contrastive
+    /// amateurs are layers 2 to l - 1 and nothing is clamped; thresholds decay in another way; and what that code cannot run is refused.
+    /// </summary>
+    /// <value>The default value is false.</value>
+    public bool ReferenceCompatible { get; init; }
+
     /// <summary>The layer every token leaves after, 1 to L, without any confidence. Not together with <see cref="MinimumLayer"/> or thresholds.</summary>
     /// <value>The default value is null: confidences decide.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is below 1.</exception>
@@ -92,22 +120,39 @@ public sealed record ExitPolicy
     /// <summary>Whether <see cref="Threshold"/> was given rather than left at its default.</summary>
     internal bool HasThreshold => _threshold is not null;
 
-    /// <summary>Checks the policy as a whole, against a decoder of <paramref name="layerCount"/> layers.</summary>
-    /// <exception cref="ArgumentException">Two options exclude each other, or one does not fit the depth; the message names them.</exception>
-    internal void Validate(int layerCount)
+    /// <summary>The first layer at which a token is asked.</summary>
+    internal int FirstAskedLayer => ShallowDeep?.ExitLayer ?? MinimumLayer;
+
+    /// <summary>Checks the policy as a whole, and against a model.</summary>
+    /// <exception cref="ArgumentException">Two options exclude each other, or one does not fit the model; the message names them.</exception>
+    internal void Validate(T5Configuration configuration)
     {
+        int layerCount = configuration.DecoderLayerCount;
         if (StaticExitLayer is { } staticLayer)
         {
             if (HasMinimumLayer)
                 throw new ArgumentException("StaticExitLayer and MinimumLayer exclude each other: give one of them.");
             if (HasThreshold || Thresholds is not null || ThresholdTemperature != 0)
                 throw new ArgumentException("StaticExitLayer and thresholds exclude each other: a static exit compares nothing.");
-            if (staticLayer > layerCount)
-                throw new ArgumentException($"StaticExitLayer is {staticLayer}, but the model has {layerCount} decoder layers; it must be from 1 to {layerCount}.");
+            if (ShallowDeep is not null)
+                throw new ArgumentException("StaticExitLayer and ShallowDeep exclude each other: give one of them.");
+            if (Pruning is not NoPruning)
+                throw new ArgumentException("StaticExitLayer and Pruning exclude each other: a static exit ranks nothing.");
+            CheckLayer(nameof(StaticExitLayer), staticLayer, layerCount, layerCount);
         }
 
-        if (MinimumLayer > layerCount)
-            throw new ArgumentException($"MinimumLayer is {MinimumLayer}, but the model has {layerCount} decoder layers; it must be from 1 to {layerCount}.");
+        if (ShallowDeep is { } shallowDeep)
+        {
+            if (HasMinimumLayer)
+                throw new ArgumentException("ShallowDeep and MinimumLayer exclude each other: there is one exit, after ShallowDeep.ExitLayer.");
+            if (Thresholds is not null)
+                throw new ArgumentException("ShallowDeep and Thresholds exclude each other: one exit has one Threshold.");
+            if (Pruning is not NoPruning)
+                throw new ArgumentException("ShallowDeep and Pruning exclude each other: with one exit there is nothing to prune for.");
+            CheckLayer("ShallowDeep.ExitLayer", shallowDeep.ExitLayer, layerCount - 1, layerCount);
+        }
+
+        CheckLayer(nameof(MinimumLayer), MinimumLayer, layerCount, layerCount);
         if (Thresholds is { } thresholds)
         {
             if (HasThreshold)
@@ -115,6 +160,26 @@ public sealed record ExitPolicy
             if (thresholds.Count != layerCount)
                 throw new ArgumentException($"Thresholds has {thresholds.Count} numbers, but the model has {layerCount} decoder layers; it needs one for each.");
         }
+
+        if (Pruning is not NoPruning && !Confidence.UsesLogits)
+            throw new ArgumentException($"Confidence {Confidence.Name} and Pruning exclude each other: it computes no logits, so there is nothing to rank.");
+        Confidence.Validate(this, configuration);
+        if (!ReferenceCompatible || Pruning is NoPruning)
+            return;
+        if (!FullVocabularyAtLastLayer)
+            throw new ArgumentException("ReferenceCompatible and FullVocabularyAtLastLayer = false exclude each other: the published code takes the whole vocabulary there.");
+        int listed = Pruning.ListSize(FirstAskedLayer, layerCount);
+        if (listed > configuration.VocabularySize)
+        {
+            throw new ArgumentException(
+                $"With ReferenceCompatible, Pruning lists {listed} tokens at layer {FirstAskedLayer}, more than the vocabulary's {configuration.VocabularySize}: the published code fails there.");
+        }
+    }
+
+    private static void CheckLayer(string name, int layer, int last, int layerCount)
+    {
+        if (layer > last)
+            throw new ArgumentException($"{name} is {layer}, but the model has {layerCount} decoder layers; it must be from 1 to {last}.");
     }
 
     private static float InUnitInterval(float value, string name) =>

@@ -41,6 +41,18 @@ internal static class ExitPolicyJson
 
             writer.WriteNumber("thresholdTemperature", policy.ThresholdTemperature);
             writer.WriteString("confidence", policy.Confidence.Name);
+            if (policy.Confidence is ContrastiveConfidence contrastive)
+                WriteContrastive(writer, contrastive.Options);
+            if (policy.Pruning is not NoPruning)
+                WritePruning(writer, policy);
+            if (policy.ShallowDeep is { } shallowDeep)
+            {
+                writer.WriteStartObject("shallowDeep");
+                writer.WriteNumber("exitLayer", shallowDeep.ExitLayer);
+                writer.WriteEndObject();
+            }
+
+            writer.WriteBoolean("referenceCompatible", policy.ReferenceCompatible);
             if (policy.StaticExitLayer is { } staticExitLayer)
                 writer.WriteNumber("staticExitLayer", staticExitLayer);
             writer.WriteEndObject();
@@ -56,46 +68,142 @@ internal static class ExitPolicyJson
         policy = fields.Set(policy, "threshold", p => p with { Threshold = fields.GetSingle("threshold") });
         policy = fields.SetUnlessNull(policy, "thresholds", p => p with { Thresholds = fields.GetSingles("thresholds") });
         policy = fields.Set(policy, "thresholdTemperature", p => p with { ThresholdTemperature = fields.GetSingle("thresholdTemperature") });
-        policy = fields.Set(policy, "confidence", p => p with { Confidence = ReadConfidence(fields) });
+        ContrastiveOptions? contrastive = fields.Has("contrastive") ? fields.GetObject("contrastive", ReadContrastive) : null;
+        policy = fields.Set(policy, "confidence", p => p with { Confidence = ReadConfidence(fields, contrastive) });
+        if (policy.Confidence is not ContrastiveConfidence && contrastive is not null && contrastive != new ContrastiveOptions())
+            throw fields.Refuse("contrastive", $"it needs confidence weightedContrastive or jsdContrastive, not {policy.Confidence.Name}");
         policy = fields.SetUnlessNull(policy, "staticExitLayer", p => p with { StaticExitLayer = fields.GetInt32("staticExitLayer") });
-
-        if (fields.Has("contrastive"))
-            fields.GetObject("contrastive", RefuseContrastive);
         if (fields.Has("pruning"))
-            fields.GetObject("pruning", RefusePruning);
+        {
+            (VocabularyPruning pruning, bool isWholeAtLastLayer) = fields.GetObject("pruning", ReadPruning);
+            policy = policy with { Pruning = pruning, FullVocabularyAtLastLayer = isWholeAtLastLayer };
+        }
+
+        if (fields.Has("shallowDeep"))
+            policy = policy with { ShallowDeep = fields.GetObject("shallowDeep", ReadShallowDeep) };
+        policy = fields.Set(policy, "referenceCompatible", p => p with { ReferenceCompatible = fields.GetBoolean("referenceCompatible") });
         fields.RequireDefault("statePropagation", "\"stateCopy\"");
         fields.RequireDefault("classifier", "null");
-        fields.RequireDefault("shallowDeep", "null");
         fields.RequireDefault("selfSpeculation", "null");
-        fields.RequireDefault("referenceCompatible", "false");
         return policy;
     }
 
-    private static Confidence ReadConfidence(JsonFields fields) =>
-        Confidence.ByName.TryGetValue(fields.GetString("confidence"), out Confidence? confidence)
-            ? confidence
-            : throw fields.Refuse("confidence", $"this version supports {string.Join(", ", Confidence.ByName.Keys)}");
+    private static Confidence ReadConfidence(JsonFields fields, ContrastiveOptions? contrastive) => Choose(
+        fields,
+        "confidence",
+        ("softmaxMargin", () => Confidence.SoftmaxMargin),
+        ("hiddenStateSaturation", () => Confidence.HiddenStateSaturation),
+        ("weightedContrastive", () => Confidence.WeightedContrastive(contrastive)),
+        ("jsdContrastive", () => Confidence.JsdContrastive(contrastive)));
 
-    private static bool RefuseContrastive(JsonFields fields)
+    private static ContrastiveOptions ReadContrastive(JsonFields fields)
     {
-        fields.RequireDefault("alpha", "0.1");
-        fields.RequireDefault("alphaSchedule", "\"constant\"");
-        fields.RequireDefault("decayRate", "0.1");
-        fields.RequireDefault("plausibility", "\"head\"");
-        fields.RequireDefault("amateurs", "\"fromMinimumLayer\"");
-        fields.RequireDefault("headWeight", "null");
-        fields.RequireDefault("token", "\"expert\"");
-        return true;
+        var options = new ContrastiveOptions();
+        options = fields.Set(options, "alpha", o => o with { Alpha = fields.GetSingle("alpha") });
+        options = fields.Set(options, "alphaSchedule", o => o with
+        {
+            AlphaSchedule = Choose(fields, "alphaSchedule", ("constant", () => AlphaSchedule.Constant), ("hyperbolic", () => AlphaSchedule.Hyperbolic)),
+        });
+        options = fields.Set(options, "decayRate", o => o with { DecayRate = fields.GetSingle("decayRate") });
+        options = fields.Set(options, "plausibility", o => o with { PlausibilityFromPruning = Choose(fields, "plausibility", ("head", () => false), ("pruning", () => true)) });
+        options = fields.Set(options, "amateurs", o => o with
+        {
+            Amateurs = Choose(fields, "amateurs", ("fromMinimumLayer", () => AmateurLayers.FromMinimumExitLayer), ("all", () => AmateurLayers.All)),
+        });
+        options = fields.SetUnlessNull(options, "headWeight", o => o with
+        {
+            HeadWeight = Choose(fields, "headWeight", ("one", () => HeadWeight.One), ("headMass", () => HeadWeight.HeadMass)),
+        });
+        return fields.Set(options, "token", o => o with
+        {
+            Token = Choose(fields, "token", ("expert", () => ContrastiveToken.Expert), ("contrastive", () => ContrastiveToken.Contrastive)),
+        });
     }
 
-    private static bool RefusePruning(JsonFields fields)
+    private static void WriteContrastive(Utf8JsonWriter writer, ContrastiveOptions options)
     {
-        fields.RequireDefault("kind", "\"none\"");
-        fields.RequireDefault("k", "null");
-        fields.RequireDefault("kMax", "35000");
-        fields.RequireDefault("kMin", "250");
-        fields.RequireDefault("scale", "0.9");
-        fields.RequireDefault("fullVocabularyAtLastLayer", "true");
-        return true;
+        writer.WriteStartObject("contrastive");
+        writer.WriteNumber("alpha", options.Alpha);
+        writer.WriteString("alphaSchedule", options.AlphaSchedule == AlphaSchedule.Constant ? "constant" : "hyperbolic");
+        writer.WriteNumber("decayRate", options.DecayRate);
+        writer.WriteString("plausibility", options.PlausibilityFromPruning ? "pruning" : "head");
+        writer.WriteString("amateurs", options.Amateurs == AmateurLayers.All ? "all" : "fromMinimumLayer");
+        if (options.HeadWeight is { } headWeight)
+            writer.WriteString("headWeight", headWeight == HeadWeight.One ? "one" : "headMass");
+        writer.WriteString("token", options.Token == ContrastiveToken.Expert ? "expert" : "contrastive");
+        writer.WriteEndObject();
+    }
+
+    private static (VocabularyPruning Pruning, bool IsWholeAtLastLayer) ReadPruning(JsonFields fields)
+    {
+        string kind = fields.Has("kind") ? fields.GetString("kind") : "none";
+        int? k = fields.Has("k") ? fields.GetInt32("k") : null;
+        int kMax = fields.Has("kMax") ? fields.GetInt32("kMax") : VocabularyPruning.Defaults.LargestAlive;
+        int kMin = fields.Has("kMin") ? fields.GetInt32("kMin") : VocabularyPruning.Defaults.SmallestAlive;
+        float scale = fields.Has("scale") ? fields.GetSingle("scale") : VocabularyPruning.Defaults.Scale;
+        if (k < 2)
+            throw fields.Refuse("k", "it must be at least 2");
+        if (kMin < 2)
+            throw fields.Refuse("kMin", "it must be at least 2");
+        if (kMax < kMin)
+            throw fields.Refuse("kMax", $"it must be at least kMin, which is {kMin}");
+        if (scale is not (>= 0 and <= 1))
+            throw fields.Refuse("scale", "it must be from 0 to 1");
+        if (kind == "decaying" && k is not null)
+            throw fields.Refuse("k", "a decaying pruning follows kMax and kMin; leave k out");
+        bool isWhole = !fields.Has("fullVocabularyAtLastLayer") || fields.GetBoolean("fullVocabularyAtLastLayer");
+        VocabularyPruning pruning = kind switch
+        {
+            "none" => VocabularyPruning.None,
+            "fixed" => new FixedPruning(k, kMax, kMin),
+            "decaying" => new DecayingPruning(kMax, kMin),
+            "adaptive" => new AdaptivePruning(scale, k, kMax, kMin),
+            _ => throw fields.Refuse("kind", "it must be none, fixed, decaying or adaptive"),
+        };
+        return (pruning, isWhole);
+    }
+
+    private static void WritePruning(Utf8JsonWriter writer, ExitPolicy policy)
+    {
+        (int? k, int kMax, int kMin, float scale) = policy.Pruning switch
+        {
+            FixedPruning pruning => (pruning.K, pruning.KMax, pruning.KMin, VocabularyPruning.Defaults.Scale),
+            DecayingPruning pruning => (null, pruning.KMax, pruning.KMin, VocabularyPruning.Defaults.Scale),
+            AdaptivePruning pruning => (pruning.K, pruning.KMax, pruning.KMin, pruning.Scale),
+            _ => throw new ArgumentOutOfRangeException(nameof(policy), policy.Pruning.Kind, "The pruning has no form in policy files."),
+        };
+        writer.WriteStartObject("pruning");
+        writer.WriteString("kind", policy.Pruning.Kind);
+        if (k is not null)
+            writer.WriteNumber("k", k.Value);
+        writer.WriteNumber("kMax", kMax);
+        writer.WriteNumber("kMin", kMin);
+        writer.WriteNumber("scale", scale);
+        writer.WriteBoolean("fullVocabularyAtLastLayer", policy.FullVocabularyAtLastLayer);
+        writer.WriteEndObject();
+    }
+
+    private static ShallowDeep ReadShallowDeep(JsonFields fields)
+    {
+        int exitLayer = fields.GetInt32("exitLayer");
+        ShallowDeep shallowDeep = fields.Set(new ShallowDeep { ExitLayer = 1 }, "exitLayer", s => s with { ExitLayer = exitLayer });
+        fields.RequireDefault("adaptiveThreshold", "false");
+        return shallowDeep;
+    }
+
+    /// <summary>What the field's name stands for.</summary>
+    private static T Choose<T>(JsonFields fields, string name, params ReadOnlySpan<(string Name, Func<T> Value)> choices)
+    {
+        string given = fields.GetString(name);
+        foreach ((string choice, Func<T> value) in choices)
+        {
+            if (choice == given)
+                return value();
+        }
+
+        var names = new List<string>();
+        foreach ((string choice, _) in choices)
+            names.Add(choice);
+        throw fields.Refuse(name, $"it must be {string.Join(", ", names[..^1])} or {names[^1]}");
     }
 }

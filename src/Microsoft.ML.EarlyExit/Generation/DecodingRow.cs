@@ -39,6 +39,12 @@ internal sealed class DecodingRow
     /// <summary>The ids of <see cref="Sequence"/>, each once; empty where no option needs them.</summary>
     public ReadOnlySpan<int> Seen => _seen.AsSpan(0, SeenCount);
 
+    /// <summary>Whether an id is in <see cref="Seen"/>.</summary>
+    public bool HasSeen(int id) => _isSeen is not null && _isSeen[id];
+
+    /// <summary>The last confidence computed for the token at hand; NaN where none was.</summary>
+    public float Confidence => _confidence;
+
     public bool IsRunning { get; private set; } = true;
 
     /// <summary>A generated token, counted from 0: its id, the layer it left at, and its confidence.</summary>
@@ -57,11 +63,11 @@ internal sealed class DecodingRow
         _tokenOperations += operations;
     }
 
-    public void Evaluated(int layer, float confidence, int rows)
+    public void Evaluated(int layer, float confidence, int rows, int? amateurLayer)
     {
         _confidence = confidence;
         if (_steps is not null)
-            (_evaluations ??= []).Add(new ConfidenceEvaluation(layer, confidence, rows, null));
+            (_evaluations ??= []).Add(new ConfidenceEvaluation(layer, confidence, rows, amateurLayer));
     }
 
     /// <summary>Takes the next token, which left after <paramref name="layer"/> blocks.</summary>

@@ -20,8 +20,11 @@ internal sealed class DecodingSession : IDisposable
     private readonly DecodingRow?[] _rows;
     private readonly int[] _slots;
     private readonly int[] _tokens;
+    private readonly TokenState?[] _states;
+    private readonly EvaluationScratch _scratch;
     private readonly NativeBuffer _normed;
     private readonly NativeBuffer _logits;
+    private readonly NativeBuffer _choice;
 
     public DecodingSession(
         ModelBundle bundle, ModelSessions sessions, LanguageModelHead head, int slots, ExitPlan plan, TextGenerationOptions options, int maxNewTokens,
@@ -37,8 +40,11 @@ internal sealed class DecodingSession : IDisposable
         _rows = new DecodingRow?[slots];
         _slots = new int[slots];
         _tokens = new int[slots];
+        _states = new TokenState?[slots];
+        _scratch = new EvaluationScratch(head.VocabularySize);
         _normed = new NativeBuffer((long)slots * head.Width * sizeof(float));
         _logits = new NativeBuffer((long)slots * head.VocabularySize * sizeof(float));
+        _choice = new NativeBuffer((long)head.VocabularySize * sizeof(float));
         _lane = sessions.ThreadPool.CreateLane();
         _decoder = new DecoderBatch(bundle, sessions, slots, plan.Segments, maxNewTokens, _costs, run);
     }
@@ -50,6 +56,7 @@ internal sealed class DecodingSession : IDisposable
     {
         _decoder.Admit(slot, input);
         _rows[slot] = new DecodingRow(_configuration, _options, _maxNewTokens);
+        _states[slot] ??= new TokenState(_plan, _head, _scratch);
     }
 
     /// <summary>The row in a slot, running or ended; null where there was none yet.</summary>
@@ -69,13 +76,24 @@ internal sealed class DecodingSession : IDisposable
         }
 
         _decoder.Embed(_slots.AsSpan(0, count), _tokens);
+        for (int index = 0; index < count; index++)
+        {
+            TokenState state = _states[_slots[index]]!;
+            state.Begin();
+            state.Reach(0, _decoder.Hidden(index));
+        }
+
         for (int segment = 0; segment < _plan.Segments.Count && count > 0; segment++)
         {
             cancellationToken.ThrowIfCancellationRequested();
             _decoder.Run(segment, _slots.AsSpan(0, count));
-            foreach (int slot in _slots.AsSpan(0, count))
-                _rows[slot]!.Count(_decoder.TakeOperations(slot));
-            count = Decide(segment, count);
+            for (int index = 0; index < count; index++)
+            {
+                _rows[_slots[index]]!.Count(_decoder.TakeOperations(_slots[index]));
+                _states[_slots[index]]!.Reach(_plan.Segments[segment].LastLayer, _decoder.Hidden(index));
+            }
+
+            count = Decide(_plan.Segments[segment].LastLayer, count);
         }
     }
 
@@ -83,69 +101,111 @@ internal sealed class DecodingSession : IDisposable
     {
         _decoder.Dispose();
         _lane.Dispose();
+        foreach (TokenState? state in _states)
+            state?.Dispose();
+        _choice.Dispose();
         _logits.Dispose();
         _normed.Dispose();
     }
 
     /// <summary>After a segment: rows that leave get their token; the others move together and are counted.</summary>
-    private int Decide(int segment, int count)
+    private int Decide(int layer, int count)
     {
-        int layer = _plan.Segments[segment].LastLayer;
-        bool isLast = segment == _plan.Segments.Count - 1;
-        bool hasLogits = isLast || _plan.Confidence!.UsesLogits;
-        if (hasLogits)
-            ComputeLogits(0, count);
+        bool isLast = layer == _plan.LastLayer;
+        if (!isLast && !_plan.Asks(layer))
+            return count;
+        if (isLast || _plan.Confidence!.UsesLogits)
+            ComputeLogits(layer, count);
+        foreach (int amateur in _plan.AmateurLayers(layer))
+            ComputeAmateur(amateur, count);
 
         int staying = 0;
         for (int index = 0; index < count; index++)
         {
             int slot = _slots[index];
-            if (TryLeave(_rows[slot]!, layer, isLast, index, hasLogits))
+            if (isLast ? LeaveLast(slot, index) : TryLeave(slot, index))
             {
                 _decoder.Advance(slot, index, leavesEarly: !isLast);
                 continue;
             }
 
             if (staying != index)
+            {
                 _decoder.Hidden(index).CopyTo(_decoder.Hidden(staying));
+                _states[slot]!.Move(_decoder.Hidden(staying));
+            }
+
             _slots[staying++] = slot;
         }
 
         return staying;
     }
 
-    private bool TryLeave(DecodingRow row, int layer, bool isLast, int index, bool hasLogits)
+    /// <summary>Asks a row after a layer before the last.</summary>
+    private bool TryLeave(int slot, int index)
     {
-        Span<float> logits = _logits.Span<float>((long)index * _head.VocabularySize, _head.VocabularySize);
-        if (!isLast)
+        DecodingRow row = _rows[slot]!;
+        TokenState state = _states[slot]!;
+        int rows = _plan.Confidence!.UsesLogits ? state.Logits.Values.Length : 0;
+        row.Count(_costs.PaperEvaluation(_plan.PaperRows(state.Layer, rows, row.Confidence)));
+        float confidence = _plan.Confidence.Evaluate(state);
+        row.Evaluated(state.Layer, confidence, rows, state.AmateurLayer);
+
+        // In the published code a contrastive confidence that is no number lets the token leave, whose logits are sound.
+        bool leaves = float.IsNaN(confidence) && _plan.ReferenceCompatible && _plan.Confidence.ComparesLayers
+            || _plan.Leaves(confidence, state.Layer, row.TokenCount);
+        if (float.IsNaN(confidence) && !leaves)
+            return Fail(row, state.Layer);
+        if (leaves)
         {
-            float confidence = _plan.Confidence!.Evaluate(hasLogits ? logits : []);
-            int headRows = hasLogits ? logits.Length : 0;
-            row.Count(_costs.ConfidenceProduct(headRows) + _costs.PaperEvaluation(headRows));
-            row.Evaluated(layer, confidence, headRows);
-            if (float.IsNaN(confidence))
-                return Fail(row, layer);
-            if (!_plan.Leaves(confidence, layer, row.TokenCount))
-                return false;
+            if (!_plan.Confidence.UsesLogits)
+                ComputeLogits(index, state, row, isChoice: true);
+            int token = Choose(state, row);
+            if (token == TokenSelector.Invalid)
+                return Fail(row, state.Layer);
+            if (token != TokenSelector.Forbidden)
+            {
+                row.Emit(token, state.Layer, _configuration.EndOfSequenceTokenId, _maxNewTokens);
+                return true;
+            }
         }
 
-        if (!hasLogits)
-            ComputeLogits(index, 1);
-        if (isLast || !hasLogits)
-            row.Count(_costs.ChoiceProduct(logits.Length));
-        int token = _selector.Choose(logits, row.Sequence, row.Seen);
+        state.Prune(confidence);
+        return false;
+    }
+
+    /// <summary>Chooses the token of a row that has run all layers.</summary>
+    private bool LeaveLast(int slot, int index)
+    {
+        DecodingRow row = _rows[slot]!;
+        TokenState state = _states[slot]!;
+        int token = Choose(state, row);
+        if (token == TokenSelector.Forbidden && !state.Logits.IsWhole)
+        {
+            // Of the alive ones none is allowed.
+            state.Alive.Begin();
+            ComputeLogits(index, state, row, isChoice: true);
+            token = Choose(state, row);
+        }
+
         if (token == TokenSelector.Invalid)
-            return Fail(row, layer);
-        if (token == TokenSelector.Forbidden)
-        {
-            if (!isLast)
-                return false;
-            // As Hugging Face: the first id of a vocabulary in which nothing is allowed.
-            token = 0;
-        }
-
-        row.Emit(token, layer, _configuration.EndOfSequenceTokenId, _maxNewTokens);
+            return Fail(row, state.Layer);
+        // As Hugging Face: the first id of a vocabulary in which nothing is allowed.
+        row.Emit(token == TokenSelector.Forbidden ? 0 : token, state.Layer, _configuration.EndOfSequenceTokenId, _maxNewTokens);
         return true;
+    }
+
+    private int Choose(TokenState state, DecodingRow row)
+    {
+        Span<float> logits = state.Logits.Values;
+        ReadOnlySpan<int> ids = state.Logits.IsWhole ? [] : state.Alive.Ids;
+        Span<float> choice = _choice.Span<float>(0, logits.Length);
+        if (_plan.Confidence is ContrastiveConfidence { Options.Token: ContrastiveToken.Contrastive } && _plan.Asks(state.Layer) && state.TryGetLogScores(choice))
+            return _selector.Choose(choice, ids, row);
+        if (!_selector.ChangesLogits)
+            return _selector.Choose(logits, ids, row);
+        logits.CopyTo(choice);
+        return _selector.Choose(choice, ids, row);
     }
 
     private static bool Fail(DecodingRow row, int layer)
@@ -154,12 +214,96 @@ internal sealed class DecodingSession : IDisposable
         return true;
     }
 
-    private void ComputeLogits(int firstRow, int count)
+    /// <summary>The logits of all rows at a layer: those of rows whose vocabulary is whole in one product.</summary>
+    private void ComputeLogits(int layer, int count)
     {
-        Span<float> hidden = _decoder.Hidden(firstRow, count);
-        Span<float> normed = _normed.Span<float>((long)firstRow * _head.Width, count * _head.Width);
-        for (int row = 0; row < count; row++)
-            _head.Normalize(hidden.Slice(row * _head.Width, _head.Width), normed.Slice(row * _head.Width, _head.Width));
-        _head.Multiply(_lane, normed, count, _logits.Span<float>((long)firstRow * _head.VocabularySize, count * _head.VocabularySize));
+        bool isWhole = _plan.IsWholeAt(layer);
+        int whole = 0;
+        for (int index = 0; index < count; index++)
+        {
+            if (isWhole || _states[_slots[index]]!.Alive.IsWhole)
+                whole++;
+        }
+
+        if (whole == count)
+        {
+            for (int index = 0; index < count; index++)
+                Normalize(index);
+            MultiplyWhole(count);
+        }
+
+        for (int index = 0; index < count; index++)
+        {
+            TokenState state = _states[_slots[index]]!;
+            DecodingRow row = _rows[_slots[index]]!;
+            if (whole == count)
+                SetLogits(state, row, layer, index, isChoice: layer == _plan.LastLayer);
+            else
+                ComputeLogits(index, state, row, isChoice: layer == _plan.LastLayer);
+        }
     }
+
+    /// <summary>The logits of one row at the layer it has reached.</summary>
+    private void ComputeLogits(int index, TokenState state, DecodingRow row, bool isChoice)
+    {
+        Normalize(index);
+        ReadOnlySpan<float> normed = Normed(index);
+        if (state.Alive.IsWhole || _plan.IsWholeAt(state.Layer))
+        {
+            _head.Multiply(_lane, normed, 1, Logits(index, _head.VocabularySize));
+            SetLogits(state, row, state.Layer, index, isChoice);
+            return;
+        }
+
+        Span<float> logits = Logits(index, state.Alive.Count);
+        unsafe
+        {
+            _head.Multiply(_lane, state.Alive.Rows(), state.Alive.Count, normed, 1, logits);
+        }
+
+        state.Logits.Set(logits, isWhole: false, keep: KeepsLogits);
+        row.Count(isChoice ? _costs.ChoiceProduct(logits.Length) : _costs.ConfidenceProduct(logits.Length));
+    }
+
+    /// <summary>The logits of an earlier layer, over the whole vocabulary, for all rows that do not have them yet.</summary>
+    private void ComputeAmateur(int layer, int count)
+    {
+        int missing = 0;
+        for (int index = 0; index < count; index++)
+        {
+            TokenState state = _states[_slots[index]]!;
+            if (!state.LogitsAt(layer).IsSet)
+                _head.Normalize(state.HiddenAfter(layer), Normed(missing++));
+        }
+
+        if (missing == 0)
+            return;
+
+        // The current layer's logits are kept elsewhere.
+        MultiplyWhole(missing);
+        missing = 0;
+        for (int index = 0; index < count; index++)
+        {
+            TokenState state = _states[_slots[index]]!;
+            if (!state.LogitsAt(layer).IsSet)
+                SetLogits(state, _rows[_slots[index]]!, layer, missing++, isChoice: false);
+        }
+    }
+
+    private bool KeepsLogits => _plan.Confidence is { ComparesLayers: true };
+
+    private void SetLogits(TokenState state, DecodingRow row, int layer, int at, bool isChoice)
+    {
+        state.LogitsAt(layer).Set(Logits(at, _head.VocabularySize), isWhole: true, keep: KeepsLogits);
+        row.Count(isChoice ? _costs.ChoiceProduct(_head.VocabularySize) : _costs.ConfidenceProduct(_head.VocabularySize));
+    }
+
+    private void MultiplyWhole(int count) =>
+        _head.Multiply(_lane, _normed.Span<float>(0, count * _head.Width), count, _logits.Span<float>(0, count * _head.VocabularySize));
+
+    private void Normalize(int index) => _head.Normalize(_decoder.Hidden(index), Normed(index));
+
+    private Span<float> Normed(int at) => _normed.Span<float>((long)at * _head.Width, _head.Width);
+
+    private Span<float> Logits(int at, int count) => _logits.Span<float>((long)at * _head.VocabularySize, count);
 }

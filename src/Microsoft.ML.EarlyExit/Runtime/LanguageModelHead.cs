@@ -8,6 +8,7 @@ namespace Microsoft.ML.EarlyExit;
 internal sealed unsafe class LanguageModelHead
 {
     private const int ChunksPerThread = 4;
+    private const long LeastForThreads = 1 << 18;
 
     private readonly float* _weights;
     private readonly float* _norm;
@@ -43,18 +44,36 @@ internal sealed unsafe class LanguageModelHead
             TensorPrimitives.Multiply(normed, _scale, normed);
     }
 
+    /// <summary>The weights of a token.</summary>
+    public ReadOnlySpan<float> Row(int id)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)id, (uint)VocabularySize);
+        return new ReadOnlySpan<float>(_weights + ((long)id * Width), Width);
+    }
+
     /// <summary>Logits over the whole vocabulary: inputs [count, d] → logits [count, V], on ONNX Runtime's threads.</summary>
-    public void Multiply(OnnxThreadPool.Lane lane, ReadOnlySpan<float> inputs, int count, Span<float> logits)
+    public void Multiply(OnnxThreadPool.Lane lane, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
+        Multiply(lane, _weights, VocabularySize, inputs, count, logits);
+
+    /// <summary>Logits over some rows: rows [rowCount, d], inputs [count, d] → logits [count, rowCount].</summary>
+    public void Multiply(OnnxThreadPool.Lane lane, float* rows, int rowCount, ReadOnlySpan<float> inputs, int count, Span<float> logits)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(inputs.Length, count * Width);
-        ArgumentOutOfRangeException.ThrowIfLessThan(logits.Length, count * VocabularySize);
+        ArgumentOutOfRangeException.ThrowIfLessThan(logits.Length, count * rowCount);
         fixed (float* input = inputs, output = logits)
         {
+            // A few rows are done sooner than other threads have heard of them.
+            if ((long)rowCount * Width < LeastForThreads)
+            {
+                HeadKernel.Multiply(rows, Width, 0, rowCount, input, count, output, rowCount);
+                return;
+            }
+
             var product = new Product
             {
-                Weights = _weights,
+                Weights = rows,
                 Width = Width,
-                VocabularySize = VocabularySize,
+                RowCount = rowCount,
                 Inputs = input,
                 InputCount = count,
                 Logits = output,
@@ -70,10 +89,10 @@ internal sealed unsafe class LanguageModelHead
         var product = (Product*)state;
         int first = Border((int)chunk);
         int end = Border((int)chunk + 1);
-        HeadKernel.Multiply(product->Weights, product->Width, first, end, product->Inputs, product->InputCount, product->Logits, product->VocabularySize);
+        HeadKernel.Multiply(product->Weights, product->Width, first, end, product->Inputs, product->InputCount, product->Logits, product->RowCount);
 
         // Whole blocks of the kernel's rows, but for the last chunk.
-        int Border(int at) => at == product->Chunks ? product->VocabularySize : (int)((long)product->VocabularySize * at / product->Chunks) & ~3;
+        int Border(int at) => at == product->Chunks ? product->RowCount : (int)((long)product->RowCount * at / product->Chunks) & ~3;
     }
 
     private struct Product
@@ -82,7 +101,7 @@ internal sealed unsafe class LanguageModelHead
         public float* Inputs;
         public float* Logits;
         public int Width;
-        public int VocabularySize;
+        public int RowCount;
         public int InputCount;
         public int Chunks;
     }

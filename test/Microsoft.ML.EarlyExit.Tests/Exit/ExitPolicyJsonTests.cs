@@ -36,7 +36,7 @@ public class ExitPolicyJsonTests
 
         Assert.Equal([1f, 0.5f, 0.1f], policy.Thresholds!);
         Assert.Equal(4, policy.ThresholdTemperature);
-        policy.Validate(3);
+        policy.Validate(TestModels.Model(TestModels.Exits).Configuration with { DecoderLayerCount = 3 });
     }
 
     [Theory]
@@ -58,15 +58,25 @@ public class ExitPolicyJsonTests
     [InlineData("""{ "thresholdTemperature": -1 }""", "thresholdTemperature", "-1")]
     [InlineData("""{ "staticExitLayer": 0 }""", "staticExitLayer", "0")]
     [InlineData("""{ "confidence": "sureness" }""", "confidence", "sureness", "softmaxMargin")]
-    [InlineData("""{ "confidence": "jsdContrastive" }""", "confidence", "this version supports")]
-    [InlineData("""{ "contrastive": { "alpha": 0.2 } }""", "contrastive.alpha", "this version supports")]
+    [InlineData("""{ "contrastive": { "alpha": 0.2 } }""", "contrastive", "weightedContrastive", "softmaxMargin")]
+    [InlineData("""{ "contrastive": { "alpha": 1.5 } }""", "contrastive.alpha", "1.5", "0 to 1")]
+    [InlineData("""{ "contrastive": { "alphaSchedule": "linear" } }""", "contrastive.alphaSchedule", "linear", "constant or hyperbolic")]
+    [InlineData("""{ "contrastive": { "decayRate": -1 } }""", "contrastive.decayRate", "-1")]
+    [InlineData("""{ "contrastive": { "amateurs": "some" } }""", "contrastive.amateurs", "some", "fromMinimumLayer or all")]
+    [InlineData("""{ "contrastive": { "headWeight": 1 } }""", "contrastive.headWeight", "string")]
     [InlineData("""{ "contrastive": [] }""", "contrastive", "object")]
-    [InlineData("""{ "pruning": { "kind": "decaying" } }""", "pruning.kind", "decaying", "this version supports")]
+    [InlineData("""{ "pruning": { "kind": "random" } }""", "pruning.kind", "random", "none, fixed, decaying or adaptive")]
+    [InlineData("""{ "pruning": { "kind": "fixed", "k": 1 } }""", "pruning.k", "1", "at least 2")]
+    [InlineData("""{ "pruning": { "kind": "decaying", "kMin": 1 } }""", "pruning.kMin", "1", "at least 2")]
+    [InlineData("""{ "pruning": { "kind": "decaying", "kMax": 249 } }""", "pruning.kMax", "249", "250")]
+    [InlineData("""{ "pruning": { "kind": "decaying", "k": 500 } }""", "pruning.k", "500", "kMax")]
+    [InlineData("""{ "pruning": { "kind": "adaptive", "scale": 1.1 } }""", "pruning.scale", "1.1", "0 to 1")]
     [InlineData("""{ "statePropagation": "parallelDecoding" }""", "statePropagation", "this version supports")]
     [InlineData("""{ "classifier": { "weights": [[1]] } }""", "classifier", "this version supports")]
-    [InlineData("""{ "shallowDeep": { "exitLayer": 6 } }""", "shallowDeep", "this version supports")]
+    [InlineData("""{ "shallowDeep": { "exitLayer": 0 } }""", "shallowDeep.exitLayer", "0", "from 1")]
+    [InlineData("""{ "shallowDeep": {} }""", "shallowDeep.exitLayer", "missing")]
     [InlineData("""{ "selfSpeculation": {} }""", "selfSpeculation", "this version supports")]
-    [InlineData("""{ "referenceCompatible": true }""", "referenceCompatible", "this version supports")]
+    [InlineData("""{ "referenceCompatible": 1 }""", "referenceCompatible", "true or false")]
     [InlineData("""{ "confidence": "\ud800" }""", "confidence", "Unicode")]
     [InlineData("""{ "\ud800": 1 }""", "Unicode")]
     [InlineData("""[]""", "object")]

@@ -20,16 +20,16 @@ public sealed class ExitPolicyTests
     [Fact]
     public void Blocks_before_the_minimum_layer_form_one_segment()
     {
-        Assert.Equal([new DecoderSegment(1, 2), new DecoderSegment(3, 3), new DecoderSegment(4, 4)], ExitPlan.Create(new ExitPolicy { MinimumLayer = 2 }, 4, 10).Segments);
-        Assert.Equal([new DecoderSegment(1, 4)], ExitPlan.Create(null, 4, 10).Segments);
-        Assert.Equal([new DecoderSegment(1, 4)], ExitPlan.Create(new ExitPolicy { MinimumLayer = 4 }, 4, 10).Segments);
-        Assert.Equal([new DecoderSegment(1, 3)], ExitPlan.Create(new ExitPolicy { StaticExitLayer = 3 }, 4, 10).Segments);
+        Assert.Equal([new DecoderSegment(1, 2), new DecoderSegment(3, 3), new DecoderSegment(4, 4)], ExitPlan.Create(new ExitPolicy { MinimumLayer = 2 }, Layers(4), 10).Segments);
+        Assert.Equal([new DecoderSegment(1, 4)], ExitPlan.Create(null, Layers(4), 10).Segments);
+        Assert.Equal([new DecoderSegment(1, 4)], ExitPlan.Create(new ExitPolicy { MinimumLayer = 4 }, Layers(4), 10).Segments);
+        Assert.Equal([new DecoderSegment(1, 3)], ExitPlan.Create(new ExitPolicy { StaticExitLayer = 3 }, Layers(4), 10).Segments);
     }
 
     [Fact]
     public void A_token_leaves_strictly_above_its_layers_threshold()
     {
-        ExitPlan plan = ExitPlan.Create(new ExitPolicy { Thresholds = [0.5f, 0.25f, 1, 0] }, 4, 10);
+        ExitPlan plan = ExitPlan.Create(new ExitPolicy { Thresholds = [0.5f, 0.25f, 1, 0] }, Layers(4), 10);
         Assert.False(plan.Leaves(0.5f, 1, 0));
         Assert.True(plan.Leaves(MathF.BitIncrement(0.5f), 1, 0));
         Assert.True(plan.Leaves(0.3f, 2, 0));
@@ -80,22 +80,31 @@ public sealed class ExitPolicyTests
                 double[] probabilities = [.. logits.Select(logit => Math.Exp(logit - max))];
                 double sum = probabilities.Sum();
                 double[] ranked = [.. probabilities.Select(probability => probability / sum).OrderDescending()];
-                Assert.Equal(ranked[0] - ranked[1], Confidence.SoftmaxMargin.Evaluate(logits), 1e-5);
+                Assert.Equal(ranked[0] - ranked[1], Margin(logits), 1e-5);
             });
 
     [Fact]
     public void The_softmax_margin_of_what_is_no_number_is_no_number()
     {
-        Assert.True(float.IsNaN(Confidence.SoftmaxMargin.Evaluate([1, float.NaN, 2])));
-        Assert.True(float.IsNaN(Confidence.SoftmaxMargin.Evaluate([1, float.PositiveInfinity, 2])));
-        Assert.True(float.IsNaN(Confidence.SoftmaxMargin.Evaluate([float.NegativeInfinity, float.NegativeInfinity])));
-        Assert.Equal(1, Confidence.SoftmaxMargin.Evaluate([200, 0, 0]));
-        Assert.Equal(0, Confidence.SoftmaxMargin.Evaluate([7, 7]));
+        Assert.True(float.IsNaN(Margin([1, float.NaN, 2])));
+        Assert.True(float.IsNaN(Margin([1, float.PositiveInfinity, 2])));
+        Assert.True(float.IsNaN(Margin([float.NegativeInfinity, float.NegativeInfinity])));
+        Assert.Equal(1, Margin(200, 0, 0));
+        Assert.Equal(0, Margin(7, 7));
     }
+
+    private static float Margin(params float[] logits)
+    {
+        using var kept = new LayerLogits();
+        kept.Set(logits, isWhole: true, keep: true);
+        return SoftmaxMargin.Of(kept);
+    }
+
+    private static T5Configuration Layers(int count) => TestModels.Model(TestModels.Exits).Configuration with { DecoderLayerCount = count };
 
     private static void AssertRefused(ExitPolicy policy, params string[] names)
     {
-        var exception = Assert.Throws<ArgumentException>(() => policy.Validate(4));
+        var exception = Assert.Throws<ArgumentException>(() => policy.Validate(Layers(4)));
         Assert.All(names, name => Assert.Contains(name, exception.Message, StringComparison.Ordinal));
     }
 }

@@ -21,7 +21,7 @@ public sealed class GenerationLifetimeTests
                 using var run = new RunOptions();
                 var encoded = s_inputs.Take(rows).Select(input => EncodedInput.Encode(model.Sessions.Encoder, input.TokenIds!, model.Configuration.ModelDimension, run)).ToList();
                 using var session = new DecodingSession(
-                    model.Bundle, model.Sessions, model.Head, rows, ExitPlan.Create(policy, 8, 64), options, 64, run);
+                    model.Bundle, model.Sessions, model.Head, rows, ExitPlan.Create(policy, model.Configuration, 64), options, 64, run);
                 for (int slot = 0; slot < rows; slot++)
                     session.Start(slot, encoded[slot]);
                 for (int step = 0; step < 4; step++)

@@ -4,8 +4,8 @@ using System.Text.Json;
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>
-/// Token by token what the paper's public code did: full depth, a static exit, and the softmax margin without pruning, where that code and this library follow
-/// the same definitions (all but its threshold decay).
+/// Token by token what the paper's public code did, with <see cref="ExitPolicy.ReferenceCompatible"/>: full depth, a static exit, every measure with every pruning, and
+/// FREE's shallow-deep mode.
 /// </summary>
 public sealed class SeedTraceTests
 {
@@ -20,8 +20,12 @@ public sealed class SeedTraceTests
             {
                 if (!IsComparable(configuration))
                     continue;
-                data.Add(file, configuration.GetProperty("name").GetString()!, 1);
-                data.Add(file, configuration.GetProperty("name").GetString()!, 5);
+                string name = configuration.GetProperty("name").GetString()!;
+                data.Add(file, name, 5);
+
+                // Of the larger model one batch size will do: rows do not depend on it.
+                if (file == "tiny-v11")
+                    data.Add(file, name, 1);
             }
         }
 
@@ -77,34 +81,68 @@ public sealed class SeedTraceTests
             Assert.Equal(Ints(sequence.GetProperty("tokens")), result.TokenIds);
             Assert.Equal(Ints(sequence.GetProperty("exits")), result.ExitLayers);
             Assert.Equal(sequence.GetProperty("stopped_by").GetString() == "eos" ? StopReason.EndOfSequence : StopReason.MaxNewTokens, result.StopReason);
-            Assert.Equal(sequence.GetProperty("flop_counter").GetDouble(), result.Operations.Paper);
+
+            // An adaptive count is the floor of a product with a confidence, so that rounding can shift it by a row; of a single exit that code counts nothing.
+            double paper = sequence.GetProperty("flop_counter").GetDouble();
+            bool isAdaptive = configuration.TryGetProperty("pruning", out JsonElement pruning) && pruning.GetString() == "adaptive";
+            if (configuration.GetProperty("kind").GetString() != "shallow-deep-copy")
+                Assert.Equal(paper, result.Operations.Paper, isAdaptive ? 1e-3 * paper : 0);
         }
 
-        Assert.True(compared > 50, $"Only {compared} steps were compared.");
+        Assert.True(compared > 30, $"Only {compared} steps were compared.");
     }
 
     private static void CompareEvaluations(JsonElement step, GenerationStep ours)
     {
         Assert.Equal(Ints(step.GetProperty("layers")), ours.Evaluations.Select(evaluation => evaluation.Layer));
-        Assert.Equal(Ints(step.GetProperty("rows")), ours.Evaluations.Select(evaluation => evaluation.Rows));
+
+        // A list that ends between two almost equal logits may differ by a token.
+        bool isLoose = step.TryGetProperty("list_gap", out JsonElement gap) && gap.ValueKind == JsonValueKind.Number && gap.GetDouble() < 1e-4;
+        if (!isLoose)
+            Assert.Equal(Ints(step.GetProperty("rows")), ours.Evaluations.Select(evaluation => evaluation.Rows));
         int index = 0;
         foreach (JsonElement confidence in step.GetProperty("confidences").EnumerateArray())
-            Assert.Equal(confidence.GetSingle(), ours.Evaluations[index++].Confidence, ConfidenceTolerance);
+        {
+            float actual = ours.Evaluations[index++].Confidence;
+            if (confidence.ValueKind == JsonValueKind.Null)
+                Assert.Equal(float.NaN, actual);
+            else
+                Assert.Equal(confidence.GetSingle(), actual, isLoose ? 1e-2f : ConfidenceTolerance);
+        }
     }
 
-    private static bool IsComparable(JsonElement configuration) => configuration.GetProperty("kind").GetString() switch
-    {
-        "plain" or "static" => true,
-        "early-exit" => configuration.GetProperty("confidence").GetString() == "softmax" && configuration.GetProperty("pruning").GetString() == "none"
-            && configuration.GetProperty("position_temperature").ValueKind == JsonValueKind.Null,
-        _ => false,
-    };
+    private static bool IsComparable(JsonElement configuration) => configuration.GetProperty("kind").GetString() is "plain" or "static" or "early-exit" or "shallow-deep-copy";
 
     private static ExitPolicy? Policy(JsonElement configuration) => configuration.GetProperty("kind").GetString() switch
     {
+        "plain" => null,
         "static" => new ExitPolicy { StaticExitLayer = configuration.GetProperty("exit_layer").GetInt32() },
-        "early-exit" => new ExitPolicy { MinimumLayer = configuration.GetProperty("min_layer").GetInt32(), Threshold = configuration.GetProperty("threshold").GetSingle() },
-        _ => null,
+        "early-exit" => new ExitPolicy
+        {
+            MinimumLayer = configuration.GetProperty("min_layer").GetInt32(),
+            Threshold = configuration.GetProperty("threshold").GetSingle(),
+            ThresholdTemperature = configuration.GetProperty("position_temperature") is { ValueKind: JsonValueKind.Number } temperature ? temperature.GetSingle() : 0,
+            Confidence = configuration.GetProperty("confidence").GetString() switch
+            {
+                "weighted" => Confidence.WeightedContrastive(),
+                "jsd" => Confidence.JsdContrastive(),
+                _ => Confidence.SoftmaxMargin,
+            },
+            Pruning = configuration.GetProperty("pruning").GetString() switch
+            {
+                "fixed" => VocabularyPruning.Fixed(),
+                "decaying" => VocabularyPruning.Decaying(),
+                "adaptive" => VocabularyPruning.Adaptive(),
+                _ => VocabularyPruning.None,
+            },
+            ReferenceCompatible = true,
+        },
+        _ => new ExitPolicy
+        {
+            ShallowDeep = new ShallowDeep { ExitLayer = configuration.GetProperty("exit_layer").GetInt32() },
+            Threshold = configuration.GetProperty("threshold").GetSingle(),
+            ReferenceCompatible = true,
+        },
     };
 
     private static JsonDocument Traces(string file) => JsonDocument.Parse(File.ReadAllBytes(TestModels.Fixture("seed-traces", file + ".json")));

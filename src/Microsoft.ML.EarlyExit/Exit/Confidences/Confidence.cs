@@ -1,26 +1,55 @@
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>A measure, in [0, 1], of how sure the model is of its next token after some decoder layer.</summary>
+/// <summary>A measure, in [0, 1], of how sure the model is of its next token after some decoder layer. Immutable.</summary>
 public abstract class Confidence
 {
     private protected Confidence()
     {
     }
 
-    /// <summary>The probability of the likeliest token less that of the second.</summary>
+    /// <summary>The probability of the likeliest token less that of the second (section 4.1 of the paper; CALM).</summary>
     public static Confidence SoftmaxMargin { get; } = new SoftmaxMargin();
 
-    /// <summary>Every measure that needs no parameters, by <see cref="Name"/>.</summary>
-    internal static IReadOnlyDictionary<string, Confidence> ByName { get; } = new Confidence[] { SoftmaxMargin }.ToDictionary(measure => measure.Name);
+    /// <summary>The cosine similarity of the hidden states after a layer and after the one before it, clamped to [0, 1] (CALM): whether the state has come to
+    /// rest. It needs no LM head before the exit, and so cannot be combined with pruning.</summary>
+    public static Confidence HiddenStateSaturation { get; } = new HiddenStateSaturation();
 
-    /// <summary>The measure's name in policy files.</summary>
+    /// <summary>The name in policy files.</summary>
     internal abstract string Name { get; }
 
     /// <summary>Whether <see cref="Evaluate"/> needs the logits of the layer.</summary>
     internal abstract bool UsesLogits { get; }
 
-    /// <summary>The confidence after a layer.</summary>
-    /// <param name="logits">Logits of the layer over the alive vocabulary; empty unless <see cref="UsesLogits"/>.</param>
-    /// <returns>A number in [0, 1]; NaN where the logits hold a NaN or an infinity.</returns>
-    internal abstract float Evaluate(ReadOnlySpan<float> logits);
+    /// <summary>Whether <see cref="Evaluate"/> needs the logits of layers before it.</summary>
+    internal virtual bool ComparesLayers => false;
+
+    /// <summary>Compares the layer's expert with an amateur: an earlier layer of fixed depth, by auto-contrastive decoding (section 4.3 of the paper; Gera et al., 2023).</summary>
+    /// <param name="options">How the two are compared; null for the defaults.</param>
+    /// <returns>The measure.</returns>
+    public static Confidence WeightedContrastive(ContrastiveOptions? options = null) => new WeightedContrastive(options ?? new ContrastiveOptions());
+
+    /// <summary>Compares the layer's expert with the earlier layer that is most unlike it, by Jensen-Shannon divergence per layer between them (section 4.3 of the
+    /// paper; DoLa, Chuang et al., 2024).</summary>
+    /// <param name="options">How the two are compared; null for the defaults.</param>
+    /// <returns>The measure.</returns>
+    public static Confidence JsdContrastive(ContrastiveOptions? options = null) => new JsdContrastive(options ?? new ContrastiveOptions());
+
+    /// <summary>Whether hidden states of a layer are needed when a later one is evaluated.</summary>
+    /// <param name="layer">The layer, from 0, the embedding.</param>
+    /// <param name="plan">The plan the measure is part of.</param>
+    internal virtual bool NeedsHiddenState(int layer, ExitPlan plan) => false;
+
+    /// <summary>The layers before the first asked one whose logits are needed when <paramref name="layer"/> is evaluated.</summary>
+    internal virtual IEnumerable<int> AmateurLayers(int layer, ExitPlan plan) => [];
+
+    /// <summary>Checks the measure against a policy and a model.</summary>
+    /// <exception cref="ArgumentException">They exclude each other.</exception>
+    internal virtual void Validate(ExitPolicy policy, T5Configuration configuration)
+    {
+    }
+
+    /// <summary>The confidence of a token after the layer it has reached.</summary>
+    /// <param name="token">The token on its way.</param>
+    /// <returns>A number in [0, 1]; NaN where the hidden state or the logits hold a NaN or an infinity.</returns>
+    internal abstract float Evaluate(TokenState token);
 }

@@ -5,40 +5,27 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>Top-1 minus top-2 of <c>softmax(z)</c>, clamped to [0, 1] (section 4.1 of the paper).</summary>
 internal sealed class SoftmaxMargin : Confidence
 {
-    private const int Chunk = 512;
-
     internal override string Name => "softmaxMargin";
 
     internal override bool UsesLogits => true;
 
-    internal override float Evaluate(ReadOnlySpan<float> logits)
+    internal override float Evaluate(TokenState token) => Of(token.Logits);
+
+    /// <summary>The margin of logits; NaN where they hold a NaN or an infinity.</summary>
+    internal static float Of(LayerLogits logits)
     {
-        if (logits.Length < 2)
-            return float.NaN;
-        float first = TensorPrimitives.Max(logits);
-        if (!float.IsFinite(first))
+        ReadOnlySpan<float> values = logits.Values;
+        if (values.Length < 2 || !float.IsFinite(logits.Max))
             return float.NaN;
 
-        // softmax(z) = exp(z - first) / sum: the margin needs the sum and the second largest logit only.
-        int at = TensorPrimitives.IndexOfMax(logits);
+        // softmax(z) = exp(z - lse): the margin needs the two largest logits only.
+        int at = TensorPrimitives.IndexOfMax(values);
         float second = float.NegativeInfinity;
         if (at > 0)
-            second = TensorPrimitives.Max(logits[..at]);
-        if (at < logits.Length - 1)
-            second = Math.Max(second, TensorPrimitives.Max(logits[(at + 1)..]));
-
-        Span<float> buffer = stackalloc float[Chunk];
-        double sum = 0;
-        for (int start = 0; start < logits.Length; start += Chunk)
-        {
-            ReadOnlySpan<float> part = logits.Slice(start, Math.Min(Chunk, logits.Length - start));
-            Span<float> exponentials = buffer[..part.Length];
-            TensorPrimitives.Subtract(part, first, exponentials);
-            TensorPrimitives.Exp(exponentials, exponentials);
-            sum += TensorPrimitives.Sum<float>(exponentials);
-        }
-
-        float margin = (float)((1 - Math.Exp((double)second - first)) / sum);
-        return Math.Clamp(margin, 0f, 1f);
+            second = TensorPrimitives.Max(values[..at]);
+        if (at < values.Length - 1)
+            second = Math.Max(second, TensorPrimitives.Max(values[(at + 1)..]));
+        double margin = (1 - Math.Exp((double)second - logits.Max)) * Math.Exp(logits.Max - logits.LogSumExp);
+        return Math.Clamp((float)margin, 0f, 1f);
     }
 }

@@ -14,37 +14,79 @@ internal sealed class TokenSelector(T5Configuration configuration, TextGeneratio
     /// <summary>Every token is forbidden.</summary>
     public const int Forbidden = -2;
 
-    private readonly bool _changesLogits = options.RepetitionPenalty != 1f || options.NoRepeatNgramSize > 0 || options.MinNewTokens > 0;
+    /// <summary>Whether any option changes logits.</summary>
+    public bool ChangesLogits { get; } = options.RepetitionPenalty != 1f || options.NoRepeatNgramSize > 0 || options.MinNewTokens > 0;
 
-    /// <summary>Chooses from the logits over the whole vocabulary, which it may overwrite.</summary>
-    /// <param name="logits">[V].</param>
-    /// <param name="sequence">The ids the decoder has seen, the start token first.</param>
-    /// <param name="seen">Which ids are in <paramref name="sequence"/>, each once, in any order.</param>
+    /// <summary>Chooses from logits, which it may overwrite: a caller that needs them afterwards gives a copy where <see cref="ChangesLogits"/>.</summary>
+    /// <param name="logits">[V], or as many as <paramref name="ids"/>.</param>
+    /// <param name="ids">The ids the logits are of; empty where they are of the whole vocabulary, in order.</param>
+    /// <param name="row">The row.</param>
     /// <returns>The id, the lowest of equals; <see cref="Invalid"/>; or <see cref="Forbidden"/>.</returns>
-    public int Choose(Span<float> logits, ReadOnlySpan<int> sequence, ReadOnlySpan<int> seen)
+    public int Choose(Span<float> logits, ReadOnlySpan<int> ids, DecodingRow row)
     {
         int best = TensorPrimitives.IndexOfMax<float>(logits);
         if (!float.IsFinite(logits[best]))
             return Invalid;
-        if (!_changesLogits)
-            return best;
+        if (ChangesLogits)
+        {
+            Change(logits, ids, row);
+            best = TensorPrimitives.IndexOfMax<float>(logits);
+            if (float.IsNegativeInfinity(logits[best]))
+                return Forbidden;
+        }
 
+        return ids.IsEmpty ? best : LowestOfEquals(logits, ids, best);
+    }
+
+    /// <summary>The places of the alive tokens are ordered by another layer's logits.</summary>
+    private static int LowestOfEquals(ReadOnlySpan<float> logits, ReadOnlySpan<int> ids, int best)
+    {
+        int id = ids[best];
+        for (int index = best + 1; index < logits.Length; index++)
+        {
+            if (logits[index] == logits[best])
+                id = Math.Min(id, ids[index]);
+        }
+
+        return id;
+    }
+
+    private void Change(Span<float> logits, ReadOnlySpan<int> ids, DecodingRow row)
+    {
         if (options.RepetitionPenalty != 1f)
         {
-            foreach (int id in seen)
-                logits[id] = logits[id] < 0 ? logits[id] * options.RepetitionPenalty : logits[id] / options.RepetitionPenalty;
+            if (ids.IsEmpty)
+            {
+                foreach (int id in row.Seen)
+                    Penalize(ref logits[id]);
+            }
+            else
+            {
+                for (int index = 0; index < ids.Length; index++)
+                {
+                    if (row.HasSeen(ids[index]))
+                        Penalize(ref logits[index]);
+                }
+            }
         }
 
         if (options.NoRepeatNgramSize > 0)
-            ForbidRepeatedNgrams(logits, sequence, options.NoRepeatNgramSize);
+            ForbidRepeatedNgrams(logits, ids, row.Sequence, options.NoRepeatNgramSize);
         // The start token is not a new one.
-        if (sequence.Length - 1 < options.MinNewTokens)
-            logits[configuration.EndOfSequenceTokenId] = float.NegativeInfinity;
-        best = TensorPrimitives.IndexOfMax<float>(logits);
-        return float.IsNegativeInfinity(logits[best]) ? Forbidden : best;
+        if (row.TokenCount < options.MinNewTokens)
+            Forbid(logits, ids, configuration.EndOfSequenceTokenId);
+
+        void Penalize(ref float logit) => logit = logit < 0 ? logit * options.RepetitionPenalty : logit / options.RepetitionPenalty;
     }
 
-    private static void ForbidRepeatedNgrams(Span<float> logits, ReadOnlySpan<int> sequence, int size)
+    private static void Forbid(Span<float> logits, ReadOnlySpan<int> ids, int id)
+    {
+        int at = ids.IsEmpty ? id : ids.IndexOf(id);
+        if (at >= 0)
+            logits[at] = float.NegativeInfinity;
+    }
+
+    private static void ForbidRepeatedNgrams(Span<float> logits, ReadOnlySpan<int> ids, ReadOnlySpan<int> sequence, int size)
     {
         if (sequence.Length < size)
             return;
@@ -52,7 +94,7 @@ internal sealed class TokenSelector(T5Configuration configuration, TextGeneratio
         for (int start = 0; start + size <= sequence.Length; start++)
         {
             if (sequence.Slice(start, size - 1).SequenceEqual(prefix))
-                logits[sequence[start + size - 1]] = float.NegativeInfinity;
+                Forbid(logits, ids, sequence[start + size - 1]);
         }
     }
 }

@@ -1,0 +1,170 @@
+using System.Numerics.Tensors;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>What the contrastive measures share: the head set, the scores inside and outside it, and their margin. The formulas are in <see cref="ContrastiveOptions"/>.</summary>
+internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Confidence
+{
+    // A probability of 0 inside the head set counts as this.
+    private static readonly double s_smallestLogarithm = Math.Log(1.17549435e-38);
+
+    internal ContrastiveOptions Options { get; } = options;
+
+    internal override bool UsesLogits => true;
+
+    internal override bool ComparesLayers => true;
+
+    public override bool Equals(object? obj) => obj is ContrastiveConfidence other && other.GetType() == GetType() && other.Options == Options;
+
+    public override int GetHashCode() => HashCode.Combine(Name, Options);
+
+    internal override void Validate(ExitPolicy policy, T5Configuration configuration)
+    {
+        if (Options.PlausibilityFromPruning && policy.Pruning is NoPruning)
+            throw new ArgumentException("PlausibilityFromPruning needs Pruning: without it every token would be plausible.");
+    }
+
+    internal sealed override float Evaluate(TokenState token)
+    {
+        LayerLogits expert = token.Logits;
+        if (!float.IsFinite(expert.Max) || expert.Values.Length < 2)
+            return float.NaN;
+        ReadOnlySpan<int> head = FindHead(token, expert);
+        if (!TryFindAmateur(token, head, out int amateur))
+        {
+            token.NoScores();
+            return EarlyExit.SoftmaxMargin.Of(expert);
+        }
+
+        token.AmateurLayer = amateur;
+        Span<double> scores = token.HeadScores[..head.Length];
+        Score(token, expert, token.LogitsAt(amateur), head, scores);
+        bool zeroOutside = token.Plan.ReferenceCompatible && HasNothingOutsideTheHead;
+        token.HasScores(head.Length, zeroOutside);
+        double margin = Margin(expert, head, scores, zeroOutside);
+        return token.Plan.ReferenceCompatible ? (float)margin : (float)Math.Clamp(margin, 0, 1);
+    }
+
+    /// <summary>Whether the published code scores tokens outside the head set with 0 rather than with their probability.</summary>
+    private protected abstract bool HasNothingOutsideTheHead { get; }
+
+    private protected abstract HeadWeight DefaultHeadWeight { get; }
+
+    /// <summary>The amateur of an expert; false where there is none, and the softmax margin takes the measure's place.</summary>
+    private protected abstract bool TryFindAmateur(TokenState token, ReadOnlySpan<int> head, out int amateur);
+
+    /// <summary>ln q of one of the expert's tokens at a layer, never below that of the smallest normal number; -∞ in the published code's way where it is not alive.</summary>
+    private protected static double LogProbability(TokenState token, LayerLogits layer, int index)
+    {
+        if (!token.TryGetLogit(layer, index, out float logit))
+            return token.Plan.ReferenceCompatible ? double.NegativeInfinity : s_smallestLogarithm;
+        return Math.Max(logit - layer.LogSumExp, s_smallestLogarithm);
+    }
+
+    private ReadOnlySpan<int> FindHead(TokenState token, LayerLogits expert)
+    {
+        Span<int> head = token.Head;
+        ReadOnlySpan<float> logits = expert.Values;
+        int count = 0;
+        if (Options.PlausibilityFromPruning && !expert.IsWhole)
+        {
+            for (; count < logits.Length; count++)
+                head[count] = count;
+            return head[..count];
+        }
+
+        double alpha = Options.Alpha;
+        if (Options.AlphaSchedule == AlphaSchedule.Hyperbolic)
+            alpha = alpha / (1 + (Options.DecayRate * (double)token.Layer)) * (1 - EarlyExit.SoftmaxMargin.Of(expert));
+
+        // p(x) ≥ α' max p, in logits; α' = 0 lets all in.
+        double border = expert.Max + Math.Log(alpha);
+        for (int index = 0; index < logits.Length; index++)
+        {
+            if (logits[index] >= border)
+                head[count++] = index;
+        }
+
+        return head[..count];
+    }
+
+    private void Score(TokenState token, LayerLogits expert, LayerLogits amateur, ReadOnlySpan<int> head, Span<double> scores)
+    {
+        double mass = 0;
+        for (int index = 0; index < head.Length; index++)
+        {
+            double logP = expert.Values[head[index]] - expert.LogSumExp;
+            mass += Math.Exp(logP);
+            scores[index] = logP - LogProbability(token, amateur, head[index]);
+        }
+
+        double weight = (Options.HeadWeight ?? DefaultHeadWeight) == HeadWeight.One ? 1 : mass;
+        double largest = TensorPrimitives.Max<double>(scores);
+        double sum = 0;
+        for (int index = 0; index < scores.Length; index++)
+            sum += scores[index] = Math.Exp(scores[index] - largest);
+        for (int index = 0; index < scores.Length; index++)
+            scores[index] *= weight / sum;
+    }
+
+    private static double Margin(LayerLogits expert, ReadOnlySpan<int> head, ReadOnlySpan<double> scores, bool zeroOutside)
+    {
+        double first = double.NegativeInfinity;
+        double second = double.NegativeInfinity;
+        foreach (double score in scores)
+        {
+            if (double.IsNaN(score))
+                return double.NaN;
+            Take(score);
+        }
+
+        if (head.Length < expert.Values.Length)
+        {
+            if (zeroOutside)
+            {
+                Take(0);
+                if (head.Length + 1 < expert.Values.Length)
+                    Take(0);
+            }
+            else
+            {
+                TakeOutside(expert, head);
+            }
+        }
+
+        return first - second;
+
+        void Take(double score)
+        {
+            if (score > first)
+                (first, second) = (score, first);
+            else if (score > second)
+                second = score;
+        }
+
+        void TakeOutside(LayerLogits expert, ReadOnlySpan<int> head)
+        {
+            // The two likeliest tokens outside; the head set's indexes rise.
+            float best = float.NegativeInfinity;
+            float next = float.NegativeInfinity;
+            int at = 0;
+            ReadOnlySpan<float> logits = expert.Values;
+            for (int index = 0; index < logits.Length; index++)
+            {
+                if (at < head.Length && head[at] == index)
+                {
+                    at++;
+                    continue;
+                }
+
+                if (logits[index] > best)
+                    (best, next) = (logits[index], best);
+                else if (logits[index] > next)
+                    next = logits[index];
+            }
+
+            Take(Math.Exp(best - expert.LogSumExp));
+            Take(Math.Exp(next - expert.LogSumExp));
+        }
+    }
+}

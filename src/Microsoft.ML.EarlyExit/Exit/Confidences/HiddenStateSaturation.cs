@@ -1,0 +1,19 @@
+using System.Numerics.Tensors;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>Cosine similarity of <c>h^l</c> and <c>h^(l-1)</c>, clamped to [0, 1] (CALM, section 3.5).</summary>
+internal sealed class HiddenStateSaturation : Confidence
+{
+    internal override string Name => "hiddenStateSaturation";
+
+    internal override bool UsesLogits => false;
+
+    internal override bool NeedsHiddenState(int layer, ExitPlan plan) => plan.Asks(layer + 1);
+
+    internal override float Evaluate(TokenState token)
+    {
+        float similarity = TensorPrimitives.CosineSimilarity(token.Hidden, token.HiddenAfter(token.Layer - 1));
+        return Math.Clamp(similarity, 0f, 1f);
+    }
+}

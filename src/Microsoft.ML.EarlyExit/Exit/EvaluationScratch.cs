@@ -1,0 +1,17 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>Memory that the evaluations of one session use one after another; made when a measure first needs it.</summary>
+internal sealed class EvaluationScratch(int vocabularySize)
+{
+    private int[]? _head;
+    private double[]? _headScores;
+
+    /// <summary>Places of the head set's tokens.</summary>
+    public int[] Head => _head ??= new int[vocabularySize];
+
+    /// <summary>Scores of the head set's tokens.</summary>
+    public double[] HeadScores => _headScores ??= new double[vocabularySize];
+
+    /// <summary>Whether tokens outside the head set score 0 rather than their probability.</summary>
+    public bool ZeroOutside { get; set; }
+}

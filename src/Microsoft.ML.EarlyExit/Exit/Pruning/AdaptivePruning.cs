@@ -1,0 +1,38 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// Fewer tokens the surer the model was at the layer before: <c>k_l = max(kMin, floor(K · (1 - scale · c^(l-1))))</c> (section 4.2 of the paper). K is the size
+/// the first cut starts from: k, or the value of the decaying function at j.
+/// </summary>
+internal sealed class AdaptivePruning(float scale, int? k, int kMax, int kMin) : VocabularyPruning
+{
+    private readonly DecayingPruning _decaying = new(kMax, kMin);
+
+    internal float Scale { get; } = scale is >= 0 and <= 1 ? scale : throw new ArgumentOutOfRangeException(nameof(scale), scale, "scale must be from 0 to 1.");
+
+    internal int? K { get; } = k is null ? null : AtLeastTwo(k.Value, nameof(k));
+
+    internal int KMax => _decaying.KMax;
+
+    internal int KMin => _decaying.KMin;
+
+    internal override string Kind => "adaptive";
+
+    public override bool Equals(VocabularyPruning? other) =>
+        other is AdaptivePruning same && (same.Scale, same.K) == (Scale, K) && same._decaying.Equals(_decaying);
+
+    public override int GetHashCode() => HashCode.Combine(Kind, Scale, K, _decaying);
+
+    internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) =>
+        Math.Max(KMin, Share(ListSize(firstLayer, layerCount), previousConfidence));
+
+    internal override int ListSize(int firstLayer, int layerCount) => K ?? _decaying.ListSize(firstLayer, layerCount);
+
+    // Of the whole vocabulary each time, and with no lower bound: the alive set can grow again.
+    internal override int ReferenceCountAt(int layer, int firstLayer, int layerCount, int vocabularySize, float previousConfidence) =>
+        Share(vocabularySize, previousConfidence);
+
+    internal override int PaperRows(int alive, int vocabularySize, float previousConfidence) => Share(vocabularySize, previousConfidence);
+
+    private int Share(int of, float confidence) => (int)Math.Floor(of * (1 - (Scale * (double)confidence)));
+}

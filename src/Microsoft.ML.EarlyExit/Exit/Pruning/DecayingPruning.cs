@@ -1,0 +1,28 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// Fewer tokens with every layer: <c>k_l = max(kMin, floor(kMax / (1 + (kMax - kMin) / kMin · l / L)))</c> (section 4.2 of the paper, which has kMax 35000 and
+/// kMin 250).
+/// </summary>
+internal sealed class DecayingPruning(int kMax, int kMin) : VocabularyPruning
+{
+    internal int KMin { get; } = AtLeastTwo(kMin, nameof(kMin));
+
+    internal int KMax { get; } = kMax >= kMin ? kMax : throw new ArgumentOutOfRangeException(nameof(kMax), kMax, $"kMax must be at least kMin, which is {kMin}.");
+
+    internal override string Kind => "decaying";
+
+    public override bool Equals(VocabularyPruning? other) => other is DecayingPruning same && (same.KMax, same.KMin) == (KMax, KMin);
+
+    public override int GetHashCode() => HashCode.Combine(Kind, KMax, KMin);
+
+    internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) => At(layer, layerCount, KMax, KMin);
+
+    internal override int ListSize(int firstLayer, int layerCount) => At(firstLayer, layerCount, KMax, KMin);
+
+    internal override int ReferenceCountAt(int layer, int firstLayer, int layerCount, int vocabularySize, float previousConfidence) => At(layer, layerCount, KMax, KMin);
+
+    /// <summary>The formula; at j it is also what the other kinds start from unless they are told a number.</summary>
+    internal static int At(int layer, int layerCount, int kMax, int kMin) =>
+        Math.Max(kMin, (int)Math.Floor(kMax / (1 + ((kMax - kMin) / (double)kMin * layer / layerCount))));
+}

@@ -1,0 +1,25 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>The same number of tokens at every layer after j (section 4.2 of the paper): k, or the value of the decaying function at j.</summary>
+internal sealed class FixedPruning(int? k, int kMax, int kMin) : VocabularyPruning
+{
+    private readonly DecayingPruning _decaying = new(kMax, kMin);
+
+    internal int? K { get; } = k is null ? null : AtLeastTwo(k.Value, nameof(k));
+
+    internal int KMax => _decaying.KMax;
+
+    internal int KMin => _decaying.KMin;
+
+    internal override string Kind => "fixed";
+
+    public override bool Equals(VocabularyPruning? other) => other is FixedPruning same && same.K == K && same._decaying.Equals(_decaying);
+
+    public override int GetHashCode() => HashCode.Combine(Kind, K, _decaying);
+
+    internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) => ListSize(firstLayer, layerCount);
+
+    internal override int ListSize(int firstLayer, int layerCount) => K ?? _decaying.ListSize(firstLayer, layerCount);
+
+    internal override int ReferenceCountAt(int layer, int firstLayer, int layerCount, int vocabularySize, float previousConfidence) => ListSize(firstLayer, layerCount);
+}
