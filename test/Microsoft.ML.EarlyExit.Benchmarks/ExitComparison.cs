@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
@@ -12,7 +11,7 @@ internal static class ExitComparison
     public static int Run()
     {
         using EarlyExitModel model = BenchmarkModels.Load(BenchmarkModels.Demo);
-        GenerationInput[] prompts = [.. new[] { "describe-test", "question-test" }.SelectMany(Prompts)];
+        GenerationInput[] prompts = [.. DemoPrompts.Test(PromptsPerTask).Select(GenerationInput.FromText)];
         int layers = model.Configuration.DecoderLayerCount;
         List<(string Name, ExitPolicy? Policy)> policies = [("full depth", null)];
         foreach (int minimumLayer in new[] { 2, 4, 6, 8, 10 })
@@ -48,8 +47,4 @@ internal static class ExitComparison
 
         return 0;
     }
-
-    private static IEnumerable<GenerationInput> Prompts(string file) =>
-        File.ReadLines(Path.Combine(Repository.Folder, "test", "fixtures", "demo", file + ".jsonl")).Take(PromptsPerTask)
-            .Select(line => GenerationInput.FromText(JsonDocument.Parse(line).RootElement.GetProperty("text").GetString()!));
 }

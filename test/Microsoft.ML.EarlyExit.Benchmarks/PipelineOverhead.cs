@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json;
 using Microsoft.ML.Data;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
@@ -17,7 +16,7 @@ internal static class PipelineOverhead
     public static int Run()
     {
         using EarlyExitModel model = BenchmarkModels.Load(BenchmarkModels.Demo);
-        string[] prompts = [.. new[] { "describe-test", "question-test" }.SelectMany(file => Prompts(file).Take(PromptsPerTask))];
+        string[] prompts = [.. DemoPrompts.Test(PromptsPerTask)];
         GenerationInput[] inputs = [.. prompts.Select(GenerationInput.FromText)];
         var context = new MLContext();
         IDataView data = context.Data.LoadFromEnumerable(prompts.Select(prompt => new Row { Prompt = prompt }));
@@ -77,10 +76,6 @@ internal static class PipelineOverhead
         generate().Count(text => text.Length >= 0);
         return watch.Elapsed.TotalMilliseconds;
     }
-
-    private static IEnumerable<string> Prompts(string file) =>
-        File.ReadLines(Path.Combine(Repository.Folder, "test", "fixtures", "demo", file + ".jsonl"))
-            .Select(line => JsonDocument.Parse(line).RootElement.GetProperty("text").GetString()!);
 
     private sealed class Row
     {
