@@ -10,6 +10,12 @@ namespace Microsoft.ML.EarlyExit;
 /// </summary>
 internal static class ExitPolicyJson
 {
+    private static readonly Dictionary<string, StatePropagation> s_statePropagations = new(StringComparer.Ordinal)
+    {
+        ["stateCopy"] = StatePropagation.StateCopy,
+        ["parallelDecoding"] = StatePropagation.ParallelDecoding,
+    };
+
     /// <summary>Reads a policy.</summary>
     /// <param name="json">The file's text.</param>
     /// <param name="sourceName">The file's name, for messages.</param>
@@ -43,6 +49,7 @@ internal static class ExitPolicyJson
             writer.WriteString("confidence", policy.Confidence.Name);
             if (policy.StaticExitLayer is { } staticExitLayer)
                 writer.WriteNumber("staticExitLayer", staticExitLayer);
+            writer.WriteString("statePropagation", s_statePropagations.Single(pair => pair.Value == policy.StatePropagation).Key);
             writer.WriteEndObject();
         }
 
@@ -58,12 +65,12 @@ internal static class ExitPolicyJson
         policy = fields.Set(policy, "thresholdTemperature", p => p with { ThresholdTemperature = fields.GetSingle("thresholdTemperature") });
         policy = fields.Set(policy, "confidence", p => p with { Confidence = ReadConfidence(fields) });
         policy = fields.SetUnlessNull(policy, "staticExitLayer", p => p with { StaticExitLayer = fields.GetInt32("staticExitLayer") });
+        policy = fields.SetUnlessNull(policy, "statePropagation", p => p with { StatePropagation = ReadStatePropagation(fields) });
 
         if (fields.Has("contrastive"))
             fields.GetObject("contrastive", RefuseContrastive);
         if (fields.Has("pruning"))
             fields.GetObject("pruning", RefusePruning);
-        fields.RequireDefault("statePropagation", "\"stateCopy\"");
         fields.RequireDefault("classifier", "null");
         fields.RequireDefault("shallowDeep", "null");
         fields.RequireDefault("selfSpeculation", "null");
@@ -75,6 +82,11 @@ internal static class ExitPolicyJson
         Confidence.ByName.TryGetValue(fields.GetString("confidence"), out Confidence? confidence)
             ? confidence
             : throw fields.Refuse("confidence", $"this version supports {string.Join(", ", Confidence.ByName.Keys)}");
+
+    private static StatePropagation ReadStatePropagation(JsonFields fields) =>
+        s_statePropagations.TryGetValue(fields.GetString("statePropagation"), out StatePropagation propagation)
+            ? propagation
+            : throw fields.Refuse("statePropagation", $"it must be {string.Join(" or ", s_statePropagations.Keys)}");
 
     private static bool RefuseContrastive(JsonFields fields)
     {
