@@ -62,7 +62,8 @@ public class ExitPolicyJsonTests
     [InlineData("""{ "contrastive": { "alpha": 0.2 } }""", "contrastive.alpha", "this version supports")]
     [InlineData("""{ "contrastive": [] }""", "contrastive", "object")]
     [InlineData("""{ "pruning": { "kind": "decaying" } }""", "pruning.kind", "decaying", "this version supports")]
-    [InlineData("""{ "statePropagation": "parallelDecoding" }""", "statePropagation", "this version supports")]
+    [InlineData("""{ "statePropagation": "ParallelDecoding" }""", "statePropagation", "\"ParallelDecoding\"", "stateCopy or parallelDecoding")]
+    [InlineData("""{ "statePropagation": 1 }""", "statePropagation", "string")]
     [InlineData("""{ "classifier": { "weights": [[1]] } }""", "classifier", "this version supports")]
     [InlineData("""{ "shallowDeep": { "exitLayer": 6 } }""", "shallowDeep", "this version supports")]
     [InlineData("""{ "selfSpeculation": {} }""", "selfSpeculation", "this version supports")]
@@ -103,6 +104,8 @@ public class ExitPolicyJsonTests
             policy = policy with { Thresholds = [.. (thresholds ?? []).Select(value => value / 255f)] };
         if ((kind & 8) != 0)
             policy = policy with { StaticExitLayer = minimumLayer + 1 };
+        if ((kind & 16) != 0)
+            policy = policy with { StatePropagation = StatePropagation.ParallelDecoding };
 
         ExitPolicy read = ExitPolicyJson.Parse(ExitPolicyJson.Write(policy), "p");
 
