@@ -20,6 +20,7 @@ public sealed record ExitPolicy
     private readonly Confidence _confidence = Confidence.SoftmaxMargin;
     private readonly VocabularyPruning _pruning = VocabularyPruning.None;
     private readonly int? _staticExitLayer;
+    private readonly StatePropagation _statePropagation;
 
     /// <summary>The first layer a token may leave after, j in the paper: 1 to L; at L no token leaves early.</summary>
     /// <value>The default value is 1.</value>
@@ -114,6 +115,20 @@ public sealed record ExitPolicy
             : throw new ArgumentOutOfRangeException(nameof(StaticExitLayer), value, "StaticExitLayer must be from 1 to the number of decoder layers.");
     }
 
+    /// <summary>
+    /// Where deeper layers get the keys and values of a token that left from. <see cref="EarlyExit.StatePropagation.ParallelDecoding"/> not together with
+    /// <see cref="StaticExitLayer"/>, after which nothing deeper runs.
+    /// </summary>
+    /// <value>The default value is <see cref="EarlyExit.StatePropagation.StateCopy"/>.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is not one of the enumeration's.</exception>
+    public StatePropagation StatePropagation
+    {
+        get => _statePropagation;
+        init => _statePropagation = Enum.IsDefined(value)
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(StatePropagation), value, "StatePropagation must be StateCopy or ParallelDecoding.");
+    }
+
     /// <summary>Whether <see cref="MinimumLayer"/> was given rather than left at its default.</summary>
     internal bool HasMinimumLayer => _minimumLayer is not null;
 
@@ -134,6 +149,8 @@ public sealed record ExitPolicy
                 throw new ArgumentException("StaticExitLayer and MinimumLayer exclude each other: give one of them.");
             if (HasThreshold || Thresholds is not null || ThresholdTemperature != 0)
                 throw new ArgumentException("StaticExitLayer and thresholds exclude each other: a static exit compares nothing.");
+            if (StatePropagation == StatePropagation.ParallelDecoding)
+                throw new ArgumentException("StaticExitLayer and ParallelDecoding exclude each other: after a static exit no deeper block ever runs.");
             if (ShallowDeep is not null)
                 throw new ArgumentException("StaticExitLayer and ShallowDeep exclude each other: give one of them.");
             if (Pruning is not NoPruning)

@@ -55,6 +55,7 @@ internal static class ExitPolicyJson
             writer.WriteBoolean("referenceCompatible", policy.ReferenceCompatible);
             if (policy.StaticExitLayer is { } staticExitLayer)
                 writer.WriteNumber("staticExitLayer", staticExitLayer);
+            writer.WriteString("statePropagation", policy.StatePropagation == StatePropagation.StateCopy ? "stateCopy" : "parallelDecoding");
             writer.WriteEndObject();
         }
 
@@ -73,6 +74,11 @@ internal static class ExitPolicyJson
         if (policy.Confidence is not ContrastiveConfidence && contrastive is not null && contrastive != new ContrastiveOptions())
             throw fields.Refuse("contrastive", $"it needs confidence weightedContrastive or jsdContrastive, not {policy.Confidence.Name}");
         policy = fields.SetUnlessNull(policy, "staticExitLayer", p => p with { StaticExitLayer = fields.GetInt32("staticExitLayer") });
+        policy = fields.SetUnlessNull(policy, "statePropagation", p => p with
+        {
+            StatePropagation = Choose(
+                fields, "statePropagation", ("stateCopy", () => StatePropagation.StateCopy), ("parallelDecoding", () => StatePropagation.ParallelDecoding)),
+        });
         if (fields.Has("pruning"))
         {
             (VocabularyPruning pruning, bool isWholeAtLastLayer) = fields.GetObject("pruning", ReadPruning);
@@ -82,7 +88,6 @@ internal static class ExitPolicyJson
         if (fields.Has("shallowDeep"))
             policy = policy with { ShallowDeep = fields.GetObject("shallowDeep", ReadShallowDeep) };
         policy = fields.Set(policy, "referenceCompatible", p => p with { ReferenceCompatible = fields.GetBoolean("referenceCompatible") });
-        fields.RequireDefault("statePropagation", "\"stateCopy\"");
         fields.RequireDefault("classifier", "null");
         fields.RequireDefault("selfSpeculation", "null");
         return policy;

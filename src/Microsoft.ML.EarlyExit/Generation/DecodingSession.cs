@@ -46,7 +46,8 @@ internal sealed class DecodingSession : IDisposable
         _logits = new NativeBuffer((long)slots * head.VocabularySize * sizeof(float));
         _choice = new NativeBuffer((long)head.VocabularySize * sizeof(float));
         _lane = sessions.ThreadPool.CreateLane();
-        _decoder = new DecoderBatch(bundle, sessions, slots, plan.Segments, maxNewTokens, _costs, run);
+        _decoder = new DecoderBatch(
+            bundle, sessions, slots, plan.Segments, options.Exit?.StatePropagation ?? StatePropagation.StateCopy, maxNewTokens, _costs, run);
     }
 
     /// <summary>Begins a row in a slot that is free: one that had none yet, or whose row has ended.</summary>

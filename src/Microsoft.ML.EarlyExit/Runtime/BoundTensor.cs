@@ -6,18 +6,23 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>Views native memory as tensors that ONNX Runtime reads and writes in place.</summary>
 internal static class BoundTensor
 {
-    public static OrtValue Floats(NativeBuffer buffer, params long[] shape) => Create(buffer, TensorElementType.Float, sizeof(float), shape);
+    public static OrtValue Floats(NativeBuffer buffer, params long[] shape) => Create(buffer, 0, TensorElementType.Float, sizeof(float), shape);
 
-    public static OrtValue Int32(NativeBuffer buffer, params long[] shape) => Create(buffer, TensorElementType.Int32, sizeof(int), shape);
+    /// <summary>A part of the buffer that begins at element <paramref name="start"/>.</summary>
+    public static OrtValue FloatsAt(NativeBuffer buffer, long start, params long[] shape) => Create(buffer, start, TensorElementType.Float, sizeof(float), shape);
 
-    public static OrtValue Int64(NativeBuffer buffer, params long[] shape) => Create(buffer, TensorElementType.Int64, sizeof(long), shape);
+    public static OrtValue Int32(NativeBuffer buffer, params long[] shape) => Create(buffer, 0, TensorElementType.Int32, sizeof(int), shape);
 
-    private static OrtValue Create(NativeBuffer buffer, TensorElementType type, int elementBytes, long[] shape)
+    public static OrtValue Int64(NativeBuffer buffer, params long[] shape) => Create(buffer, 0, TensorElementType.Int64, sizeof(long), shape);
+
+    private static OrtValue Create(NativeBuffer buffer, long start, TensorElementType type, int elementBytes, long[] shape)
     {
         long bytes = elementBytes;
         foreach (long dimension in shape)
             bytes = checked(bytes * dimension);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, buffer.Bytes);
-        return OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, type, shape, buffer.Address, bytes);
+        long first = checked(start * elementBytes);
+        ArgumentOutOfRangeException.ThrowIfNegative(start);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(checked(first + bytes), buffer.Bytes);
+        return OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, type, shape, checked((nint)(buffer.Address + first)), bytes);
     }
 }

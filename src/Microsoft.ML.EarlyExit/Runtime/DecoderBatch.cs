@@ -47,8 +47,12 @@ internal sealed unsafe class DecoderBatch : IDisposable
     private readonly KeyValueCache?[] _self;
     private readonly KeyValueCache?[] _cross;
     private readonly OrtIoBinding?[][] _bindings;
-    private readonly StateCopyBuffer? _states;
+    private readonly int[] _together;
+    private readonly ExitedStates? _states;
+
+    // One of the two, by the kind of state propagation; none where no token can leave early.
     private readonly StateCopier? _copier;
+    private readonly PositionRunner? _positionRunner;
     private SelfAttentionBias _selfBias;
     private NativeBuffer _crossBias;
     private OrtValue _crossBiasView;
@@ -58,7 +62,8 @@ internal sealed unsafe class DecoderBatch : IDisposable
 
     /// <summary>A batch of empty slots, for rows of at most <paramref name="maxPositions"/> positions.</summary>
     public DecoderBatch(
-        ModelBundle bundle, ModelSessions sessions, int slots, IReadOnlyList<DecoderSegment> segments, int maxPositions, OperationCosts costs, RunOptions run)
+        ModelBundle bundle, ModelSessions sessions, int slots, IReadOnlyList<DecoderSegment> segments, StatePropagation propagation, int maxPositions,
+        OperationCosts costs, RunOptions run)
     {
         T5Configuration configuration = bundle.Configuration;
         _bundle = bundle;
@@ -96,14 +101,16 @@ internal sealed unsafe class DecoderBatch : IDisposable
         _self = new KeyValueCache?[_layers];
         _cross = new KeyValueCache?[_layers];
         _bindings = [.. segments.Select(_ => new OrtIoBinding?[_slots + 1])];
-        if (segments.Count > 1)
-        {
-            _states = Own(new StateCopyBuffer(_slots, _layers, _width, _capacity));
-            _copier = Own(new StateCopier(sessions, _states, _width, KeysValuesWidth, run));
-        }
-
+        _together = new int[_slots];
         _selfBias = CreateSelfBias();
         (_crossBias, _crossBiasView) = CreateCrossBias(FirstCapacity);
+        if (segments.Count == 1)
+            return;
+        _states = Own(new ExitedStates(_slots, _layers, _width, _capacity));
+        if (propagation == StatePropagation.ParallelDecoding)
+            _positionRunner = new PositionRunner(sessions, _states, _self, _cross, _heads, _width, _selfBias, _crossEntries, run);
+        else
+            _copier = Own(new StateCopier(sessions, _states, _width, KeysValuesWidth, run));
     }
 
     private int KeysValuesWidth => 2 * _heads * _headWidth;
@@ -115,9 +122,9 @@ internal sealed unsafe class DecoderBatch : IDisposable
         _positions[slot] = 0;
         _crossLayers[slot] = 0;
         _operations[slot] = default;
-        _states?.Reset(slot);
-        // Scratch before and after a slot's encoder positions: see GraphContract.
-        int entries = input.Length + 2;
+        _states?.Forget(slot, 0);
+        // Scratch before and after a slot's encoder positions, after them as much as positions run at once: see GraphContract.
+        int entries = input.Length + 1 + (_positionRunner is null ? 1 : PositionRunner.LargestRun);
         if (entries > _crossEntries)
             GrowCross(Math.Max(entries, 2 * _crossEntries));
         else
@@ -144,35 +151,69 @@ internal sealed unsafe class DecoderBatch : IDisposable
     /// <summary>The hidden states of the first rows, one after the other.</summary>
     public Span<float> Hidden(int firstRow, int count) => _hidden[_current].Span<float>((long)firstRow * _width, count * _width);
 
-    /// <summary>Runs a segment for the given slots, whose hidden states are the first rows in that order.</summary>
+    /// <summary>
+    /// Runs a segment for the given slots, whose hidden states are the first rows in that order. Earlier tokens of theirs that have left before it get their keys and
+    /// values there.
+    /// </summary>
     public void Run(int segment, ReadOnlySpan<int> slots)
     {
-        (int firstLayer, int lastLayer) = _segments[segment];
-        for (int layer = firstLayer; layer <= lastLayer; layer++)
+        Reach(segment, slots);
+        ReadOnlySpan<int> together = slots;
+        if (_positionRunner is not null)
+            together = RunWithEarlierPositions(segment, slots);
+        else if (_copier is not null)
+            CopyStates(segment, slots);
+
+        if (together.Length > 0)
+            RunTogether(segment, together);
+        _current = 1 - _current;
+        if (together.Length < slots.Length)
+            Spread(slots, together.Length);
+    }
+
+    /// <summary>
+    /// Runs the blocks that tokens of a slot have left before, for these tokens and without a new one, segment by segment to the last: what a self-speculation
+    /// verifies its drafts with. Between two tokens, and only with <see cref="StatePropagation.ParallelDecoding"/>.
+    /// </summary>
+    /// <returns>
+    /// The first position that had left early, or the slot's length where none had. <see cref="States"/> has the hidden states after the last block from there on.
+    /// </returns>
+    public int RunPending(int slot)
+    {
+        int end = _positions[slot];
+        int first = end;
+        // No token can have left before the first segment's end.
+        for (int segment = 1; segment < _segments.Count; segment++)
         {
-            ReachCrossAttention(layer, slots);
-            KeyValueCache self = _self[layer - 1] ??= new KeyValueCache(_slots, _heads, _headWidth, _capacity + 1);
-            // No token can have left before the first segment's end.
-            if (segment == 0)
+            int missing = _states!.FirstMissing(_segments[segment].FirstLayer, slot);
+            if (missing >= end)
                 continue;
-            foreach (int slot in slots)
-                _operations[slot] += _costs.StateCopies(_positions[slot] - _states!.FirstMissing(layer, slot));
-            _copier!.BringUp(layer, self, slots, _positions);
+            // Deeper layers lack the positions that shallower ones lack, and maybe some before them.
+            first = Math.Min(first, missing);
+            Reach(segment, new ReadOnlySpan<int>(in slot));
+            RunPositions(segment, slot, end);
         }
 
-        Place(slots);
-        InferenceSession session = _sessions.Segment(firstLayer, lastLayer, _slots > 1);
-        session.RunWithBinding(_run, _bindings[segment][slots.Length] ??= Bind(session, segment, slots.Length));
-        _current = 1 - _current;
-        foreach (int slot in slots)
-            _operations[slot] += _costs.Blocks(lastLayer - firstLayer + 1, _positions[slot], _inputs[slot]!.Length);
-        if (_states is null)
-            return;
-        for (int layer = firstLayer; layer <= lastLayer; layer++)
-        {
-            foreach (int slot in slots)
-                _states.Filled(layer, slot, _positions[slot] + 1);
-        }
+        return first;
+    }
+
+    /// <summary>
+    /// The hidden states of a slot's positions from <paramref name="first"/> on, one after the other, after the last segment that ran for them: of tokens that left
+    /// early, and of the current one where it ran together with such.
+    /// </summary>
+    public Span<float> States(int slot, int first, int count) => _states!.States(slot, first, count);
+
+    /// <summary>The positions of a slot's row so far.</summary>
+    public int Length(int slot) => _positions[slot];
+
+    /// <summary>Forgets a slot's positions from <paramref name="length"/> on: the next token is at that position. Between two tokens.</summary>
+    public void RollBack(int slot, int length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, _positions[slot]);
+        // What the caches hold beyond is masked, and later tokens write over it.
+        _positions[slot] = length;
+        _states?.Forget(slot, length);
     }
 
     /// <summary>The operations done for a slot's row since they were last taken.</summary>
@@ -183,7 +224,9 @@ internal sealed unsafe class DecoderBatch : IDisposable
         return taken;
     }
 
-    /// <summary>Ends a slot's token; <paramref name="leavesEarly"/>: deeper layers get the keys and values of its hidden state, in <paramref name="row"/>, when they need them.</summary>
+    /// <summary>
+    /// Ends a slot's token; <paramref name="leavesEarly"/>: deeper layers get its keys and values from its hidden state, in <paramref name="row"/>, when they need them.
+    /// </summary>
     public void Advance(int slot, int row, bool leavesEarly)
     {
         if (leavesEarly)
@@ -194,6 +237,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
     public void Dispose()
     {
         ClearBindings();
+        _positionRunner?.Dispose();
         foreach (OrtValue? view in _hiddenViews.SelectMany(views => views).Concat(_rowSlotsViews))
             view?.Dispose();
         foreach (KeyValueCache? cache in _self.Concat(_cross))
@@ -234,6 +278,106 @@ internal sealed unsafe class DecoderBatch : IDisposable
     {
         _selfCapacity.Span<int>(0, 1)[0] = _capacity + 1;
         return new SelfAttentionBias(_bundle, _slots, _capacity);
+    }
+
+    /// <summary>Makes a segment's caches, and computes the cross-attention keys and values of slots that reach a layer for the first time.</summary>
+    private void Reach(int segment, ReadOnlySpan<int> slots)
+    {
+        (int firstLayer, int lastLayer) = _segments[segment];
+        for (int layer = firstLayer; layer <= lastLayer; layer++)
+        {
+            ReachCrossAttention(layer, slots);
+            _self[layer - 1] ??= new KeyValueCache(_slots, _heads, _headWidth, _capacity + 1);
+        }
+    }
+
+    /// <summary>Brings a segment's layers up to the position of every slot by copying states.</summary>
+    private void CopyStates(int segment, ReadOnlySpan<int> slots)
+    {
+        // No token can have left before the first segment's end.
+        if (segment == 0)
+            return;
+        (int firstLayer, int lastLayer) = _segments[segment];
+        for (int layer = firstLayer; layer <= lastLayer; layer++)
+        {
+            foreach (int slot in slots)
+                _operations[slot] += _costs.StateCopies(_positions[slot] - _states!.FirstMissing(layer, slot));
+            _copier!.BringUp(layer, _self[layer - 1]!, slots, _positions);
+        }
+    }
+
+    /// <summary>
+    /// Runs the rows that lack earlier positions, each with these, and leaves their hidden states with the others of their slots. The other rows become the first
+    /// ones, in order; their slots are returned.
+    /// </summary>
+    private ReadOnlySpan<int> RunWithEarlierPositions(int segment, ReadOnlySpan<int> slots)
+    {
+        int firstLayer = _segments[segment].FirstLayer;
+        int together = 0;
+        for (int row = 0; row < slots.Length; row++)
+        {
+            int slot = slots[row];
+            int position = _positions[slot];
+            if (_states!.FirstMissing(firstLayer, slot) < position)
+            {
+                Hidden(row).CopyTo(_states.State(slot, position));
+                RunPositions(segment, slot, position + 1);
+                continue;
+            }
+
+            if (together != row)
+                Hidden(row).CopyTo(Hidden(together));
+            _together[together++] = slot;
+        }
+
+        return _together.AsSpan(0, together);
+    }
+
+    /// <summary>Runs a segment for the positions that it lacks of a slot, up to before <paramref name="end"/>; all layers of a segment lack the same.</summary>
+    private void RunPositions(int segment, int slot, int end)
+    {
+        DecoderSegment blocks = _segments[segment];
+        int first = _states!.FirstMissing(blocks.FirstLayer, slot);
+        int encoderLength = _inputs[slot]!.Length;
+        _positionRunner!.Run(blocks, slot, first, end, encoderLength);
+        for (int position = first; position < end; position++)
+            _operations[slot] += _costs.Blocks(blocks.LastLayer - blocks.FirstLayer + 1, position, encoderLength);
+        Filled(blocks, slot, end);
+    }
+
+    /// <summary>Runs a segment for one position of each slot; their rows are the first.</summary>
+    private void RunTogether(int segment, ReadOnlySpan<int> slots)
+    {
+        DecoderSegment blocks = _segments[segment];
+        Place(slots);
+        InferenceSession session = _sessions.Segment(blocks.FirstLayer, blocks.LastLayer, _slots > 1);
+        session.RunWithBinding(_run, _bindings[segment][slots.Length] ??= Bind(session, segment, slots.Length));
+        foreach (int slot in slots)
+        {
+            _operations[slot] += _costs.Blocks(blocks.LastLayer - blocks.FirstLayer + 1, _positions[slot], _inputs[slot]!.Length);
+            if (_states is not null)
+                Filled(blocks, slot, _positions[slot] + 1);
+        }
+    }
+
+    /// <summary>Gives every row its place again: those that ran together are the first ones, the others lie with their slots' states.</summary>
+    private void Spread(ReadOnlySpan<int> slots, int together)
+    {
+        // From the last on: no row is overwritten before it has moved.
+        for (int row = slots.Length - 1; row >= 0; row--)
+        {
+            int slot = slots[row];
+            if (together > 0 && _together[together - 1] == slot)
+                Hidden(--together).CopyTo(Hidden(row));
+            else
+                _states!.State(slot, _positions[slot]).CopyTo(Hidden(row));
+        }
+    }
+
+    private void Filled(DecoderSegment blocks, int slot, int end)
+    {
+        for (int layer = blocks.FirstLayer; layer <= blocks.LastLayer; layer++)
+            _states!.Filled(layer, slot, end);
     }
 
     /// <summary>Says which slots run, at which lengths, and which row is in which slot.</summary>
@@ -277,19 +421,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
         binding.BindInput(GraphContract.CrossLengths, _crossLengthsView);
         binding.BindInput(GraphContract.CrossCapacity, _crossCapacityView);
         for (int layer = firstLayer; layer <= lastLayer; layer++)
-        {
-            BindCache(GraphContract.SelfKeys, GraphContract.PresentSelfKeys, _self[layer - 1]!.Keys);
-            BindCache(GraphContract.SelfValues, GraphContract.PresentSelfValues, _self[layer - 1]!.Values);
-            BindCache(GraphContract.CrossKeys, GraphContract.PresentCrossKeys, _cross[layer - 1]!.Keys);
-            BindCache(GraphContract.CrossValues, GraphContract.PresentCrossValues, _cross[layer - 1]!.Values);
-
-            void BindCache(string past, string present, OrtValue value)
-            {
-                // The same memory as past and present: the kernel appends in place.
-                binding.BindInput(SegmentComposer.CacheName(past, layer), value);
-                binding.BindOutput(SegmentComposer.CacheName(present, layer), value);
-            }
-        }
+            binding.BindCaches(layer, _self[layer - 1]!, _cross[layer - 1]!, slot: null);
 
         return binding;
     }
@@ -332,6 +464,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
         // The slots embedded before this one in the same token.
         for (int slot = 0; slot < _slots; slot++)
             _selfBias.Set(slot, Math.Min(_positions[slot], capacity - 1));
+        _positionRunner?.Resize(_selfBias, _crossEntries);
     }
 
     private void GrowCross(int entries)
@@ -347,6 +480,8 @@ internal sealed unsafe class DecoderBatch : IDisposable
             if (_inputs[slot] is not null)
                 SetCrossBias(slot);
         }
+
+        _positionRunner?.Resize(_selfBias, entries);
     }
 
     private void ClearBindings()

@@ -11,6 +11,8 @@ internal sealed class KeyValueCache : IDisposable
     private readonly int _slots;
     private readonly int _heads;
     private readonly int _headWidth;
+    private readonly OrtValue?[] _slotKeys;
+    private readonly OrtValue?[] _slotValues;
     private NativeBuffer _keys;
     private NativeBuffer _values;
 
@@ -19,6 +21,8 @@ internal sealed class KeyValueCache : IDisposable
         _slots = slots;
         _heads = heads;
         _headWidth = headWidth;
+        _slotKeys = new OrtValue?[slots];
+        _slotValues = new OrtValue?[slots];
         Capacity = capacity;
         _keys = Allocate(capacity);
         _values = Allocate(capacity);
@@ -32,6 +36,12 @@ internal sealed class KeyValueCache : IDisposable
     public OrtValue Keys { get; private set; }
 
     public OrtValue Values { get; private set; }
+
+    /// <summary>The keys of one slot, as a cache of that slot alone.</summary>
+    public OrtValue SlotKeys(int slot) => _slotKeys[slot] ??= SlotView(_keys, slot);
+
+    /// <summary>The values of one slot, as a cache of that slot alone.</summary>
+    public OrtValue SlotValues(int slot) => _slotValues[slot] ??= SlotView(_values, slot);
 
     /// <summary>Makes room for more entries and keeps what is there; what was bound to the old memory must be bound anew.</summary>
     public void Grow(int capacity)
@@ -59,6 +69,13 @@ internal sealed class KeyValueCache : IDisposable
 
     public void Dispose()
     {
+        foreach (OrtValue?[] views in new[] { _slotKeys, _slotValues })
+        {
+            foreach (OrtValue? view in views)
+                view?.Dispose();
+            Array.Clear(views);
+        }
+
         Keys.Dispose();
         Values.Dispose();
         _keys.Dispose();
@@ -68,6 +85,9 @@ internal sealed class KeyValueCache : IDisposable
     private NativeBuffer Allocate(int capacity) => new((long)_slots * _heads * capacity * _headWidth * sizeof(float));
 
     private OrtValue View(NativeBuffer buffer) => BoundTensor.Floats(buffer, _slots, _heads, Capacity, _headWidth);
+
+    private OrtValue SlotView(NativeBuffer buffer, int slot) =>
+        BoundTensor.FloatsAt(buffer, (long)slot * _heads * Capacity * _headWidth, 1, _heads, Capacity, _headWidth);
 
     private NativeBuffer Grown(NativeBuffer old, int capacity)
     {

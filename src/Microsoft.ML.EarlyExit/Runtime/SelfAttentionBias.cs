@@ -32,17 +32,25 @@ internal sealed unsafe class SelfAttentionBias : IDisposable
 
     public OrtValue View { get; }
 
-    /// <summary>Sets a slot's bias for the token at <paramref name="position"/>; entry 0, the scratch, is masked.</summary>
+    /// <summary>Entries of a slot, the scratch included.</summary>
+    public int Entries => _capacity + 1;
+
+    /// <summary>Sets a slot's bias for the token at <paramref name="position"/>.</summary>
     public void Set(int slot, int position)
     {
-        int entries = _capacity + 1;
-        int keys = position + 1;
         for (int head = 0; head < _heads; head++)
-        {
-            Span<float> bias = _bias.Span<float>((((long)slot * _heads) + head) * entries, entries);
-            bias[0] = GraphContract.Masked;
-            _reversed.AsSpan(((head + 1) * _capacity) - keys, keys).CopyTo(bias[1..]);
-        }
+            CopyTo(head, position, _bias.Span<float>((((long)slot * _heads) + head) * Entries, Entries));
+    }
+
+    /// <summary>
+    /// Copies a head's bias for the token at <paramref name="position"/> over the keys up to its own; entry 0, the scratch, is masked. Entries after its own key
+    /// stay as they are: attention is causal and does not count them.
+    /// </summary>
+    public void CopyTo(int head, int position, Span<float> bias)
+    {
+        int keys = position + 1;
+        bias[0] = GraphContract.Masked;
+        _reversed.AsSpan(((head + 1) * _capacity) - keys, keys).CopyTo(bias[1..]);
     }
 
     public void Dispose()

@@ -9,7 +9,7 @@ internal sealed class StateCopier : IDisposable
     private const int LargestRun = 256;
 
     private readonly ModelSessions _sessions;
-    private readonly StateCopyBuffer _states;
+    private readonly ExitedStates _states;
     private readonly int _width;
     private readonly int _stride;
     private readonly NativeBuffer _input;
@@ -19,7 +19,7 @@ internal sealed class StateCopier : IDisposable
     private readonly Dictionary<int, (OrtValue Input, OrtValue Output)> _views = [];
     private readonly RunOptions _run;
 
-    public StateCopier(ModelSessions sessions, StateCopyBuffer states, int width, int keysValuesWidth, RunOptions run)
+    public StateCopier(ModelSessions sessions, ExitedStates states, int width, int keysValuesWidth, RunOptions run)
     {
         _sessions = sessions;
         _states = states;

@@ -71,7 +71,8 @@ public class ExitPolicyJsonTests
     [InlineData("""{ "pruning": { "kind": "decaying", "kMax": 249 } }""", "pruning.kMax", "249", "250")]
     [InlineData("""{ "pruning": { "kind": "decaying", "k": 500 } }""", "pruning.k", "500", "kMax")]
     [InlineData("""{ "pruning": { "kind": "adaptive", "scale": 1.1 } }""", "pruning.scale", "1.1", "0 to 1")]
-    [InlineData("""{ "statePropagation": "parallelDecoding" }""", "statePropagation", "this version supports")]
+    [InlineData("""{ "statePropagation": "ParallelDecoding" }""", "statePropagation", "\"ParallelDecoding\"", "stateCopy or parallelDecoding")]
+    [InlineData("""{ "statePropagation": 1 }""", "statePropagation", "string")]
     [InlineData("""{ "classifier": { "weights": [[1]] } }""", "classifier", "this version supports")]
     [InlineData("""{ "shallowDeep": { "exitLayer": 0 } }""", "shallowDeep.exitLayer", "0", "from 1")]
     [InlineData("""{ "shallowDeep": {} }""", "shallowDeep.exitLayer", "missing")]
@@ -113,6 +114,8 @@ public class ExitPolicyJsonTests
             policy = policy with { Thresholds = [.. (thresholds ?? []).Select(value => value / 255f)] };
         if ((kind & 8) != 0)
             policy = policy with { StaticExitLayer = minimumLayer + 1 };
+        if ((kind & 16) != 0)
+            policy = policy with { StatePropagation = StatePropagation.ParallelDecoding };
 
         ExitPolicy read = ExitPolicyJson.Parse(ExitPolicyJson.Write(policy), "p");
 

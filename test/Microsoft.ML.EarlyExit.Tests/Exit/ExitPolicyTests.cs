@@ -12,9 +12,19 @@ public sealed class ExitPolicyTests
         AssertRefused(new ExitPolicy { StaticExitLayer = 2, MinimumLayer = 1 }, "StaticExitLayer", "MinimumLayer");
         AssertRefused(new ExitPolicy { StaticExitLayer = 2, Threshold = 0.5f }, "StaticExitLayer", "thresholds");
         AssertRefused(new ExitPolicy { StaticExitLayer = 2, ThresholdTemperature = 1 }, "StaticExitLayer", "thresholds");
+        AssertRefused(new ExitPolicy { StaticExitLayer = 2, StatePropagation = StatePropagation.ParallelDecoding }, "StaticExitLayer", "ParallelDecoding");
         AssertRefused(new ExitPolicy { Threshold = 0.5f, Thresholds = [0, 0, 0, 0] }, "Threshold", "Thresholds");
         AssertRefused(new ExitPolicy { Thresholds = [0, 0, 0] }, "Thresholds", "4 decoder layers");
         AssertRefused(new ExitPolicy { MinimumLayer = 5 }, "MinimumLayer", "from 1 to 4");
+    }
+
+    [Fact]
+    public void State_propagation_is_one_of_two_kinds()
+    {
+        Assert.Equal(StatePropagation.StateCopy, new ExitPolicy().StatePropagation);
+        new ExitPolicy { StatePropagation = StatePropagation.ParallelDecoding }.Validate(Layers(4));
+        new ExitPolicy { StaticExitLayer = 2, StatePropagation = StatePropagation.StateCopy }.Validate(Layers(4));
+        Assert.Throws<ArgumentOutOfRangeException>(nameof(ExitPolicy.StatePropagation), () => new ExitPolicy { StatePropagation = (StatePropagation)2 });
     }
 
     [Fact]

@@ -25,13 +25,20 @@ public sealed class BatchIndependenceTests
             }
         });
 
-    [Fact]
-    public void A_row_that_begins_where_another_has_ended_is_generated_the_same()
+    [Theory]
+    [InlineData(StatePropagation.StateCopy)]
+    [InlineData(StatePropagation.ParallelDecoding)]
+    public void A_row_that_begins_where_another_has_ended_is_generated_the_same(StatePropagation propagation)
     {
         // Longer inputs after shorter ones: the caches of the encoder's positions grow while others run.
         EarlyExitModel model = TestModels.Model(TestModels.Exits);
         GenerationInput[] inputs = Inputs([4, 150, 3, 90, 300, 10, 61, 62, 63, 1, 200], seed: 7);
-        var options = new TextGenerationOptions { MaxNewTokens = 90, Trace = true, Exit = new ExitPolicy { MinimumLayer = 2, Threshold = 0.4f } };
+        var options = new TextGenerationOptions
+        {
+            MaxNewTokens = 90,
+            Trace = true,
+            Exit = new ExitPolicy { MinimumLayer = 2, Threshold = 0.4f, StatePropagation = propagation },
+        };
         IReadOnlyList<GenerationResult> alone = model.Generate(inputs, options);
         foreach (int batchSize in new[] { 2, 3, 5 })
         {
@@ -66,6 +73,7 @@ public sealed class BatchIndependenceTests
         from threshold in Gen.Choose(0, 10)
         from kind in Gen.Choose(0, 5)
         from penalty in Gen.Elements(1f, 1.2f)
+        from propagation in Gen.Elements(Enum.GetValues<StatePropagation>())
         select new Case(
             Inputs(lengths, seed), batchSize,
             new TextGenerationOptions
@@ -77,7 +85,7 @@ public sealed class BatchIndependenceTests
                 {
                     0 => null,
                     1 => new ExitPolicy { StaticExitLayer = minimumLayer },
-                    _ => new ExitPolicy { MinimumLayer = minimumLayer, Threshold = threshold / 10f },
+                    _ => new ExitPolicy { MinimumLayer = minimumLayer, Threshold = threshold / 10f, StatePropagation = propagation },
                 },
             });
 

@@ -4,14 +4,16 @@ namespace Microsoft.ML.EarlyExit.Tests;
 
 public sealed class FullDepthTests
 {
-    [Fact]
-    public void Threshold_1_is_the_full_model_token_for_token()
+    [Theory]
+    [InlineData(StatePropagation.StateCopy)]
+    [InlineData(StatePropagation.ParallelDecoding)]
+    public void Threshold_1_is_the_full_model_token_for_token(StatePropagation propagation)
     {
         EarlyExitModel model = TestModels.Model(TestModels.Demo);
         GenerationInput[] prompts = [.. Prompts("describe-test", 100), .. Prompts("question-test", 100)];
         var full = new TextGenerationOptions { BatchSize = 8 };
         IReadOnlyList<GenerationResult> expected = model.Generate(prompts, full);
-        IReadOnlyList<GenerationResult> actual = model.Generate(prompts, full with { Exit = new ExitPolicy { Threshold = 1 } });
+        IReadOnlyList<GenerationResult> actual = model.Generate(prompts, full with { Exit = new ExitPolicy { Threshold = 1, StatePropagation = propagation } });
         for (int row = 0; row < prompts.Length; row++)
         {
             Assert.Equal(expected[row].TokenIds, actual[row].TokenIds);
@@ -39,7 +41,8 @@ public sealed class FullDepthTests
         // 64 tokens fill the first caches, 128 the next; a shorter run must be a prefix of a longer one.
         EarlyExitModel model = TestModels.Model(TestModels.Exits);
         GenerationInput[] inputs = [.. Enumerable.Range(0, 3).Select(row => GenerationInput.FromTokenIds([.. Enumerable.Range(10 * (row + 1), 7), 1]))];
-        foreach (ExitPolicy? policy in new ExitPolicy?[] { null, new() { MinimumLayer = 2, Threshold = 0.3f } })
+        var early = new ExitPolicy { MinimumLayer = 2, Threshold = 0.3f };
+        foreach (ExitPolicy? policy in new[] { null, early, early with { StatePropagation = StatePropagation.ParallelDecoding } })
         {
             var options = new TextGenerationOptions { MaxNewTokens = 300, MinNewTokens = 300, BatchSize = batchSize, Exit = policy };
             IReadOnlyList<GenerationResult> all = model.Generate(inputs, options);

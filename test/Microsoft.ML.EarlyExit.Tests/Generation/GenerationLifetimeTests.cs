@@ -9,13 +9,15 @@ public sealed class GenerationLifetimeTests
 
     private static readonly ExitPolicy s_policy = new() { MinimumLayer = 2, Threshold = 0.5f };
 
+    private static readonly ExitPolicy s_parallel = s_policy with { StatePropagation = StatePropagation.ParallelDecoding };
+
     [Fact]
     public void A_step_allocates_nothing_once_its_shapes_have_occurred()
     {
         EarlyExitModel model = TestModels.Model(TestModels.Exits);
         foreach (int rows in new[] { 1, 4 })
         {
-            foreach (ExitPolicy? policy in new[] { null, new ExitPolicy { StaticExitLayer = 3 }, s_policy with { Threshold = 1 } })
+            foreach (ExitPolicy? policy in new[] { null, new ExitPolicy { StaticExitLayer = 3 }, s_policy with { Threshold = 1 }, s_parallel with { Threshold = 1 } })
             {
                 var options = new TextGenerationOptions { MaxNewTokens = 64, MinNewTokens = 64, RepetitionPenalty = 1.1f, NoRepeatNgramSize = 3, Exit = policy };
                 using var run = new RunOptions();
@@ -35,11 +37,13 @@ public sealed class GenerationLifetimeTests
         }
     }
 
-    [Fact]
-    public void Nothing_native_is_left_after_calls_that_end_fail_or_are_cancelled()
+    [Theory]
+    [InlineData(StatePropagation.StateCopy)]
+    [InlineData(StatePropagation.ParallelDecoding)]
+    public void Nothing_native_is_left_after_calls_that_end_fail_or_are_cancelled(StatePropagation propagation)
     {
         EarlyExitModel model = EarlyExitModel.Load(TestModels.Bundle(TestModels.Exits));
-        var options = new TextGenerationOptions { MaxNewTokens = 100, MinNewTokens = 100, BatchSize = 3, Exit = s_policy };
+        var options = new TextGenerationOptions { MaxNewTokens = 100, MinNewTokens = 100, BatchSize = 3, Exit = s_policy with { StatePropagation = propagation } };
         // What other tests left to the garbage collector must not go while this one counts.
         GC.Collect();
         GC.WaitForPendingFinalizers();
@@ -69,11 +73,13 @@ public sealed class GenerationLifetimeTests
         Assert.Throws<ObjectDisposedException>(() => { model.Generate(s_inputs, options); });
     }
 
-    [Fact]
-    public async Task Eight_threads_on_one_model_generate_what_one_does()
+    [Theory]
+    [InlineData(StatePropagation.StateCopy)]
+    [InlineData(StatePropagation.ParallelDecoding)]
+    public async Task Eight_threads_on_one_model_generate_what_one_does(StatePropagation propagation)
     {
         EarlyExitModel model = TestModels.Model(TestModels.Exits);
-        var options = new TextGenerationOptions { MaxNewTokens = 30, BatchSize = 4, Exit = s_policy };
+        var options = new TextGenerationOptions { MaxNewTokens = 30, BatchSize = 4, Exit = s_policy with { StatePropagation = propagation } };
         IReadOnlyList<GenerationResult> expected = model.Generate(s_inputs, options);
         Task[] threads = [.. Enumerable.Range(0, 8).Select(_ => Task.Factory.StartNew(
             () =>
@@ -92,11 +98,13 @@ public sealed class GenerationLifetimeTests
         await Task.WhenAll(threads);
     }
 
-    [Fact]
-    public async Task Disposing_a_model_lets_running_calls_end()
+    [Theory]
+    [InlineData(StatePropagation.StateCopy)]
+    [InlineData(StatePropagation.ParallelDecoding)]
+    public async Task Disposing_a_model_lets_running_calls_end(StatePropagation propagation)
     {
         EarlyExitModel model = EarlyExitModel.Load(TestModels.Bundle(TestModels.Exits));
-        var options = new TextGenerationOptions { MaxNewTokens = 60, MinNewTokens = 60, Exit = s_policy };
+        var options = new TextGenerationOptions { MaxNewTokens = 60, MinNewTokens = 60, Exit = s_policy with { StatePropagation = propagation } };
         IReadOnlyList<GenerationResult> expected = model.Generate(s_inputs, options);
         using var started = new ManualResetEventSlim();
         Task<IReadOnlyList<GenerationResult>> running = Task.Run(

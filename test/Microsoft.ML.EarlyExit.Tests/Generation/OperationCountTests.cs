@@ -21,7 +21,10 @@ public sealed class OperationCountTests
             foreach (int minimumLayer in new[] { 1, 3, layers - 1, layers })
             {
                 foreach (float threshold in new[] { 0, 0.3f, 0.7f, 1 })
-                    data.Add(model, new ExitPolicy { MinimumLayer = minimumLayer, Threshold = threshold });
+                {
+                    foreach (StatePropagation propagation in Enum.GetValues<StatePropagation>())
+                        data.Add(model, new ExitPolicy { MinimumLayer = minimumLayer, Threshold = threshold, StatePropagation = propagation });
+                }
             }
         }
 
@@ -29,6 +32,7 @@ public sealed class OperationCountTests
         data.Add(TestModels.Demo, new ExitPolicy { StaticExitLayer = 5 });
         data.Add(TestModels.Demo, new ExitPolicy { MinimumLayer = 2, Threshold = 0.5f });
         data.Add(TestModels.Demo, new ExitPolicy { MinimumLayer = 1, Threshold = 0.9f });
+        data.Add(TestModels.Demo, new ExitPolicy { MinimumLayer = 2, Threshold = 0.5f, StatePropagation = StatePropagation.ParallelDecoding });
         return data;
     }
 
@@ -66,7 +70,13 @@ public sealed class OperationCountTests
          from batchSize in Gen.Choose(1, 5)
          from minimumLayer in Gen.Choose(1, 8)
          from thresholds in Gen.ArrayOf(Gen.Choose(0, 100), 8)
-         select (lengths, seed, batchSize, policy: new ExitPolicy { MinimumLayer = minimumLayer, Thresholds = [.. thresholds.Select(percent => percent / 100f)] })).ToArbitrary(),
+         from propagation in Gen.Elements(Enum.GetValues<StatePropagation>())
+         select (lengths, seed, batchSize, policy: new ExitPolicy
+         {
+             MinimumLayer = minimumLayer,
+             Thresholds = [.. thresholds.Select(percent => percent / 100f)],
+             StatePropagation = propagation,
+         })).ToArbitrary(),
         one =>
         {
             var sizes = new Sizes(TestModels.Exits);
@@ -104,6 +114,23 @@ public sealed class OperationCountTests
         // 3·2·48·32·2 = 18432. Confidences after blocks 2, 3, 4 and 5: 4·98304 = 393216, 4·2359296 = 9437184.
         Assert.Equal(new OperationCounts(288896, 18432, 393216, 0, 9437184), result.Steps[1].Operations);
         Assert.Equal(new OperationCounts(418944, 18432, 491520, 0, 11796480), result.Operations);
+    }
+
+    [Fact]
+    public void The_same_tokens_by_parallel_decoding_counted_by_hand()
+    {
+        GenerationResult result = TestModels.Model(TestModels.Exits).Generate(
+            [GenerationInput.FromTokenIds([7, 99, 1])],
+            new TextGenerationOptions
+            {
+                MaxNewTokens = 2,
+                Trace = true,
+                Exit = new ExitPolicy { MinimumLayer = 2, Threshold = 0.5f, StatePropagation = StatePropagation.ParallelDecoding },
+            })[0];
+        Assert.Equal([2, 5], result.ExitLayers);
+        Assert.Equal(new OperationCounts(130048, 0, 98304, 0, 2359296), result.Steps![0].Operations);
+        // As above, but blocks 3, 4 and 5 also run for token 0 at position 0, 3·46592 = 139776, and nothing is copied.
+        Assert.Equal(new OperationCounts(288896 + 139776, 0, 393216, 0, 9437184), result.Steps[1].Operations);
     }
 
     [Theory]
@@ -148,8 +175,11 @@ public sealed class OperationCountTests
                 isReached[layer] = true;
                 for (int earlier = 0; earlier < position; earlier++)
                 {
-                    if (positionsOfLayer[layer].Add(earlier))
-                        expected += new OperationCounts { StatePropagation = sizes.KeysValues };
+                    if (!positionsOfLayer[layer].Add(earlier))
+                        continue;
+                    expected += policy!.StatePropagation == StatePropagation.ParallelDecoding
+                        ? new OperationCounts { Decoder = sizes.Block(earlier, encoderLength) }
+                        : new OperationCounts { StatePropagation = sizes.KeysValues };
                 }
 
                 positionsOfLayer[layer].Add(position);

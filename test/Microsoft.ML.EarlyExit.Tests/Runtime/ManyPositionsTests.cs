@@ -30,7 +30,7 @@ public sealed class ManyPositionsTests
         using var run = new RunOptions();
         using EncodedInput input = EncodedInput.Encode(model.Sessions.Encoder, s_inputIds, model.Configuration.ModelDimension, run);
         using var batch = new DecoderBatch(
-            model.Bundle, model.Sessions, 1, [new DecoderSegment(1, layers)], s_tokens.Length, new OperationCosts(model.Configuration), run);
+            model.Bundle, model.Sessions, 1, [new DecoderSegment(1, layers)], StatePropagation.StateCopy, s_tokens.Length, new OperationCosts(model.Configuration), run);
         batch.Admit(0, input);
         var hidden = new List<float>();
         foreach (int token in s_tokens)

@@ -1,10 +1,10 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// State copying, done lazily (section 3.1 of the paper): keeps the hidden state of every token that left early, and which positions of each layer still lack
-/// keys and values. A layer nobody reaches again never computes them; the first later token that reaches it brings all missing positions up.
+/// The hidden state of every token that left early, and which positions of each layer still lack keys and values. They are filled lazily, for all missing positions
+/// at once, by the first later token that reaches the layer: so in any layer the missing ones are a row's last, and a deeper layer lacks all that a shallower one does.
 /// </summary>
-internal sealed class StateCopyBuffer : IDisposable
+internal sealed class ExitedStates : IDisposable
 {
     private readonly int _slots;
     private readonly int _width;
@@ -12,7 +12,7 @@ internal sealed class StateCopyBuffer : IDisposable
     private int _capacity;
     private NativeBuffer _states;
 
-    public StateCopyBuffer(int slots, int layers, int width, int capacity)
+    public ExitedStates(int slots, int layers, int width, int capacity)
     {
         _slots = slots;
         _width = width;
@@ -32,8 +32,14 @@ internal sealed class StateCopyBuffer : IDisposable
         _capacity = capacity;
     }
 
-    /// <summary>The hidden state with which the token at a position left; meaningful from <see cref="FirstMissing"/> on.</summary>
-    public Span<float> State(int slot, int position) => _states.Span<float>(((long)slot * _capacity + position) * _width, _width);
+    /// <summary>The hidden state of the token at a position; see <see cref="States"/>.</summary>
+    public Span<float> State(int slot, int position) => States(slot, position, 1);
+
+    /// <summary>
+    /// The hidden states of tokens from a position on, one after the other. From <see cref="FirstMissing"/> of a layer on they are those with which the tokens left
+    /// or, where blocks have run for them since, those after the blocks before that layer.
+    /// </summary>
+    public Span<float> States(int slot, int first, int count) => _states.Span<float>((((long)slot * _capacity) + first) * _width, count * _width);
 
     /// <summary>The first position of a slot for which a layer, from 1, has no keys and values.</summary>
     public int FirstMissing(int layer, int slot) => _filled[((layer - 1) * _slots) + slot];
@@ -41,11 +47,11 @@ internal sealed class StateCopyBuffer : IDisposable
     /// <summary>Says that a layer now has keys and values of a slot's positions before <paramref name="end"/>.</summary>
     public void Filled(int layer, int slot, int end) => _filled[((layer - 1) * _slots) + slot] = end;
 
-    /// <summary>Forgets a slot's row: another begins there.</summary>
-    public void Reset(int slot)
+    /// <summary>Forgets a slot's positions from <paramref name="length"/> on, in all layers.</summary>
+    public void Forget(int slot, int length)
     {
         for (int at = slot; at < _filled.Length; at += _slots)
-            _filled[at] = 0;
+            _filled[at] = Math.Min(_filled[at], length);
     }
 
     public void Dispose() => _states.Dispose();
