@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using System.Runtime.ExceptionServices;
 using Microsoft.ML.Data;
 using Microsoft.ML.Runtime;
 using Microsoft.ML.Trainers;
@@ -127,7 +128,8 @@ internal sealed class ExitClassifierTraining
 
     private LinearProbe TrainOn(Func<ExamplePlace, bool> isWanted)
     {
-        IDataView examples = _context.Data.FilterByCustomPredicate(_examples, isWanted);
+        // The predicate of ML.NET's filter says which rows to drop.
+        IDataView examples = _context.Data.FilterByCustomPredicate<ExamplePlace>(_examples, place => !isWanted(place));
         NormalizingTransformer standardising = _context.Transforms.NormalizeMeanVariance(ExitExampleColumns.Features, fixZero: false).Fit(examples);
         ITransformer trained = _trainer.Fit(standardising.Transform(examples));
         var standardised = (NormalizingTransformer.AffineNormalizerModelParameters<ImmutableArray<float>>)standardising.GetNormalizerModelParameters(0);
@@ -154,10 +156,10 @@ internal sealed class ExitClassifierTraining
                 tallies[layer].Add(isHeldOut, label);
             }
         }
-        catch (Exception exception) when (exception.InnerException is not null && IsFromCache(exception))
+        catch (InvalidOperationException exception) when (exception.InnerException is { } cause)
         {
-            // What happened while the cache was filled on its own thread; the cache's own message says nothing about it.
-            System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(exception.GetBaseException());
+            // The cache is filled on a thread of its own, and says of what happens there only that it happened.
+            ExceptionDispatchInfo.Throw(cause);
         }
 
         return tallies;
@@ -242,9 +244,6 @@ internal sealed class ExitClassifierTraining
             : _context.BinaryClassification.EvaluateNonCalibrated(_context.Data.LoadFromEnumerable(predictions)).AreaUnderRocCurve;
 
     private IEnumerable<DataViewSchema.Column> Columns(params string[] names) => names.Select(name => _examples.Schema[name]);
-
-    private static bool IsFromCache(Exception exception) =>
-        exception.GetBaseException() is InvalidOperationException or InvalidModelException or ObjectDisposedException;
 
     /// <summary>The examples of one layer, counted by label.</summary>
     private struct Tally
