@@ -46,7 +46,8 @@ internal sealed class TeacherForcedRun : IDisposable
         catch (OnnxRuntimeException exception)
         {
             throw new InvalidModelException(
-                $"ONNX Runtime could not run the model bundle '{_model.Bundle.Folder}': {exception.Message} Unless memory ran out, convert the checkpoint again.", exception);
+                $"ONNX Runtime could not run the model bundle '{_model.Bundle.Folder}': {exception.Message} Unless memory ran out, convert the checkpoint again.",
+                exception);
         }
 
         for (int layer = 0; layer <= _model.Configuration.DecoderLayerCount; layer++)

@@ -47,7 +47,11 @@ internal sealed class ExitClassifierTraining
         if (options.ModelPath is not null)
             ArgumentException.ThrowIfNullOrWhiteSpace(options.ModelPath, nameof(options.ModelPath));
         if (options.Model is not null && options.ModelOptions is not null)
-            throw new ArgumentException("ModelOptions say how ModelPath is loaded; Model is loaded already. Leave them out, or load the model with them.", nameof(options));
+        {
+            throw new ArgumentException(
+                "ModelOptions say how ModelPath is loaded; Model is loaded already. Leave them out, or load the model with them.", nameof(options));
+        }
+
         ArgumentException.ThrowIfNullOrWhiteSpace(options.InputColumnName, nameof(options.InputColumnName));
         if (options.TargetColumnName is not null)
             ArgumentException.ThrowIfNullOrWhiteSpace(options.TargetColumnName, nameof(options.TargetColumnName));
@@ -68,7 +72,8 @@ internal sealed class ExitClassifierTraining
         if (options.MinimumLayer >= layers)
         {
             throw new ArgumentException(
-                $"MinimumLayer is {options.MinimumLayer}, but the model has {layers} decoder layers; it must be below that, or there is no layer to leave early at.", nameof(options));
+                $"MinimumLayer is {options.MinimumLayer}, but the model has {layers} decoder layers; it must be below that, or there is no layer to leave early at.",
+                nameof(options));
         }
 
         ExitExampleSource.CheckColumn(data, options.InputColumnName, "input", model);

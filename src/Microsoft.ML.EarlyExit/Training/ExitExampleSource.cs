@@ -42,8 +42,8 @@ internal sealed record ExitExampleSource(
         if (isText && model.Tokenizer is null)
         {
             throw new InvalidModelException(
-                $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so it cannot read the text in {kind} column '{name}': give token ids, or convert a checkpoint "
-                + "that has its spiece.model.");
+                $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so it cannot read the text in {kind} column '{name}': give token ids, or convert a "
+                + "checkpoint that has its spiece.model.");
         }
     }
 

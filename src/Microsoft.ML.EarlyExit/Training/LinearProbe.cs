@@ -9,8 +9,8 @@ namespace Microsoft.ML.EarlyExit;
 internal sealed record LinearProbe(double[] Weights, double Bias)
 {
     private const string Needed =
-        "Give a trainer of linear binary classifiers that reads the columns Features and Label, such as LbfgsLogisticRegression or SdcaLogisticRegression, alone or followed by "
-        + "the Platt calibrator.";
+        "Give a trainer of linear binary classifiers that reads the columns Features and Label, such as LbfgsLogisticRegression or SdcaLogisticRegression, alone or "
+        + "followed by the Platt calibrator.";
 
     /// <summary>A probe that has the same confidence everywhere, for a layer whose examples all have one label (Laplace's rule of succession).</summary>
     public static LinearProbe Constant(int width, int agreeing, int count) => new(new double[width], Math.Log((agreeing + 1.0) / (count - agreeing + 1.0)));
@@ -40,7 +40,8 @@ internal sealed record LinearProbe(double[] Weights, double Bias)
             throw new ArgumentException($"The trained classifier has {probe.Weights.Length} weights, but the hidden states have {width} elements. {Needed}");
         return double.IsFinite(probe.Bias) && probe.Weights.All(double.IsFinite)
             ? probe
-            : throw new ArgumentException("The trained classifier has a weight or bias that is not a finite number. Give the trainer a smaller learning rate, or use another one.");
+            : throw new ArgumentException(
+                "The trained classifier has a weight or bias that is not a finite number. Give the trainer a smaller learning rate, or use another one.");
     }
 
     /// <summary>The same probe on features as they were before they were standardised.</summary>

@@ -103,7 +103,10 @@ public sealed class TeacherForcedDecoderTests
             Assert.Equal(expected[layer].Length, actual.Length);
             double allowed = tolerance(layer, expected[layer].Max(Math.Abs));
             for (int index = 0; index < actual.Length; index++)
-                Assert.True(Math.Abs(expected[layer][index] - actual[index]) <= allowed, $"layer {layer}, element {index}: {expected[layer][index]} and {actual[index]}");
+            {
+                double difference = Math.Abs(expected[layer][index] - actual[index]);
+                Assert.True(difference <= allowed, $"layer {layer}, element {index}: {difference} is more than {allowed}");
+            }
         }
     }
 }

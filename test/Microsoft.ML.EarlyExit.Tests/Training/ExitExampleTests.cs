@@ -106,9 +106,11 @@ public sealed class ExitExampleTests
         TrainingRow[] rows = TrainingRow.Read(2);
         var limits = new TextGenerationOptions { MaxNewTokens = 10 };
         IDataView texts = View(
-            model, rows, new ExitClassifierOptions { InputColumnName = "Prompt", TargetColumnName = "Reference", MaximumTokensPerRow = 3, GenerationOptions = limits });
+            model, rows,
+            new ExitClassifierOptions { InputColumnName = "Prompt", TargetColumnName = "Reference", MaximumTokensPerRow = 3, GenerationOptions = limits });
         IDataView ids = View(
-            model, rows, new ExitClassifierOptions { InputColumnName = "PromptIds", TargetColumnName = "ReferenceIds", MaximumTokensPerRow = 3, GenerationOptions = limits });
+            model, rows,
+            new ExitClassifierOptions { InputColumnName = "PromptIds", TargetColumnName = "ReferenceIds", MaximumTokensPerRow = 3, GenerationOptions = limits });
         IDataView prefixed = View(
             model, rows.Select(row => new TrainingRow { Prompt = row.Prompt!["describe: ".Length..], Reference = row.Reference }),
             new ExitClassifierOptions

@@ -27,7 +27,13 @@ internal sealed class TrainingRow
                 using JsonDocument json = JsonDocument.Parse(line);
                 string prompt = json.RootElement.GetProperty("text").GetString()!;
                 string reference = json.RootElement.GetProperty("references")[0].GetString()!;
-                return new TrainingRow { Prompt = prompt, Reference = reference, PromptIds = [.. tokenizer.Encode(prompt)], ReferenceIds = [.. tokenizer.Encode(reference)] };
+                return new TrainingRow
+                {
+                    Prompt = prompt,
+                    Reference = reference,
+                    PromptIds = [.. tokenizer.Encode(prompt)],
+                    ReferenceIds = [.. tokenizer.Encode(reference)],
+                };
             }),
         ];
     }

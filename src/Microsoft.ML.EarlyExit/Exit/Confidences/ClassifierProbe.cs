@@ -32,7 +32,7 @@ internal sealed class ClassifierProbe : IEquatable<ClassifierProbe>
             ArgumentNullException.ThrowIfNull(weights[row], $"{nameof(weights)}[{row}]");
             int length = weights[row].Count;
             if (length == 0)
-                throw new ArgumentException($"weights[{row}] of the classifier is empty; it needs one number for each element of the hidden state.", nameof(weights));
+                throw new ArgumentException($"weights[{row}] of the classifier is empty; it needs one number per element of the hidden state.", nameof(weights));
             if (length != weights[0].Count)
                 throw new ArgumentException($"weights[{row}] of the classifier has {length} numbers, but weights[0] has {weights[0].Count}.", nameof(weights));
         }
