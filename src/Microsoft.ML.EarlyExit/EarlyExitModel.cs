@@ -182,10 +182,30 @@ public sealed class EarlyExitModel : IDisposable
         }
     }
 
+    /// <summary>The model's layers over given targets; keeps the model alive until it is disposed.</summary>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    internal TeacherForcedRun StartTeacherForcing()
+    {
+        EnterCall();
+        try
+        {
+            return new TeacherForcedRun(this);
+        }
+        catch
+        {
+            LeaveCall();
+            throw;
+        }
+    }
+
+    /// <summary>After how many tokens a row ends at the latest.</summary>
+    internal int MaxNewTokens(TextGenerationOptions options) =>
+        options.MaxNewTokens ?? Configuration.MaxNewTokens ?? TextGenerationOptions.Defaults.MaxNewTokens;
+
     /// <summary>A row's encoder ids, or why there are none.</summary>
     internal PreparedInput Prepare(GenerationInput input, TextGenerationOptions options) => PreparedInput.Prepare(input, Tokenizer, Configuration, options);
 
-    /// <summary>Ends what <see cref="StartBatch"/> began.</summary>
+    /// <summary>Ends what <see cref="StartBatch"/> or <see cref="StartTeacherForcing"/> began.</summary>
     internal void LeaveCall()
     {
         lock (_lifetime)
@@ -217,7 +237,7 @@ public sealed class EarlyExitModel : IDisposable
 
     private (ExitPlan Plan, int MaxNewTokens) Plan(TextGenerationOptions options)
     {
-        int maxNewTokens = options.MaxNewTokens ?? Configuration.MaxNewTokens ?? TextGenerationOptions.Defaults.MaxNewTokens;
+        int maxNewTokens = MaxNewTokens(options);
         if (options.MinNewTokens > maxNewTokens)
             throw new ArgumentException($"MinNewTokens is {options.MinNewTokens}, more than MaxNewTokens, which is {maxNewTokens}.", nameof(options));
         return (ExitPlan.Create(options.Exit, Configuration, maxNewTokens), maxNewTokens);

@@ -96,6 +96,10 @@ public sealed record ExitPolicy
     /// <value>The default value is null: tokens may leave after every layer from <see cref="MinimumLayer"/> on.</value>
     public ShallowDeep? ShallowDeep { get; init; }
 
+    /// <summary>Whether tokens that leave early are drafts, which the deeper blocks verify, so that the output is that of full depth.</summary>
+    /// <value>The default value is null: what leaves early stays.</value>
+    public SelfSpeculation? SelfSpeculation { get; init; }
+
     /// <summary>
     /// Whether the deviations of the paper's published code from its definitions are followed, to compare with that code: cuts keep the lowest ids rather than the best
     /// tokens; adaptive cuts take a share of the whole vocabulary, and a set can grow again; tokens outside a weighted contrastive head set score 0; contrastive
@@ -149,7 +153,7 @@ public sealed record ExitPolicy
                 throw new ArgumentException("StaticExitLayer and MinimumLayer exclude each other: give one of them.");
             if (HasThreshold || Thresholds is not null || ThresholdTemperature != 0)
                 throw new ArgumentException("StaticExitLayer and thresholds exclude each other: a static exit compares nothing.");
-            if (StatePropagation == StatePropagation.ParallelDecoding)
+            if (StatePropagation == StatePropagation.ParallelDecoding && SelfSpeculation is null)
                 throw new ArgumentException("StaticExitLayer and ParallelDecoding exclude each other: after a static exit no deeper block ever runs.");
             if (ShallowDeep is not null)
                 throw new ArgumentException("StaticExitLayer and ShallowDeep exclude each other: give one of them.");
@@ -166,6 +170,10 @@ public sealed record ExitPolicy
                 throw new ArgumentException("ShallowDeep and Thresholds exclude each other: one exit has one Threshold.");
             if (Pruning is not NoPruning)
                 throw new ArgumentException("ShallowDeep and Pruning exclude each other: with one exit there is nothing to prune for.");
+            if (shallowDeep.AdaptiveThreshold && !Confidence.UsesLogits)
+                throw new ArgumentException($"ShallowDeep.AdaptiveThreshold and Confidence {Confidence.Name} exclude each other: it needs the shallow layer's token.");
+            if (shallowDeep.AdaptiveThreshold && ThresholdTemperature != 0)
+                throw new ArgumentException("ShallowDeep.AdaptiveThreshold and ThresholdTemperature exclude each other: both set the threshold.");
             CheckLayer("ShallowDeep.ExitLayer", shallowDeep.ExitLayer, layerCount - 1, layerCount);
         }
 
@@ -176,6 +184,18 @@ public sealed record ExitPolicy
                 throw new ArgumentException("Threshold and Thresholds exclude each other: give one of them.");
             if (thresholds.Count != layerCount)
                 throw new ArgumentException($"Thresholds has {thresholds.Count} numbers, but the model has {layerCount} decoder layers; it needs one for each.");
+        }
+
+        if (SelfSpeculation is not null)
+        {
+            if (Confidence is ContrastiveConfidence { Options.Token: ContrastiveToken.Contrastive })
+                throw new ArgumentException("SelfSpeculation and ContrastiveToken.Contrastive exclude each other: drafts are verified by the full model's own choice.");
+            if (ReferenceCompatible)
+                throw new ArgumentException("SelfSpeculation and ReferenceCompatible exclude each other: the published code does not speculate.");
+            if (!FullVocabularyAtLastLayer)
+                throw new ArgumentException("SelfSpeculation and FullVocabularyAtLastLayer = false exclude each other: the full model chooses from the whole vocabulary.");
+            if (ShallowDeep is { AdaptiveThreshold: true })
+                throw new ArgumentException("SelfSpeculation and ShallowDeep.AdaptiveThreshold exclude each other: drafts are verified anyway.");
         }
 
         if (Pruning is not NoPruning && !Confidence.UsesLogits)

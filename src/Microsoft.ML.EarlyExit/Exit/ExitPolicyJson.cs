@@ -49,8 +49,20 @@ internal static class ExitPolicyJson
             {
                 writer.WriteStartObject("shallowDeep");
                 writer.WriteNumber("exitLayer", shallowDeep.ExitLayer);
+                writer.WriteBoolean("adaptiveThreshold", shallowDeep.AdaptiveThreshold);
                 writer.WriteEndObject();
             }
+
+            if (policy.SelfSpeculation is { } speculation)
+            {
+                writer.WriteStartObject("selfSpeculation");
+                if (speculation.DraftTokens is { } draftTokens)
+                    writer.WriteNumber("draftTokens", draftTokens);
+                writer.WriteEndObject();
+            }
+
+            if (policy.Confidence is Classifier classifier)
+                WriteClassifier(writer, classifier.Probe);
 
             writer.WriteBoolean("referenceCompatible", policy.ReferenceCompatible);
             if (policy.StaticExitLayer is { } staticExitLayer)
@@ -70,7 +82,10 @@ internal static class ExitPolicyJson
         policy = fields.SetUnlessNull(policy, "thresholds", p => p with { Thresholds = fields.GetSingles("thresholds") });
         policy = fields.Set(policy, "thresholdTemperature", p => p with { ThresholdTemperature = fields.GetSingle("thresholdTemperature") });
         ContrastiveOptions? contrastive = fields.Has("contrastive") ? fields.GetObject("contrastive", ReadContrastive) : null;
-        policy = fields.Set(policy, "confidence", p => p with { Confidence = ReadConfidence(fields, contrastive) });
+        Confidence? classifier = fields.Has("classifier") ? ReadClassifier(fields) : null;
+        policy = fields.Set(policy, "confidence", p => p with { Confidence = ReadConfidence(fields, contrastive, classifier) });
+        if (classifier is not null && policy.Confidence is not Classifier)
+            throw fields.Refuse("classifier", $"it needs confidence classifier, not {policy.Confidence.Name}");
         if (policy.Confidence is not ContrastiveConfidence && contrastive is not null && contrastive != new ContrastiveOptions())
             throw fields.Refuse("contrastive", $"it needs confidence weightedContrastive or jsdContrastive, not {policy.Confidence.Name}");
         policy = fields.SetUnlessNull(policy, "staticExitLayer", p => p with { StaticExitLayer = fields.GetInt32("staticExitLayer") });
@@ -88,16 +103,17 @@ internal static class ExitPolicyJson
         if (fields.Has("shallowDeep"))
             policy = policy with { ShallowDeep = fields.GetObject("shallowDeep", ReadShallowDeep) };
         policy = fields.Set(policy, "referenceCompatible", p => p with { ReferenceCompatible = fields.GetBoolean("referenceCompatible") });
-        fields.RequireDefault("classifier", "null");
-        fields.RequireDefault("selfSpeculation", "null");
+        if (fields.Has("selfSpeculation"))
+            policy = policy with { SelfSpeculation = fields.GetObject("selfSpeculation", ReadSelfSpeculation) };
         return policy;
     }
 
-    private static Confidence ReadConfidence(JsonFields fields, ContrastiveOptions? contrastive) => Choose(
+    private static Confidence ReadConfidence(JsonFields fields, ContrastiveOptions? contrastive, Confidence? classifier) => Choose(
         fields,
         "confidence",
         ("softmaxMargin", () => Confidence.SoftmaxMargin),
         ("hiddenStateSaturation", () => Confidence.HiddenStateSaturation),
+        ("classifier", () => classifier ?? throw fields.Refuse("confidence", "it needs the field classifier, with weights and biases")),
         ("weightedContrastive", () => Confidence.WeightedContrastive(contrastive)),
         ("jsdContrastive", () => Confidence.JsdContrastive(contrastive)));
 
@@ -192,8 +208,41 @@ internal static class ExitPolicyJson
     {
         int exitLayer = fields.GetInt32("exitLayer");
         ShallowDeep shallowDeep = fields.Set(new ShallowDeep { ExitLayer = 1 }, "exitLayer", s => s with { ExitLayer = exitLayer });
-        fields.RequireDefault("adaptiveThreshold", "false");
-        return shallowDeep;
+        return fields.Set(shallowDeep, "adaptiveThreshold", s => s with { AdaptiveThreshold = fields.GetBoolean("adaptiveThreshold") });
+    }
+
+    private static SelfSpeculation ReadSelfSpeculation(JsonFields fields) =>
+        fields.SetUnlessNull(new SelfSpeculation(), "draftTokens", s => s with { DraftTokens = fields.GetInt32("draftTokens") });
+
+    private static Confidence ReadClassifier(JsonFields fields)
+    {
+        Confidence? classifier = null;
+        fields.Set(true, "classifier", _ => fields.GetObject("classifier", probe =>
+        {
+            classifier = Confidence.Classifier(probe.GetSingleRows("weights"), probe.GetSingles("biases"));
+            return true;
+        }));
+        return classifier!;
+    }
+
+    private static void WriteClassifier(Utf8JsonWriter writer, ClassifierProbe probe)
+    {
+        writer.WriteStartObject("classifier");
+        writer.WriteStartArray("weights");
+        for (int row = 0; row < probe.RowCount; row++)
+        {
+            writer.WriteStartArray();
+            foreach (float weight in probe.Weights(row))
+                writer.WriteNumberValue(weight);
+            writer.WriteEndArray();
+        }
+
+        writer.WriteEndArray();
+        writer.WriteStartArray("biases");
+        foreach (float bias in probe.Biases)
+            writer.WriteNumberValue(bias);
+        writer.WriteEndArray();
+        writer.WriteEndObject();
     }
 
     /// <summary>What the field's name stands for.</summary>

@@ -94,6 +94,13 @@ internal sealed class JsonFields
     internal float[] GetSingles(string name) =>
         [.. Items(name).Select(item => Single(item) ?? throw Refuse(name, $"its items must be numbers, not {Quote(item)}"))];
 
+    internal float[][] GetSingleRows(string name) =>
+    [
+        .. Items(name).Select(row => row.ValueKind == JsonValueKind.Array
+            ? row.EnumerateArray().Select(item => Single(item) ?? throw Refuse(name, $"its rows' items must be numbers, not {Quote(item)}")).ToArray()
+            : throw Refuse(name, $"its items must be arrays of numbers, not {Quote(row)}")),
+    ];
+
     /// <summary>The objects of an array; each is read and completed by <paramref name="read"/>.</summary>
     internal T[] GetObjects<T>(string name, Func<JsonFields, T> read) =>
         [.. Items(name).Select((item, index) => Read(item, _source, $"{_path}{name}[{index}].", read))];

@@ -20,6 +20,9 @@ internal sealed class EncodedInput : IDisposable
     /// <summary>Encoder positions.</summary>
     public int Length { get; }
 
+    /// <summary>The same memory as [1, length, <paramref name="width"/>], for graphs that take a batch; the caller disposes the view, not the memory.</summary>
+    public OrtValue AsBatch(int width) => BoundTensor.Floats(_hidden, 1, Length, width);
+
     public static EncodedInput Encode(InferenceSession encoder, IReadOnlyList<int> tokenIds, int width, RunOptions run)
     {
         int length = tokenIds.Count;

@@ -42,6 +42,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         Segment,
         StateKeysValues,
         CrossKeysValues,
+        TeacherForcedDecoder,
     }
 
     public InferenceSession Encoder => Get(new SessionKey(SessionKind.Encoder, 0, 0, false));
@@ -52,6 +53,9 @@ internal sealed unsafe class ModelSessions : IDisposable
     public InferenceSession StateKeysValues(int layer) => Get(new SessionKey(SessionKind.StateKeysValues, layer, layer, false));
 
     public InferenceSession CrossKeysValues(int layer) => Get(new SessionKey(SessionKind.CrossKeysValues, layer, layer, false));
+
+    /// <summary>All decoder layers over a whole target.</summary>
+    public InferenceSession TeacherForcedDecoder => Get(new SessionKey(SessionKind.TeacherForcedDecoder, 1, _bundle.Configuration.DecoderLayerCount, false));
 
     public void Dispose()
     {
@@ -84,6 +88,7 @@ internal sealed unsafe class ModelSessions : IDisposable
             SessionKind.Encoder => BundleGraph.ReadEncoder(_bundle),
             SessionKind.StateKeysValues => BundleGraph.ReadStateKeysValues(_bundle, key.FirstLayer - 1),
             SessionKind.CrossKeysValues => BundleGraph.ReadCrossKeysValues(_bundle, key.FirstLayer - 1),
+            SessionKind.TeacherForcedDecoder => BundleGraph.ReadTeacherForcedDecoder(_bundle),
             _ => SegmentComposer.Compose(
                 [.. Enumerable.Range(key.FirstLayer - 1, key.LastLayer - key.FirstLayer + 1).Select(layer => BundleGraph.ReadDecoderBlock(_bundle, layer))],
                 key.FirstLayer, key.SelectRows),

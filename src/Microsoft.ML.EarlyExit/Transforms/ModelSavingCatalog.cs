@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit;
+
 namespace Microsoft.ML;
 
 /// <summary>Saving models so that no moment of it can lose one, in <c>mlContext.Model</c>.</summary>
@@ -27,71 +29,6 @@ public static class ModelSavingCatalog
         ArgumentNullException.ThrowIfNull(catalog);
         ArgumentNullException.ThrowIfNull(model);
         ArgumentException.ThrowIfNullOrEmpty(filePath);
-        string path = FindPlace(filePath);
-        UnixFileMode? mode = null;
-        if (File.Exists(path))
-        {
-            // Moving over a file does not ask whether it may be written.
-            File.OpenHandle(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete).Dispose();
-            if (!OperatingSystem.IsWindows())
-                mode = File.GetUnixFileMode(path);
-        }
-
-        string partial = $"{path}.{Guid.NewGuid():N}.partial";
-        try
-        {
-            Write(partial, mode, stream => catalog.Save(model, inputSchema, stream));
-            File.Move(partial, path, overwrite: true);
-        }
-        catch
-        {
-            Delete(partial);
-            throw;
-        }
-    }
-
-    /// <summary>The file to replace, which is where links lead.</summary>
-    private static string FindPlace(string filePath)
-    {
-        string path = Path.GetFullPath(filePath);
-        if (new FileInfo(path) is { LinkTarget: not null } link)
-            path = link.ResolveLinkTarget(returnFinalTarget: true)!.FullName;
-        if (Directory.Exists(path))
-            throw new IOException($"The model file '{filePath}' is a folder; name a file.");
-        if (!Directory.Exists(Path.GetDirectoryName(path)))
-            throw new DirectoryNotFoundException($"The folder of the model file '{filePath}' does not exist; create it first.");
-
-        // Moving a file onto a device would replace the device; /dev/shm holds files.
-        if (File.Exists(path) && path.StartsWith("/dev/", StringComparison.Ordinal) && !path.StartsWith("/dev/shm/", StringComparison.Ordinal))
-            throw new IOException($"The model file '{filePath}' is a device; name a file.");
-        return path;
-    }
-
-    private static void Write(string path, UnixFileMode? mode, Action<Stream> save)
-    {
-        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.ReadWrite, Share = FileShare.None };
-
-        // From the start, so that the new file is never open to more users than the old one.
-        if (mode is not null && !OperatingSystem.IsWindows())
-            options.UnixCreateMode = mode;
-        using var stream = new FileStream(path, options);
-        save(stream);
-        stream.Flush(flushToDisk: true);
-
-        // Again, since creating leaves out what the process's umask forbids.
-        if (mode is { } kept && !OperatingSystem.IsWindows())
-            File.SetUnixFileMode(stream.SafeFileHandle, kept);
-    }
-
-    private static void Delete(string partial)
-    {
-        try
-        {
-            File.Delete(partial);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            // What failed before says more.
-        }
+        AtomicFile.Write(filePath, "model file", stream => catalog.Save(model, inputSchema, stream));
     }
 }

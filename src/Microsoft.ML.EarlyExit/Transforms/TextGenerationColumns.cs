@@ -5,7 +5,7 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>The columns of a text generation.</summary>
 internal sealed class TextGenerationColumns
 {
-    private const string ExpectedInput = "String, or a vector of Int32 (token ids)";
+    internal const string ExpectedInput = "String, or a vector of Int32 (token ids)";
 
     /// <param name="input">The column to generate from; null for the one that receives the text.</param>
     /// <param name="outputs">The name of each generated column, null for those that are not wanted.</param>

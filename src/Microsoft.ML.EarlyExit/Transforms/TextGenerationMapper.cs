@@ -74,9 +74,11 @@ internal sealed class TextGenerationMapper : IRowToRowMapper
     internal bool IsGenerated(DataViewSchema.Column column) => column.Index >= InputSchema.Count;
 
     /// <summary>Reads what to generate from out of the current row of the source; a missing text is the empty text.</summary>
-    internal Func<GenerationInput> GetInputGetter(DataViewRow source)
+    internal Func<GenerationInput> GetInputGetter(DataViewRow source) => GetInputGetter(source, source.Schema[_input.Index]);
+
+    /// <summary>As <see cref="GetInputGetter(DataViewRow)"/>, out of a column that holds text or ids.</summary>
+    internal static Func<GenerationInput> GetInputGetter(DataViewRow source, DataViewSchema.Column column)
     {
-        DataViewSchema.Column column = source.Schema[_input.Index];
         if (TextGenerationColumns.IsTokenIds(column))
         {
             ValueGetter<VBuffer<int>> getIds = source.GetGetter<VBuffer<int>>(column);

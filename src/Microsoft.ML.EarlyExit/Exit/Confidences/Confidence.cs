@@ -23,6 +23,15 @@ public abstract class Confidence
     /// <summary>Whether <see cref="Evaluate"/> needs the logits of layers before it.</summary>
     internal virtual bool ComparesLayers => false;
 
+    /// <summary>A learned linear probe on the hidden state, <c>sigmoid(w · h + b)</c> (CALM): how likely the model is to say the same at full depth. It needs no LM head
+    /// before the exit, and so cannot be combined with pruning.</summary>
+    /// <param name="weights">One row of the model's width for all layers, or one row per layer, 1 to L; those below the minimum exit layer and at L are not used.</param>
+    /// <param name="biases">One number per row.</param>
+    /// <returns>The measure.</returns>
+    /// <exception cref="ArgumentException">Rows and biases differ in number, rows differ in length, or a number is not finite.</exception>
+    public static Confidence Classifier(IReadOnlyList<IReadOnlyList<float>> weights, IReadOnlyList<float> biases) =>
+        new Classifier(new ClassifierProbe(weights, biases));
+
     /// <summary>Compares the layer's expert with an amateur: an earlier layer of fixed depth, by auto-contrastive decoding (section 4.3 of the paper; Gera et al., 2023).</summary>
     /// <param name="options">How the two are compared; null for the defaults.</param>
     /// <returns>The measure.</returns>

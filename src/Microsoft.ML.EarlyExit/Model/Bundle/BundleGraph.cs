@@ -45,6 +45,22 @@ internal static class BundleGraph
 
     public static ModelProto ReadCrossKeysValues(ModelBundle bundle, int layer) => ReadKeysValues(bundle, bundle.Manifest.Graphs.CrossKeysValues[layer]);
 
+    public static ModelProto ReadTeacherForcedDecoder(ModelBundle bundle)
+    {
+        int width = bundle.Configuration.ModelDimension;
+        return Read(
+            bundle, bundle.Manifest.Graphs.TeacherForcedDecoder,
+            [
+                new(GraphContract.DecoderInputIds, DataType.Int64, null, null),
+                new(GraphContract.EncoderOutput, DataType.Float, null, null, width),
+                new(GraphContract.EncoderAttentionMask, DataType.Int64, null, null),
+            ],
+            [
+                .. Enumerable.Range(0, bundle.Configuration.DecoderLayerCount + 1)
+                    .Select(layer => new Expected(GraphContract.HiddenStates(layer), DataType.Float, null, null, width)),
+            ]);
+    }
+
     private static ModelProto ReadKeysValues(ModelBundle bundle, string file) => Read(
         bundle, file,
         [new(GraphContract.Hidden, DataType.Float, null, bundle.Configuration.ModelDimension)],

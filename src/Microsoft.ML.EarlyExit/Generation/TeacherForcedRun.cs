@@ -1,0 +1,96 @@
+using System.Numerics.Tensors;
+using Microsoft.ML.OnnxRuntime;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// What every layer of a model makes of given targets, one row after the other. Keeps its model alive until it is disposed. For one caller at a time.
+/// </summary>
+internal sealed class TeacherForcedRun : IDisposable
+{
+    /// <summary>Positions whose logits are computed together: the head's weights are read once for them, and their logits are all that is held.</summary>
+    private const int HeadBlock = 16;
+
+    /// <summary>The id where no logit is the largest, because one is not a number.</summary>
+    public const int Invalid = -1;
+
+    private readonly EarlyExitModel _model;
+    private readonly RunOptions _run;
+    private readonly TeacherForcedDecoder _decoder;
+    private readonly OnnxThreadPool.Lane _lane;
+    private readonly NativeBuffer _normed;
+    private readonly NativeBuffer _logits;
+
+    /// <summary>A run that ends a call of the model's; see <see cref="EarlyExitModel.StartTeacherForcing"/>.</summary>
+    internal TeacherForcedRun(EarlyExitModel model)
+    {
+        _model = model;
+        _decoder = new TeacherForcedDecoder(model.Sessions, model.Configuration, _run = new RunOptions());
+        _lane = model.Sessions.ThreadPool.CreateLane();
+        _normed = new NativeBuffer((long)HeadBlock * model.Head.Width * sizeof(float));
+        _logits = new NativeBuffer((long)HeadBlock * model.Head.VocabularySize * sizeof(float));
+    }
+
+    /// <summary>Decodes a row's target.</summary>
+    /// <param name="inputIds">The row's encoder ids, checked.</param>
+    /// <param name="targetIds">The target, at least one id of the vocabulary, without the start token.</param>
+    /// <returns>What is wrong with the row's hidden states; null where all of them are numbers.</returns>
+    /// <exception cref="InvalidModelException">A graph is damaged or cannot be run.</exception>
+    public string? Decode(IReadOnlyList<int> inputIds, ReadOnlySpan<int> targetIds)
+    {
+        try
+        {
+            using EncodedInput input = EncodedInput.Encode(_model.Sessions.Encoder, inputIds, _model.Configuration.ModelDimension, _run);
+            _decoder.Decode(input, targetIds);
+        }
+        catch (OnnxRuntimeException exception)
+        {
+            throw new InvalidModelException(
+                $"ONNX Runtime could not run the model bundle '{_model.Bundle.Folder}': {exception.Message} Unless memory ran out, convert the checkpoint again.",
+                exception);
+        }
+
+        for (int layer = 0; layer <= _model.Configuration.DecoderLayerCount; layer++)
+        {
+            if (!TensorPrimitives.IsFiniteAll(_decoder.Hidden(layer)))
+                return $"After decoder layer {layer} a hidden state of its target holds a NaN or an infinity: the model's weights do not fit this input.";
+        }
+
+        return null;
+    }
+
+    /// <summary>The hidden state after a layer at a position of the last target: [d].</summary>
+    public ReadOnlySpan<float> Hidden(int layer, int position) => _decoder.Hidden(layer, position);
+
+    /// <summary>The ids with the largest logits after a layer, over the whole vocabulary, at some positions of the last target;
+    /// <see cref="Invalid"/> where there is none.</summary>
+    public void ArgMax(int layer, ReadOnlySpan<int> positions, Span<int> ids)
+    {
+        LanguageModelHead head = _model.Head;
+        for (int start = 0; start < positions.Length; start += HeadBlock)
+        {
+            int count = Math.Min(HeadBlock, positions.Length - start);
+            Span<float> normed = _normed.Span<float>(0, count * head.Width);
+            Span<float> logits = _logits.Span<float>(0, count * head.VocabularySize);
+            for (int index = 0; index < count; index++)
+                head.Normalize(Hidden(layer, positions[start + index]), normed.Slice(index * head.Width, head.Width));
+            head.Multiply(_lane, normed, count, logits);
+            for (int index = 0; index < count; index++)
+            {
+                ReadOnlySpan<float> row = logits.Slice(index * head.VocabularySize, head.VocabularySize);
+                int best = TensorPrimitives.IndexOfMax(row);
+                ids[start + index] = float.IsFinite(row[best]) ? best : Invalid;
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        _logits.Dispose();
+        _normed.Dispose();
+        _lane.Dispose();
+        _decoder.Dispose();
+        _run.Dispose();
+        _model.LeaveCall();
+    }
+}

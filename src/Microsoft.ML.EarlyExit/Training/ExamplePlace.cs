@@ -1,0 +1,9 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>The columns of an example that say whether a probe is trained on it.</summary>
+internal sealed class ExamplePlace
+{
+    public int Layer { get; set; }
+
+    public bool IsHeldOut { get; set; }
+}
