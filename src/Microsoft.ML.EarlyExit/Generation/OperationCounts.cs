@@ -14,11 +14,12 @@ namespace Microsoft.ML.EarlyExit;
 /// </remarks>
 /// <param name="Decoder">
 /// The decoder blocks: for each that ran <c>2·d·i·4 + 4·i·(t+1)</c> (self-attention) <c>+ 2·d·i·2 + 4·i·S</c> (cross-attention) <c>+ 2·d·f·g</c> (feed-forward), and
-/// <c>2·d·i·2·S</c> the first time the row reached a layer (its cross-attention keys and values).
+/// <c>2·d·i·2·S</c> the first time the row reached a layer (its cross-attention keys and values). With <see cref="EarlyExit.StatePropagation.ParallelDecoding"/> also
+/// the blocks that run for earlier tokens, each at its own position, counted for the token that needed them.
 /// </param>
 /// <param name="StatePropagation">
-/// Keys and values of tokens that had left before a layer: <c>2·d·i·2</c> for each layer and position. They are counted for the token that reached the layer and needed
-/// them, so a layer that no later token reached costs nothing.
+/// Keys and values of tokens that had left before a layer, by <see cref="EarlyExit.StatePropagation.StateCopy"/>: <c>2·d·i·2</c> for each layer and position. They are
+/// counted for the token that reached the layer and needed them, so a layer that no later token reached costs nothing.
 /// </param>
 /// <param name="Confidence">Head products made for confidences: <c>2·d·k</c> each; 0 for a measure without logits.</param>
 /// <param name="Head">The head product that chose the token, where none made for a confidence could serve: <c>2·d·k</c>.</param>

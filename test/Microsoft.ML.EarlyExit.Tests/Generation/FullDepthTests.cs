@@ -5,12 +5,12 @@ namespace Microsoft.ML.EarlyExit.Tests;
 public sealed class FullDepthTests
 {
     [Theory]
-    [InlineData(StatePropagation.StateCopy)]
-    [InlineData(StatePropagation.ParallelDecoding)]
-    public void Threshold_1_is_the_full_model_token_for_token(StatePropagation propagation)
+    [InlineData(StatePropagation.StateCopy, 100)]
+    [InlineData(StatePropagation.ParallelDecoding, 12)]
+    public void Threshold_1_is_the_full_model_token_for_token(StatePropagation propagation, int promptsOfEach)
     {
         EarlyExitModel model = TestModels.Model(TestModels.Demo);
-        GenerationInput[] prompts = [.. Prompts("describe-test", 100), .. Prompts("question-test", 100)];
+        GenerationInput[] prompts = [.. Prompts("describe-test", promptsOfEach), .. Prompts("question-test", promptsOfEach)];
         var full = new TextGenerationOptions { BatchSize = 8 };
         IReadOnlyList<GenerationResult> expected = model.Generate(prompts, full);
         IReadOnlyList<GenerationResult> actual = model.Generate(prompts, full with { Exit = new ExitPolicy { Threshold = 1, StatePropagation = propagation } });

@@ -13,7 +13,7 @@ public enum StatePropagation
     /// <summary>
     /// The state is copied: <c>K_i = Wk_i · LN_i(h^l)</c>, <c>V_i = Wv_i · LN_i(h^l)</c>. Two projections instead of a block, for all missing positions at once; an
     /// approximation of what the skipped blocks would have given.
-    /// Source: CALM, arXiv 2207.07061, section 3.
+    /// Source: CALM, arXiv 2207.07061.
     /// </summary>
     StateCopy,
 
@@ -22,7 +22,7 @@ public enum StatePropagation
     /// <c>V_i = Wv_i · LN_i(h^{i-1})</c>, causal among the positions. They are those of the full model over the same tokens, but for rounding, so a token that runs
     /// all layers is chosen as the full model would choose it after the same text. A block costs more than two projections, but reads its weights once for all
     /// missing positions of a row; rows that lack positions run one after another.
-    /// Source: FREE, arXiv 2310.05424, section 4.2.
+    /// Source: FREE, arXiv 2310.05424 ("synchronized parallel decoding").
     /// </summary>
     ParallelDecoding,
 }
