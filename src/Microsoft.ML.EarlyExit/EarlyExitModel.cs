@@ -255,10 +255,10 @@ public sealed class EarlyExitModel : IDisposable
         while (result is null)
         {
             await Task.Run(batch.Step, cancellationToken).ConfigureAwait(false);
-            for (; taken < row.TokenCount; taken++)
+            for (; taken < row.SettledCount; taken++)
             {
                 (int id, int layer, float confidence) = row.Token(taken);
-                bool isLast = result is not null && taken == row.TokenCount - 1 && result.StopReason != StopReason.Error;
+                bool isLast = result is not null && taken == row.SettledCount - 1 && result.StopReason != StopReason.Error;
                 yield return new GeneratedToken(id, decoder?.Append(id) ?? "", layer, confidence, isLast ? result!.StopReason : null);
             }
         }

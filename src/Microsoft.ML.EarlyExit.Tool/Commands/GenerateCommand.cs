@@ -10,15 +10,11 @@ internal sealed class GenerateCommand : ToolCommand
 {
     private const int LargestBatch = 1024;
 
-    /// <summary>Batches that one group of rows fills: where a row has ended the group's next begins, so a larger group wastes less at its end.</summary>
-    private const int BatchesPerGroup = 8;
-
-    /// <summary>Bytes of input lines that are held at a time, so that a large batch of long lines does not fill the memory.</summary>
-    private const long LargestGroupBytes = 64 << 20;
-
     private static readonly string[] s_optionNames =
     [
         nameof(ExitPolicy.MinimumLayer), nameof(ExitPolicy.Threshold), nameof(ExitPolicy.Thresholds), nameof(ExitPolicy.StaticExitLayer),
+        nameof(ExitPolicy.Pruning), nameof(ExitPolicy.FullVocabularyAtLastLayer), nameof(ExitPolicy.StatePropagation), nameof(ExitPolicy.ShallowDeep),
+        nameof(ShallowDeep.ExitLayer), nameof(ShallowDeep.AdaptiveThreshold), nameof(ExitPolicy.SelfSpeculation), nameof(ExitPolicy.ReferenceCompatible),
         nameof(TextGenerationOptions.MinNewTokens), nameof(TextGenerationOptions.MaxNewTokens),
     ];
 
@@ -87,46 +83,35 @@ internal sealed class GenerateCommand : ToolCommand
         _context.Cancellation.ThrowIfCancellationRequested();
 
         using PartialFile? file = outputPath is null ? null : PartialFile.Create(outputPath);
-        var run = new GenerationRun(_context, model, options, writesOperations, file?.Writer);
+        using var run = new GenerationRun(_context, model, options, writesOperations, file?.Writer, input is { CanSeek: true } ? input.Length : null);
         try
         {
             if (input is null)
-                run.Generate([GenerationRow.FromText(parsed.GetRequiredValue(_text)!)]);
+                run.Add(GenerationRow.FromText(parsed.GetRequiredValue(_text)!), bytes: 0);
             else
-                GenerateFile(run, input, options.BatchSize == 1 ? 1 : BatchesPerGroup * options.BatchSize);
+                AddRows(run, input);
+            run.Complete();
             file?.Complete();
         }
         catch (Exception) when (run.FinishedRows > 0)
         {
-            _context.Messages.Say($"{Rows(run.FinishedRows)} finished before {(file is null ? "went to standard output" : $"stay in '{file.Path}'")}.");
+            _context.Messages.Say($"{GenerationRun.CountRows(run.FinishedRows)} finished before {(file is null ? "went to standard output" : $"stay in '{file.Path}'")}.");
             throw;
         }
 
         if (run.ErrorRows > 0)
-            _context.Messages.Say($"Wrote {Rows(run.FinishedRows)}; {run.ErrorRows} of them {(run.ErrorRows == 1 ? "is an error and says" : "are errors and say")} why.");
+            _context.Messages.Say($"Wrote {GenerationRun.CountRows(run.FinishedRows)}; {run.ErrorRows} of them {(run.ErrorRows == 1 ? "is an error and says" : "are errors and say")} why.");
         else if (input is not null)
-            _context.Messages.Say($"Wrote {Rows(run.FinishedRows)}.");
+            _context.Messages.Say($"Wrote {GenerationRun.CountRows(run.FinishedRows)}.");
         return ExitCode.Done;
     }
 
-    private void GenerateFile(GenerationRun run, FileStream input, int groupSize)
+    private static void AddRows(GenerationRun run, FileStream input)
     {
         var reader = new GenerationRowReader(input);
-        var group = new List<GenerationRow>();
-        long groupStart = 0;
-        while (reader.TryRead(out GenerationRow row))
-        {
-            group.Add(row);
-            if (group.Count < groupSize && reader.Position - groupStart < LargestGroupBytes)
-                continue;
-            run.Generate(group);
-            group.Clear();
-            groupStart = reader.Position;
-            if (input.CanSeek)
-                _context.Messages.ShowProgress(reader.Position / Math.Max(1.0, input.Length), Rows(run.FinishedRows));
-        }
-
-        run.Generate(group);
+        long start = 0;
+        for (; reader.TryRead(out GenerationRow row); start = reader.Position)
+            run.Add(row, reader.Position - start);
     }
 
     private static T Read<T>(string path, Func<Stream, string, T> parse)
@@ -150,6 +135,4 @@ internal sealed class GenerateCommand : ToolCommand
     /// <summary>The library names its options; whoever wrote a file knows them by the names of its fields.</summary>
     private static string WithFieldNames(string message) =>
         s_optionNames.Aggregate(message, (text, name) => Regex.Replace(text, $@"\b{name}\b", JsonNamingPolicy.CamelCase.ConvertName(name)));
-
-    private static string Rows(long count) => count == 1 ? "1 row" : $"{count} rows";
 }

@@ -1,10 +1,45 @@
 namespace Microsoft.ML.EarlyExit.Tool;
 
-/// <summary>Generates for groups of rows and writes each group when it is done.</summary>
-internal sealed class GenerationRun(ToolContext context, EarlyExitModel model, TextGenerationOptions options, bool writesOperations, TextWriter? file)
+/// <summary>Generates for rows side by side, all in one batch that rows enter as others end, and writes them in their order as soon as that is possible.</summary>
+internal sealed class GenerationRun : IDisposable
 {
-    private readonly TextWriter _output = file ?? context.Output;
-    private readonly GenerationRowWriter _rows = new(file ?? context.Output, writesOperations);
+    /// <summary>Batches that rows held at a time fill: while a long row runs, so many rows behind it can be finished.</summary>
+    private const int BatchesHeld = 8;
+
+    /// <summary>Bytes of input lines that are held at a time, so that a large batch of long lines does not fill the memory.</summary>
+    private const long LargestHeldBytes = 64 << 20;
+
+    private readonly ToolContext _context;
+    private readonly EarlyExitModel _model;
+    private readonly TextGenerationOptions _options;
+    private readonly TextWriter? _file;
+    private readonly TextWriter _output;
+    private readonly GenerationRowWriter _rows;
+    private readonly GenerationBatch _batch;
+    private readonly Queue<(GenerationRow Row, long Bytes)> _held = new();
+    private readonly Dictionary<long, GenerationResult> _results = [];
+    private readonly long? _totalBytes;
+    private long _heldBytes;
+    private long _finishedBytes;
+    private long _added;
+
+    /// <param name="context">Where results and messages go.</param>
+    /// <param name="model">The model.</param>
+    /// <param name="options">How to generate.</param>
+    /// <param name="writesOperations">Whether every row states its floating-point operations.</param>
+    /// <param name="file">The file that rows go to; null for the context's output.</param>
+    /// <param name="totalBytes">Bytes of all rows' lines, for the progress bar; null where nobody knows.</param>
+    public GenerationRun(ToolContext context, EarlyExitModel model, TextGenerationOptions options, bool writesOperations, TextWriter? file, long? totalBytes)
+    {
+        _totalBytes = totalBytes;
+        _context = context;
+        _model = model;
+        _options = options;
+        _file = file;
+        _output = file ?? context.Output;
+        _rows = new GenerationRowWriter(_output, writesOperations, writesAcceptance: options.Exit?.SelfSpeculation is not null);
+        _batch = model.StartBatch(options, options.BatchSize, (row, result) => _results[row] = result, context.Cancellation);
+    }
 
     /// <summary>Rows that were written, errors included.</summary>
     public long FinishedRows { get; private set; }
@@ -12,46 +47,70 @@ internal sealed class GenerationRun(ToolContext context, EarlyExitModel model, T
     /// <summary>Rows that were written as errors.</summary>
     public long ErrorRows { get; private set; }
 
-    /// <summary>Generates a group; where that ends early, the rows before the first unfinished one are written all the same.</summary>
-    public void Generate(IReadOnlyList<GenerationRow> rows)
+    /// <summary>Takes the next row; it is generated when there is room.</summary>
+    /// <param name="row">The row.</param>
+    /// <param name="bytes">The size of its line.</param>
+    public void Add(GenerationRow row, long bytes)
     {
-        context.Cancellation.ThrowIfCancellationRequested();
-        GenerationInput[] inputs = [.. rows.Where(row => row.Input is not null).Select(row => row.Input!.Value)];
-        var results = new GenerationResult?[inputs.Length];
-        try
-        {
-            if (inputs.Length > 0)
-                model.Generate(inputs, options, results, context.Cancellation);
-        }
-        finally
-        {
-            Write(rows, results);
-        }
+        _context.Cancellation.ThrowIfCancellationRequested();
+        while (_held.Count >= BatchesHeld * _options.BatchSize || (_heldBytes + bytes > LargestHeldBytes && _batch.IsRunning) || (row.Input is not null && !_batch.HasFreeSlot))
+            Step();
+        _held.Enqueue((row, bytes));
+        _heldBytes += bytes;
+        long number = _added++;
+        if (row.Input is { } input)
+            _batch.Start(input, number);
+        else
+            _results[number] = GenerationResult.Failed(row.Error!, hasText: _model.Tokenizer is not null);
+        Write();
     }
 
-    private void Write(IReadOnlyList<GenerationRow> rows, GenerationResult?[] results)
+    /// <summary>Generates what was added to its end.</summary>
+    public void Complete()
     {
-        // Rows on a terminal must not run into the progress bar.
-        if (file is null)
-            context.Messages.ClearProgress();
-        int next = 0;
-        foreach (GenerationRow row in rows)
+        while (_batch.IsRunning)
+            Step();
+    }
+
+    public void Dispose() => _batch.Dispose();
+
+    private void Step()
+    {
+        _batch.Step();
+        Write();
+    }
+
+    /// <summary>Writes the rows before the first that is not finished.</summary>
+    private void Write()
+    {
+        bool isWritten = false;
+        for (; _held.TryPeek(out (GenerationRow Row, long Bytes) held) && _results.Remove(FinishedRows, out GenerationResult? result); _held.Dequeue())
         {
-            GenerationResult? result = row.Error is not null ? GenerationResult.Failed(row.Error, hasText: model.Tokenizer is not null) : results[next++];
-            if (result is null)
-                break;
-            if (row.Error is null)
-                result = Located(row, result);
+            // Rows on a terminal must not run into the progress bar.
+            if (_file is null && !isWritten)
+                _context.Messages.ClearProgress();
+            isWritten = true;
+            if (held.Row.Error is null)
+                result = Located(held.Row, result);
             if (result.CutInputTokens > 0)
-                context.Messages.Say(row.Locate($"the input was cut by {result.CutInputTokens} tokens to {options.MaxInputTokens}."));
-            _rows.Write(row, result);
+                _context.Messages.Say(held.Row.Locate($"the input was cut by {result.CutInputTokens} tokens to {_options.MaxInputTokens}."));
+            _rows.Write(held.Row, result);
+            _heldBytes -= held.Bytes;
+            _finishedBytes += held.Bytes;
             FinishedRows++;
             if (result.StopReason == StopReason.Error)
                 ErrorRows++;
         }
 
+        if (!isWritten)
+            return;
         _output.Flush();
+        if (_totalBytes is { } total)
+            _context.Messages.ShowProgress(_finishedBytes / Math.Max(1.0, total), CountRows(FinishedRows));
     }
+
+    /// <summary>How many rows, in words.</summary>
+    public static string CountRows(long count) => count == 1 ? "1 row" : $"{count} rows";
 
     private static GenerationResult Located(GenerationRow row, GenerationResult result) => result.Error is null ? result : new GenerationResult
     {
@@ -63,6 +122,8 @@ internal sealed class GenerationRun(ToolContext context, EarlyExitModel model, T
         Error = row.Locate(result.Error),
         CutInputTokens = result.CutInputTokens,
         Operations = result.Operations,
+        DraftedTokens = result.DraftedTokens,
+        AcceptedTokens = result.AcceptedTokens,
         Steps = result.Steps,
     };
 }

@@ -8,7 +8,8 @@ namespace Microsoft.ML.EarlyExit.Tool;
 /// <summary>Writes rows of <c>generate</c>, one per line, each in one write.</summary>
 /// <param name="output">Where they go.</param>
 /// <param name="writesOperations">Whether every row states its floating-point operations.</param>
-internal sealed class GenerationRowWriter(TextWriter output, bool writesOperations)
+/// <param name="writesAcceptance">Whether every row states the share of its drafts that was accepted; null where there were none.</param>
+internal sealed class GenerationRowWriter(TextWriter output, bool writesOperations, bool writesAcceptance = false)
 {
     private readonly ArrayBufferWriter<byte> _line = new();
     private readonly Utf8JsonWriter _json = new(Stream.Null, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
@@ -29,6 +30,10 @@ internal sealed class GenerationRowWriter(TextWriter output, bool writesOperatio
             WriteConfidence(confidence);
         _json.WriteEndArray();
         _json.WriteString("stopReason", Name(result.StopReason));
+        if (writesAcceptance && result.DraftedTokens > 0)
+            _json.WriteNumber("acceptance", (double)result.AcceptedTokens / result.DraftedTokens);
+        else if (writesAcceptance)
+            _json.WriteNull("acceptance");
         if (result.Error is { } error)
             _json.WriteString("error", error);
         if (result.Steps is { } steps)

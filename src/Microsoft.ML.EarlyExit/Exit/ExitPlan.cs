@@ -15,9 +15,11 @@ internal sealed class ExitPlan
     {
         _layerCount = configuration.DecoderLayerCount;
         _vocabularySize = configuration.VocabularySize;
-        LastLayer = policy?.StaticExitLayer ?? _layerCount;
-        FirstAskedLayer = policy is null || policy.StaticExitLayer is not null ? LastLayer : policy.FirstAskedLayer;
-        int lastAsked = policy?.ShallowDeep?.ExitLayer ?? (LastLayer - 1);
+        int? staticLayer = policy?.StaticExitLayer;
+        Speculation = policy?.SelfSpeculation;
+        LastLayer = staticLayer is not null && Speculation is null ? staticLayer.Value : _layerCount;
+        FirstAskedLayer = policy is null ? LastLayer : staticLayer ?? policy.FirstAskedLayer;
+        int lastAsked = staticLayer ?? policy?.ShallowDeep?.ExitLayer ?? (LastLayer - 1);
         _asks = [.. Enumerable.Range(0, LastLayer + 2).Select(layer => layer >= FirstAskedLayer && layer <= lastAsked && layer < LastLayer)];
         Pruning = VocabularyPruning.None;
         _wholeAtLastLayer = true;
@@ -25,15 +27,19 @@ internal sealed class ExitPlan
         _amateurs = [.. Enumerable.Repeat<int[]>([], LastLayer + 1)];
         if (_asks.Contains(true))
         {
-            Confidence = policy!.Confidence;
-            Pruning = policy.Pruning;
+            // Drafts of a static exit leave unasked.
+            Confidence = staticLayer is null ? policy!.Confidence : null;
+            Pruning = policy!.Pruning;
+            StatePropagation = Speculation is null ? policy.StatePropagation : StatePropagation.ParallelDecoding;
+            Adapts = policy.ShallowDeep is { AdaptiveThreshold: true };
+            FirstThreshold = policy.Threshold;
             ReferenceCompatible = policy.ReferenceCompatible;
             _wholeAtLastLayer = policy.FullVocabularyAtLastLayer || policy.Pruning is NoPruning;
             _thresholds = new ThresholdSchedule(policy, _layerCount, maxNewTokens);
             for (int layer = 0; layer <= LastLayer; layer++)
             {
-                _keepsHiddenState[layer] = Confidence.NeedsHiddenState(layer, this);
-                if (_asks[layer])
+                _keepsHiddenState[layer] = Confidence?.NeedsHiddenState(layer, this) ?? false;
+                if (_asks[layer] && Confidence is not null)
                     _amateurs[layer] = [.. Confidence.AmateurLayers(layer, this)];
             }
         }
@@ -54,8 +60,19 @@ internal sealed class ExitPlan
     /// <summary>The blocks in order, in groups between which a token can leave or its hidden state is kept.</summary>
     public IReadOnlyList<DecoderSegment> Segments { get; }
 
-    /// <summary>The measure that is asked; null where no token is ever asked.</summary>
+    /// <summary>The measure that is asked; null where no token is ever asked, or all leave without.</summary>
     public Confidence? Confidence { get; }
+
+    /// <summary>How tokens that leave are verified; null where they are not.</summary>
+    public SelfSpeculation? Speculation { get; }
+
+    public StatePropagation StatePropagation { get; }
+
+    /// <summary>Whether the threshold is learned while generating.</summary>
+    public bool Adapts { get; }
+
+    /// <summary>The threshold that learning begins with.</summary>
+    public float FirstThreshold { get; }
 
     public VocabularyPruning Pruning { get; }
 
@@ -77,7 +94,7 @@ internal sealed class ExitPlan
         return new ExitPlan(policy, configuration, maxNewTokens);
     }
 
-    /// <summary>Whether a confidence is computed after a layer.</summary>
+    /// <summary>Whether a token can leave after a layer before the last.</summary>
     public bool Asks(int layer) => layer < _asks.Length && _asks[layer];
 
     /// <summary>Whether the hidden state after a layer is kept for a later one.</summary>
@@ -99,6 +116,10 @@ internal sealed class ExitPlan
     /// <summary>The head rows that the published code charges for an evaluation: without pruning all, with pruning none for a token's first.</summary>
     public int PaperRows(int layer, int alive, float previousConfidence) =>
         Pruning is NoPruning ? alive : layer == FirstAskedLayer ? 0 : Pruning.PaperRows(alive, _vocabularySize, previousConfidence);
+
+    /// <summary>How many tokens a row drafts before they are verified.</summary>
+    public int DraftTokens(DecodingRow row) =>
+        Speculation!.DraftTokens ?? SelfSpeculation.BestDraftTokens(row.AcceptedDrafts, row.VerifiedDrafts, (double)FirstAskedLayer / LastLayer);
 
     /// <summary>Whether a token of that confidence leaves: strictly above the threshold, so that threshold 1 is the full model.</summary>
     public bool Leaves(float confidence, int layer, int position) => confidence > _thresholds!.At(layer, position);

@@ -15,6 +15,9 @@ internal sealed class DecodingRow
     private float _confidence = float.NaN;
     private OperationCounts _operations;
     private OperationCounts _tokenOperations;
+    private int _unsettled;
+    private List<(int Token, float Confidence)>? _asked;
+    private List<(float Confidence, bool Agreed)>? _comparisons;
 
     public DecodingRow(T5Configuration configuration, TextGenerationOptions options, int maxNewTokens)
     {
@@ -28,8 +31,26 @@ internal sealed class DecodingRow
         Append(configuration.DecoderStartTokenId);
     }
 
-    /// <summary>Generated tokens; also the position of the token whose successor is generated next.</summary>
+    /// <summary>Generated tokens, drafts included; also the position of the token whose successor is generated next.</summary>
     public int TokenCount { get; private set; }
+
+    /// <summary>Generated tokens that stay.</summary>
+    public int SettledCount { get; private set; }
+
+    /// <summary>Tokens that were drafted and are to be verified.</summary>
+    public int DraftCount => TokenCount - SettledCount;
+
+    /// <summary>Drafts that were verified so far.</summary>
+    public int VerifiedDrafts { get; private set; }
+
+    /// <summary>Verified drafts that the full model chose too.</summary>
+    public int AcceptedDrafts { get; private set; }
+
+    /// <summary>Confidences of shallow tokens, and whether the full model chose the same.</summary>
+    public IReadOnlyList<(float Confidence, bool Agreed)> Comparisons => _comparisons ?? [];
+
+    /// <summary>Shallow tokens since the last one that ran all layers, the one at hand included.</summary>
+    public int PendingComparisons => _asked?.Count ?? 0;
 
     public int LastToken => Sequence[^1];
 
@@ -39,22 +60,22 @@ internal sealed class DecodingRow
     /// <summary>The ids of <see cref="Sequence"/>, each once; empty where no option needs them.</summary>
     public ReadOnlySpan<int> Seen => _seen.AsSpan(0, SeenCount);
 
-    /// <summary>Whether an id is in <see cref="Seen"/>.</summary>
-    public bool HasSeen(int id) => _isSeen is not null && _isSeen[id];
-
     /// <summary>The last confidence computed for the token at hand; NaN where none was.</summary>
     public float Confidence => _confidence;
 
     public bool IsRunning { get; private set; } = true;
-
-    /// <summary>A generated token, counted from 0: its id, the layer it left at, and its confidence.</summary>
-    public (int Id, int Layer, float Confidence) Token(int index) => (_sequence[index + 1], _exitLayers[index], _confidences[index]);
 
     private int SeenCount { get; set; }
 
     private StopReason StopReason { get; set; }
 
     private string? Error { get; set; }
+
+    /// <summary>Whether an id is in <see cref="Seen"/>.</summary>
+    public bool HasSeen(int id) => _isSeen is not null && _isSeen[id];
+
+    /// <summary>A generated token, counted from 0: its id, the layer it left at, and its confidence.</summary>
+    public (int Id, int Layer, float Confidence) Token(int index) => (_sequence[index + 1], _exitLayers[index], _confidences[index]);
 
     /// <summary>Adds work done for the next token.</summary>
     public void Count(OperationCounts operations)
@@ -70,8 +91,104 @@ internal sealed class DecodingRow
             (_evaluations ??= []).Add(new ConfidenceEvaluation(layer, confidence, rows, amateurLayer));
     }
 
+    /// <summary>Notes a shallow token and its confidence, until the full model's is known.</summary>
+    public void Compare(int token, float confidence) => (_asked ??= []).Add((token, confidence));
+
+    /// <summary>The full model's token for one of the noted ones.</summary>
+    public void Compared(int index, int token) => (_comparisons ??= []).Add((_asked![index].Confidence, _asked[index].Token == token));
+
+    /// <summary>Forgets the noted tokens: those the full model has not seen by now it never will.</summary>
+    public void EndComparisons() => _asked!.Clear();
+
     /// <summary>Takes the next token, which left after <paramref name="layer"/> blocks.</summary>
     public void Emit(int token, int layer, int endOfSequence, int maxNewTokens)
+    {
+        Record(token, layer, maxNewTokens);
+        Settle(endOfSequence, maxNewTokens);
+    }
+
+    /// <summary>Takes a token that is to be verified.</summary>
+    public void Draft(int token, int layer, int maxNewTokens) => Record(token, layer, maxNewTokens);
+
+    /// <summary>Goes back to before the drafts, to take them one after another by <see cref="Verify"/>, with the options' view of the sequence as it was then.</summary>
+    public void Rewind()
+    {
+        _unsettled = DraftCount;
+        TokenCount = SettledCount;
+        if (_isSeen is null)
+            return;
+        foreach (int id in Seen)
+            _isSeen[id] = false;
+        SeenCount = 0;
+        foreach (int id in Sequence)
+            See(id);
+    }
+
+    /// <summary>Takes the full model's choice in the next draft's place; false where it differs, and the drafts after it are dropped.</summary>
+    public bool Verify(int token, int layerCount, int endOfSequence, int maxNewTokens)
+    {
+        bool isAccepted = _sequence[TokenCount + 1] == token;
+        VerifiedDrafts++;
+        _unsettled--;
+        if (isAccepted)
+            AcceptedDrafts++;
+        else
+            _exitLayers[TokenCount] = layerCount;
+        TokenCount++;
+        Append(token);
+        if (_steps is not null && !isAccepted)
+        {
+            // Work for drafts that are dropped, and for the token behind them, was done for this one.
+            GenerationStep step = _steps[TokenCount - 1];
+            OperationCounts operations = step.Operations + _tokenOperations;
+            foreach (GenerationStep dropped in _steps.Skip(TokenCount))
+                operations += dropped.Operations;
+            _steps.RemoveRange(TokenCount - 1, _steps.Count - TokenCount + 1);
+            _steps.Add(new GenerationStep(token, layerCount, step.Evaluations, operations));
+        }
+
+        if (!isAccepted)
+        {
+            VerifiedDrafts += _unsettled;
+            _evaluations = null;
+            _tokenOperations = default;
+            _confidence = float.NaN;
+        }
+
+        Settle(endOfSequence, maxNewTokens);
+        if (_steps is not null && !IsRunning)
+            _steps[TokenCount - 1] = _steps[TokenCount - 1] with { Operations = _steps[TokenCount - 1].Operations + _tokenOperations };
+        return isAccepted;
+    }
+
+    public void Fail(string error)
+    {
+        Error = error;
+        Stop(StopReason.Error);
+    }
+
+    public GenerationResult ToResult(T5Tokenizer? tokenizer, int cutInputTokens)
+    {
+        // What was drafted and not verified, where the row failed, is none of it.
+        int count = SettledCount;
+        int[] tokens = _sequence.AsSpan(1, count).ToArray();
+        return new GenerationResult
+        {
+            Text = tokenizer?.Decode(tokens),
+            TokenIds = tokens,
+            ExitLayers = _exitLayers.AsSpan(0, count).ToArray(),
+            Confidences = _confidences.AsSpan(0, count).ToArray(),
+            StopReason = StopReason,
+            Error = Error,
+            CutInputTokens = cutInputTokens,
+            Operations = _operations,
+            DraftedTokens = VerifiedDrafts,
+            AcceptedTokens = AcceptedDrafts,
+            Steps = _steps is null || _steps.Count == count ? _steps : _steps[..count],
+        };
+    }
+
+    private void Record(int token, int layer, int maxNewTokens)
     {
         if (TokenCount == _exitLayers.Length)
             Grow(Math.Min(maxNewTokens, 2 * TokenCount));
@@ -87,33 +204,15 @@ internal sealed class DecodingRow
         }
 
         _tokenOperations = default;
-        if (token == endOfSequence)
+    }
+
+    private void Settle(int endOfSequence, int maxNewTokens)
+    {
+        SettledCount = TokenCount;
+        if (LastToken == endOfSequence)
             Stop(StopReason.EndOfSequence);
         else if (TokenCount == maxNewTokens)
             Stop(StopReason.MaxNewTokens);
-    }
-
-    public void Fail(string error)
-    {
-        Error = error;
-        Stop(StopReason.Error);
-    }
-
-    public GenerationResult ToResult(T5Tokenizer? tokenizer, int cutInputTokens)
-    {
-        int[] tokens = Sequence[1..].ToArray();
-        return new GenerationResult
-        {
-            Text = tokenizer?.Decode(tokens),
-            TokenIds = tokens,
-            ExitLayers = _exitLayers.AsSpan(0, TokenCount).ToArray(),
-            Confidences = _confidences.AsSpan(0, TokenCount).ToArray(),
-            StopReason = StopReason,
-            Error = Error,
-            CutInputTokens = cutInputTokens,
-            Operations = _operations,
-            Steps = _steps,
-        };
     }
 
     private void Grow(int capacity)
@@ -134,6 +233,11 @@ internal sealed class DecodingRow
     private void Append(int token)
     {
         _sequence[TokenCount] = token;
+        See(token);
+    }
+
+    private void See(int token)
+    {
         if (_isSeen is not null && !_isSeen[token])
         {
             _isSeen[token] = true;

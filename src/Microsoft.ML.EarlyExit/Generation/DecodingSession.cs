@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit;
@@ -10,20 +11,19 @@ internal sealed class DecodingSession : IDisposable
 {
     private readonly DecoderBatch _decoder;
     private readonly LanguageModelHead _head;
-    private readonly OnnxThreadPool.Lane _lane;
+    private readonly HeadProducts _products;
     private readonly ExitPlan _plan;
     private readonly TokenSelector _selector;
     private readonly T5Configuration _configuration;
     private readonly OperationCosts _costs;
     private readonly TextGenerationOptions _options;
     private readonly int _maxNewTokens;
+    private readonly EvaluationScratch _scratch;
+    private readonly AdaptiveThreshold? _threshold;
     private readonly DecodingRow?[] _rows;
+    private readonly TokenState?[] _states;
     private readonly int[] _slots;
     private readonly int[] _tokens;
-    private readonly TokenState?[] _states;
-    private readonly EvaluationScratch _scratch;
-    private readonly NativeBuffer _normed;
-    private readonly NativeBuffer _logits;
     private readonly NativeBuffer _choice;
 
     public DecodingSession(
@@ -37,18 +37,19 @@ internal sealed class DecodingSession : IDisposable
         _selector = new TokenSelector(_configuration, options);
         _maxNewTokens = maxNewTokens;
         _options = options;
+        _scratch = new EvaluationScratch(head.VocabularySize);
+        _threshold = plan.Adapts ? new AdaptiveThreshold(plan.FirstThreshold) : null;
         _rows = new DecodingRow?[slots];
+        _states = new TokenState?[slots];
         _slots = new int[slots];
         _tokens = new int[slots];
-        _states = new TokenState?[slots];
-        _scratch = new EvaluationScratch(head.VocabularySize);
-        _normed = new NativeBuffer((long)slots * head.Width * sizeof(float));
-        _logits = new NativeBuffer((long)slots * head.VocabularySize * sizeof(float));
         _choice = new NativeBuffer((long)head.VocabularySize * sizeof(float));
-        _lane = sessions.ThreadPool.CreateLane();
-        _decoder = new DecoderBatch(
-            bundle, sessions, slots, plan.Segments, options.Exit?.StatePropagation ?? StatePropagation.StateCopy, maxNewTokens, _costs, run);
+        _products = new HeadProducts(plan, head, _costs, sessions.ThreadPool, slots);
+        _decoder = new DecoderBatch(bundle, sessions, slots, plan.Segments, plan.StatePropagation, maxNewTokens, _costs, run);
     }
+
+    /// <summary>Whether rows must be taken in closed batches, each ended by <see cref="Learn"/>.</summary>
+    public bool LearnsFromBatches => _threshold is not null;
 
     /// <summary>Begins a row in a slot that is free: one that had none yet, or whose row has ended.</summary>
     /// <param name="slot">The slot, from 0.</param>
@@ -63,7 +64,15 @@ internal sealed class DecodingSession : IDisposable
     /// <summary>The row in a slot, running or ended; null where there was none yet.</summary>
     public DecodingRow? Row(int slot) => _rows[slot];
 
-    /// <summary>Generates one token for every running row.</summary>
+    /// <summary>Adapts the threshold to what the rows of a batch have told, given in their order.</summary>
+    public void Learn(IEnumerable<DecodingRow> rows)
+    {
+        foreach ((float confidence, bool agreed) in rows.SelectMany(row => row.Comparisons))
+            _threshold!.Add(confidence, agreed);
+        _threshold!.Update();
+    }
+
+    /// <summary>Generates one token for every running row; with self-speculation a draft, or several tokens that were verified, or none that stays.</summary>
     /// <exception cref="OperationCanceledException">Cancellation was asked for; it is looked at between segments.</exception>
     public void Step(CancellationToken cancellationToken)
     {
@@ -96,17 +105,18 @@ internal sealed class DecodingSession : IDisposable
 
             count = Decide(_plan.Segments[segment].LastLayer, count);
         }
+
+        if (_plan.Speculation is not null)
+            VerifyEndings(cancellationToken);
     }
 
     public void Dispose()
     {
         _decoder.Dispose();
-        _lane.Dispose();
         foreach (TokenState? state in _states)
             state?.Dispose();
         _choice.Dispose();
-        _logits.Dispose();
-        _normed.Dispose();
+        _products.Dispose();
     }
 
     /// <summary>After a segment: rows that leave get their token; the others move together and are counted.</summary>
@@ -115,18 +125,31 @@ internal sealed class DecodingSession : IDisposable
         bool isLast = layer == _plan.LastLayer;
         if (!isLast && !_plan.Asks(layer))
             return count;
-        if (isLast || _plan.Confidence!.UsesLogits)
-            ComputeLogits(layer, count);
+        _products.Begin();
+        for (int index = 0; index < count; index++)
+        {
+            if (isLast || !MustGoDeep(_rows[_slots[index]]!))
+                _products.Add(_states[_slots[index]]!, _rows[_slots[index]]!);
+        }
+
+        if (isLast || _plan.Confidence is null or { UsesLogits: true })
+            _products.Compute(isChoice: isLast || _plan.Confidence is null);
         foreach (int amateur in _plan.AmateurLayers(layer))
-            ComputeAmateur(amateur, count);
+            _products.ComputeAmateur(amateur);
 
         int staying = 0;
         for (int index = 0; index < count; index++)
         {
             int slot = _slots[index];
-            if (isLast ? LeaveLast(slot, index) : TryLeave(slot, index))
+            if (isLast)
             {
-                _decoder.Advance(slot, index, leavesEarly: !isLast);
+                LeaveLast(slot, index);
+                continue;
+            }
+
+            if (!MustGoDeep(_rows[slot]!) && TryLeave(slot))
+            {
+                _decoder.Advance(slot, index, leavesEarly: true);
                 continue;
             }
 
@@ -142,58 +165,140 @@ internal sealed class DecodingSession : IDisposable
         return staying;
     }
 
+    /// <summary>Whether a row has drafted enough: its token runs all layers, and the drafts with it.</summary>
+    private bool MustGoDeep(DecodingRow row) => _plan.Speculation is not null && row.DraftCount > 0 && row.DraftCount >= _plan.DraftTokens(row);
+
     /// <summary>Asks a row after a layer before the last.</summary>
-    private bool TryLeave(int slot, int index)
+    private bool TryLeave(int slot)
     {
         DecodingRow row = _rows[slot]!;
         TokenState state = _states[slot]!;
-        int rows = _plan.Confidence!.UsesLogits ? state.Logits.Values.Length : 0;
+        if (_plan.Confidence is null)
+            return TryTake(state, row);
+
+        int rows = _plan.Confidence.UsesLogits ? state.Logits.Values.Length : 0;
         row.Count(_costs.PaperEvaluation(_plan.PaperRows(state.Layer, rows, row.Confidence)));
         float confidence = _plan.Confidence.Evaluate(state);
         row.Evaluated(state.Layer, confidence, rows, state.AmateurLayer);
+        if (LearnsFromBatches)
+            row.Compare(TensorPrimitives.IndexOfMax<float>(state.Logits.Values), confidence);
 
         // In the published code a contrastive confidence that is no number lets the token leave, whose logits are sound.
-        bool leaves = float.IsNaN(confidence) && _plan.ReferenceCompatible && _plan.Confidence.ComparesLayers
-            || _plan.Leaves(confidence, state.Layer, row.TokenCount);
+        bool leaves = float.IsNaN(confidence)
+            ? _plan.ReferenceCompatible && _plan.Confidence.ComparesLayers
+            : _threshold is null ? _plan.Leaves(confidence, state.Layer, row.TokenCount) : confidence > _threshold.Current;
         if (float.IsNaN(confidence) && !leaves)
             return Fail(row, state.Layer);
-        if (leaves)
-        {
-            if (!_plan.Confidence.UsesLogits)
-                ComputeLogits(index, state, row, isChoice: true);
-            int token = Choose(state, row);
-            if (token == TokenSelector.Invalid)
-                return Fail(row, state.Layer);
-            if (token != TokenSelector.Forbidden)
-            {
-                row.Emit(token, state.Layer, _configuration.EndOfSequenceTokenId, _maxNewTokens);
-                return true;
-            }
-        }
-
+        if (leaves && TryTake(state, row))
+            return true;
         state.Prune(confidence);
         return false;
     }
 
-    /// <summary>Chooses the token of a row that has run all layers.</summary>
-    private bool LeaveLast(int slot, int index)
+    /// <summary>Gives a row that may leave its token; false where none is allowed, and it stays.</summary>
+    private bool TryTake(TokenState state, DecodingRow row)
+    {
+        if (_plan.Confidence is { UsesLogits: false })
+        {
+            _products.Begin();
+            _products.Add(state, row);
+            _products.Compute(isChoice: true);
+        }
+
+        int token = Choose(state, row);
+        if (token == TokenSelector.Invalid)
+            return Fail(row, state.Layer);
+        if (token == TokenSelector.Forbidden)
+            return false;
+        if (_plan.Speculation is null)
+            row.Emit(token, state.Layer, _configuration.EndOfSequenceTokenId, _maxNewTokens);
+        else
+            row.Draft(token, state.Layer, _maxNewTokens);
+        return true;
+    }
+
+    /// <summary>Verifies a row's drafts and chooses the token of a row that has run all layers.</summary>
+    private void LeaveLast(int slot, int index)
     {
         DecodingRow row = _rows[slot]!;
         TokenState state = _states[slot]!;
+        if (row.DraftCount > 0 && !VerifyDrafts(slot))
+            return;
+        if (LearnsFromBatches)
+            Compare(slot, state, row);
         int token = Choose(state, row);
         if (token == TokenSelector.Forbidden && !state.Logits.IsWhole)
         {
             // Of the alive ones none is allowed.
-            state.Alive.Begin();
-            ComputeLogits(index, state, row, isChoice: true);
+            state.Logits.Set(_products.ComputeMany(state.Hidden, 1), isWhole: true, keep: false);
+            row.Count(_costs.ChoiceProduct(_head.VocabularySize));
             token = Choose(state, row);
         }
 
         if (token == TokenSelector.Invalid)
-            return Fail(row, state.Layer);
-        // As Hugging Face: the first id of a vocabulary in which nothing is allowed.
-        row.Emit(token == TokenSelector.Forbidden ? 0 : token, state.Layer, _configuration.EndOfSequenceTokenId, _maxNewTokens);
+            Fail(row, state.Layer);
+        else
+            row.Emit(Allowed(token), state.Layer, _configuration.EndOfSequenceTokenId, _maxNewTokens);
+        _decoder.Advance(slot, index, leavesEarly: false);
+    }
+
+    /// <summary>Verifies the drafts that would end their rows, after which no token comes that could take them along.</summary>
+    private void VerifyEndings(CancellationToken cancellationToken)
+    {
+        for (int slot = 0; slot < _rows.Length; slot++)
+        {
+            if (_rows[slot] is not { IsRunning: true, DraftCount: > 0 } row
+                || (row.LastToken != _configuration.EndOfSequenceTokenId && row.TokenCount < _maxNewTokens))
+                continue;
+            cancellationToken.ThrowIfCancellationRequested();
+            _decoder.RunPending(slot);
+            row.Count(_decoder.TakeOperations(slot));
+            VerifyDrafts(slot);
+        }
+    }
+
+    /// <summary>Takes the full model's choices in the place of a row's drafts, whose last hidden states are there; false where the row ends or a draft was wrong, and
+    /// what came after it is forgotten.</summary>
+    private bool VerifyDrafts(int slot)
+    {
+        DecodingRow row = _rows[slot]!;
+        int count = row.DraftCount;
+        Span<float> logits = _products.ComputeMany(_decoder.States(slot, row.SettledCount, count), count);
+        row.Rewind();
+        for (int index = 0; index < count; index++)
+        {
+            row.Count(_costs.ChoiceProduct(_head.VocabularySize));
+            int token = _selector.Choose(logits.Slice(index * _head.VocabularySize, _head.VocabularySize), [], row);
+            if (token == TokenSelector.Invalid)
+                return !Fail(row, _plan.LastLayer);
+            bool isAccepted = row.Verify(Allowed(token), _plan.LastLayer, _configuration.EndOfSequenceTokenId, _maxNewTokens);
+            if (!row.IsRunning)
+                return false;
+            if (isAccepted)
+                continue;
+            _decoder.RollBack(slot, row.TokenCount);
+            return false;
+        }
+
         return true;
+    }
+
+    /// <summary>Notes whether the shallow tokens that the deep blocks have run for are the full model's.</summary>
+    private void Compare(int slot, TokenState state, DecodingRow row)
+    {
+        int pending = row.PendingComparisons - 1;
+        if (pending > 0 && _plan.StatePropagation == StatePropagation.ParallelDecoding)
+        {
+            Span<float> logits = _products.ComputeMany(_decoder.States(slot, row.TokenCount - pending, pending), pending);
+            for (int index = 0; index < pending; index++)
+            {
+                row.Count(_costs.ConfidenceProduct(_head.VocabularySize));
+                row.Compared(index, TensorPrimitives.IndexOfMax<float>(logits.Slice(index * _head.VocabularySize, _head.VocabularySize)));
+            }
+        }
+
+        row.Compared(pending, TensorPrimitives.IndexOfMax<float>(state.Logits.Values));
+        row.EndComparisons();
     }
 
     private int Choose(TokenState state, DecodingRow row)
@@ -209,102 +314,12 @@ internal sealed class DecodingSession : IDisposable
         return _selector.Choose(choice, ids, row);
     }
 
+    // As Hugging Face: the first id of a vocabulary in which nothing is allowed.
+    private static int Allowed(int token) => token == TokenSelector.Forbidden ? 0 : token;
+
     private static bool Fail(DecodingRow row, int layer)
     {
         row.Fail($"After decoder layer {layer} the hidden state of token {row.TokenCount} holds a NaN or an infinity: the model's weights do not fit this input.");
         return true;
     }
-
-    /// <summary>The logits of all rows at a layer: those of rows whose vocabulary is whole in one product.</summary>
-    private void ComputeLogits(int layer, int count)
-    {
-        bool isWhole = _plan.IsWholeAt(layer);
-        int whole = 0;
-        for (int index = 0; index < count; index++)
-        {
-            if (isWhole || _states[_slots[index]]!.Alive.IsWhole)
-                whole++;
-        }
-
-        if (whole == count)
-        {
-            for (int index = 0; index < count; index++)
-                Normalize(index);
-            MultiplyWhole(count);
-        }
-
-        for (int index = 0; index < count; index++)
-        {
-            TokenState state = _states[_slots[index]]!;
-            DecodingRow row = _rows[_slots[index]]!;
-            if (whole == count)
-                SetLogits(state, row, layer, index, isChoice: layer == _plan.LastLayer);
-            else
-                ComputeLogits(index, state, row, isChoice: layer == _plan.LastLayer);
-        }
-    }
-
-    /// <summary>The logits of one row at the layer it has reached.</summary>
-    private void ComputeLogits(int index, TokenState state, DecodingRow row, bool isChoice)
-    {
-        Normalize(index);
-        ReadOnlySpan<float> normed = Normed(index);
-        if (state.Alive.IsWhole || _plan.IsWholeAt(state.Layer))
-        {
-            _head.Multiply(_lane, normed, 1, Logits(index, _head.VocabularySize));
-            SetLogits(state, row, state.Layer, index, isChoice);
-            return;
-        }
-
-        Span<float> logits = Logits(index, state.Alive.Count);
-        unsafe
-        {
-            _head.Multiply(_lane, state.Alive.Rows(), state.Alive.Count, normed, 1, logits);
-        }
-
-        state.Logits.Set(logits, isWhole: false, keep: KeepsLogits);
-        row.Count(isChoice ? _costs.ChoiceProduct(logits.Length) : _costs.ConfidenceProduct(logits.Length));
-    }
-
-    /// <summary>The logits of an earlier layer, over the whole vocabulary, for all rows that do not have them yet.</summary>
-    private void ComputeAmateur(int layer, int count)
-    {
-        int missing = 0;
-        for (int index = 0; index < count; index++)
-        {
-            TokenState state = _states[_slots[index]]!;
-            if (!state.LogitsAt(layer).IsSet)
-                _head.Normalize(state.HiddenAfter(layer), Normed(missing++));
-        }
-
-        if (missing == 0)
-            return;
-
-        // The current layer's logits are kept elsewhere.
-        MultiplyWhole(missing);
-        missing = 0;
-        for (int index = 0; index < count; index++)
-        {
-            TokenState state = _states[_slots[index]]!;
-            if (!state.LogitsAt(layer).IsSet)
-                SetLogits(state, _rows[_slots[index]]!, layer, missing++, isChoice: false);
-        }
-    }
-
-    private bool KeepsLogits => _plan.Confidence is { ComparesLayers: true };
-
-    private void SetLogits(TokenState state, DecodingRow row, int layer, int at, bool isChoice)
-    {
-        state.LogitsAt(layer).Set(Logits(at, _head.VocabularySize), isWhole: true, keep: KeepsLogits);
-        row.Count(isChoice ? _costs.ChoiceProduct(_head.VocabularySize) : _costs.ConfidenceProduct(_head.VocabularySize));
-    }
-
-    private void MultiplyWhole(int count) =>
-        _head.Multiply(_lane, _normed.Span<float>(0, count * _head.Width), count, _logits.Span<float>(0, count * _head.VocabularySize));
-
-    private void Normalize(int index) => _head.Normalize(_decoder.Hidden(index), Normed(index));
-
-    private Span<float> Normed(int at) => _normed.Span<float>((long)at * _head.Width, _head.Width);
-
-    private Span<float> Logits(int at, int count) => _logits.Span<float>((long)at * _head.VocabularySize, count);
 }

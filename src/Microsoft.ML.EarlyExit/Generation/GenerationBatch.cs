@@ -16,7 +16,9 @@ internal sealed class GenerationBatch : IDisposable
     private readonly CancellationTokenRegistration _registration;
     private readonly DecodingSession _session;
     private readonly Place[] _places;
+    private readonly SortedDictionary<long, DecodingRow> _batch = [];
     private int _running;
+    private bool _isClosed;
 
     /// <summary>An empty batch; see <see cref="EarlyExitModel.StartBatch"/>.</summary>
     internal GenerationBatch(
@@ -44,7 +46,7 @@ internal sealed class GenerationBatch : IDisposable
     }
 
     /// <summary>Whether another row can be started.</summary>
-    public bool HasFreeSlot => _running < _places.Length;
+    public bool HasFreeSlot => _running < _places.Length && !_isClosed;
 
     /// <summary>Whether a row is running.</summary>
     public bool IsRunning => _running > 0;
@@ -84,6 +86,7 @@ internal sealed class GenerationBatch : IDisposable
     /// <summary>Generates one token for every running row, and hands over those that have ended.</summary>
     public void Step()
     {
+        _isClosed = _session.LearnsFromBatches;
         try
         {
             _session.Step(_cancellationToken);
@@ -101,8 +104,16 @@ internal sealed class GenerationBatch : IDisposable
             input.Dispose();
             _places[slot] = default;
             _running--;
+            if (_isClosed)
+                _batch.Add(row, ended);
             _ended(row, ended.ToResult(_model.Tokenizer, cutTokens));
         }
+
+        if (!_isClosed || _running > 0)
+            return;
+        _session.Learn(_batch.Values);
+        _batch.Clear();
+        _isClosed = false;
     }
 
     public void Dispose()

@@ -29,6 +29,12 @@ public sealed class GenerationResult
     /// </summary>
     public OperationCounts Operations { get; init; }
 
+    /// <summary>Tokens that were drafted and verified, with <see cref="ExitPolicy.SelfSpeculation"/>; else 0.</summary>
+    public int DraftedTokens { get; init; }
+
+    /// <summary>Drafts that the full model chose too; <see cref="ExitLayers"/> has the draft's layer for them, and L for every other token.</summary>
+    public int AcceptedTokens { get; init; }
+
     /// <summary>Every confidence evaluation of every token and the operations done for it, where <see cref="TextGenerationOptions.Trace"/> asked for it; else null.</summary>
     public IReadOnlyList<GenerationStep>? Steps { get; init; }
 

@@ -100,12 +100,12 @@ public sealed class StatePropagationTests
             void CopyAtOnce(DecoderBatch batch, int slot, int position, int exitLayer, float[] hidden)
             {
                 T5Configuration configuration = model.Configuration;
-                KeyValueCache?[] caches = TeacherForcedDecoder.SelfCaches(batch);
+                KeyValueCache?[] caches = FullDepthStates.SelfCaches(batch);
                 for (int layer = exitLayer + 1; layer <= configuration.DecoderLayerCount; layer++)
                 {
                     caches[layer - 1] ??= new KeyValueCache(one.slots, configuration.HeadCount, model.Bundle.Manifest.GraphHeadDimension, caches[0]!.Capacity);
-                    caches[layer - 1]!.Store(slot, position, TeacherForcedDecoder.KeysValues(model, layer, hidden));
-                    TeacherForcedDecoder.ExitedStates(batch)!.Filled(layer, slot, position + 1);
+                    caches[layer - 1]!.Store(slot, position, FullDepthStates.KeysValues(model, layer, hidden));
+                    FullDepthStates.ExitedStates(batch)!.Filled(layer, slot, position + 1);
                 }
             }
         });
@@ -129,7 +129,7 @@ public sealed class StatePropagationTests
         for (int row = 0; row < inputs.Length; row++)
         {
             int[] fed = [model.Configuration.DecoderStartTokenId, .. results[row].TokenIds.SkipLast(1)];
-            float[][] states = TeacherForcedDecoder.States(TestModels.Exits, inputs[row], fed);
+            float[][] states = FullDepthStates.States(TestModels.Exits, inputs[row], fed);
             for (int position = 0; position < fed.Length; position++)
             {
                 int layer = results[row].ExitLayers[position];

@@ -273,7 +273,7 @@ public sealed class ParallelDecodingTests
 
         public OperationCounts TakeOperations(int slot) => _batch.TakeOperations(slot);
 
-        public float[] KeysValues(int layer, int slot, int position) => TeacherForcedDecoder.Cached(_model, _batch, layer, slot, position);
+        public float[] KeysValues(int layer, int slot, int position) => FullDepthStates.Cached(_model, _batch, layer, slot, position);
 
         public void Admit(int slot, int[] inputIds)
         {
@@ -340,7 +340,7 @@ public sealed class ParallelDecodingTests
         /// <summary>All hidden states that were seen, and all keys and values of the caches, are those of the full model.</summary>
         public void AssertFullModels(int slot, IReadOnlyList<int> tokens)
         {
-            float[][] states = TeacherForcedDecoder.States(_name, _inputIds[slot], tokens);
+            float[][] states = FullDepthStates.States(_name, _inputIds[slot], tokens);
             int keysValuesWidth = 2 * _model.Configuration.HeadCount * _model.Bundle.Manifest.GraphHeadDimension;
             Assert.Equal(tokens.Count, _seen[slot].Count);
             for (int position = 0; position < tokens.Count; position++)
@@ -351,7 +351,7 @@ public sealed class ParallelDecodingTests
 
             for (int layer = 1; layer < states.Length; layer++)
             {
-                float[] expected = TeacherForcedDecoder.KeysValues(_model, layer, states[layer - 1]);
+                float[] expected = FullDepthStates.KeysValues(_model, layer, states[layer - 1]);
                 for (int position = 0; position < _filled[slot][layer]; position++)
                     AssertClose(expected.AsSpan(position * keysValuesWidth, keysValuesWidth), KeysValues(layer, slot, position), KeysValuesTolerance);
             }

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Microsoft.ML.Data;
 using Microsoft.ML.Runtime;
 using Microsoft.ML.Trainers;
@@ -193,15 +192,8 @@ public sealed class ExitClassifierTests
 
         Assert.Equal(classifier.ToJson(), File.ReadAllText(path));
         Assert.Equal([path], Directory.GetFiles(folder.Path));
-        using JsonDocument json = JsonDocument.Parse(classifier.ToJson());
-        Assert.Equal(["minimumLayer", "confidence", "classifier"], json.RootElement.EnumerateObject().Select(field => field.Name));
-        Assert.Equal(3, json.RootElement.GetProperty("minimumLayer").GetInt32());
-        Assert.Equal("classifier", json.RootElement.GetProperty("confidence").GetString());
-        JsonElement probes = json.RootElement.GetProperty("classifier");
-        Assert.Equal(["weights", "biases"], probes.EnumerateObject().Select(field => field.Name));
-        float[][] weights = [.. probes.GetProperty("weights").EnumerateArray().Select(row => row.EnumerateArray().Select(number => number.GetSingle()).ToArray())];
-        float[] biases = [.. probes.GetProperty("biases").EnumerateArray().Select(number => number.GetSingle())];
-        Assert.Equal(classifier.Probe, new ClassifierProbe(weights, biases));
+        ExitPolicy policy = ExitPolicyJson.Parse(classifier.ToJson(), "policy.json");
+        Assert.Equal(new ExitPolicy { MinimumLayer = 3, Confidence = Confidence.Classifier(classifier.Weights, classifier.Biases) }, policy);
 
         string message = Assert.Throws<DirectoryNotFoundException>(() => classifier.Save(Path.Combine(folder.Path, "missing", "policy.json"))).Message;
         Assert.Contains("policy file", message);

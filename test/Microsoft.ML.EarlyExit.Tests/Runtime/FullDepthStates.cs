@@ -8,7 +8,7 @@ namespace Microsoft.ML.EarlyExit.Tests;
 /// What the full model computes for given tokens, from the bundle's teacher-forced graph: standard operators, no caches. Beside it, what a batch of the library holds
 /// in its caches.
 /// </summary>
-internal static class TeacherForcedDecoder
+internal static class FullDepthStates
 {
     private static readonly ConcurrentDictionary<string, Lazy<InferenceSession>> s_sessions = new();
 

@@ -1,0 +1,146 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// Computes the logits that a step needs, for several rows at once where they are over the whole vocabulary, counts them, and hands them to the tokens' states.
+/// </summary>
+internal sealed unsafe class HeadProducts : IDisposable
+{
+    private readonly ExitPlan _plan;
+    private readonly LanguageModelHead _head;
+    private readonly OperationCosts _costs;
+    private readonly OnnxThreadPool.Lane _lane;
+    private readonly TokenState[] _states;
+    private readonly DecodingRow[] _rows;
+    private readonly NativeBuffer _normed;
+    private readonly NativeBuffer _logits;
+    private NativeBuffer? _manyNormed;
+    private NativeBuffer? _manyLogits;
+    private int _count;
+
+    public HeadProducts(ExitPlan plan, LanguageModelHead head, OperationCosts costs, OnnxThreadPool threadPool, int slots)
+    {
+        _plan = plan;
+        _head = head;
+        _costs = costs;
+        _lane = threadPool.CreateLane();
+        _states = new TokenState[slots];
+        _rows = new DecodingRow[slots];
+        _normed = new NativeBuffer((long)slots * head.Width * sizeof(float));
+        _logits = new NativeBuffer((long)slots * head.VocabularySize * sizeof(float));
+    }
+
+    // A measure that compares layers needs them longer than this memory holds them.
+    private bool KeepsLogits => _plan.Confidence is { ComparesLayers: true };
+
+    /// <summary>Begins another list of rows.</summary>
+    public void Begin() => _count = 0;
+
+    /// <summary>Adds a row to those that the next products are for.</summary>
+    public void Add(TokenState state, DecodingRow row)
+    {
+        _states[_count] = state;
+        _rows[_count++] = row;
+    }
+
+    /// <summary>The logits of all rows at the layer they have reached; those that are whole in one product.</summary>
+    /// <param name="isChoice">Whether they are to choose a token, rather than for a confidence.</param>
+    public void Compute(bool isChoice)
+    {
+        int whole = 0;
+        for (int index = 0; index < _count; index++)
+        {
+            if (IsWhole(_states[index]))
+                _head.Normalize(_states[index].Hidden, Normed(whole++));
+        }
+
+        MultiplyWhole(whole);
+        whole = 0;
+        for (int index = 0; index < _count; index++)
+        {
+            if (IsWhole(_states[index]))
+                Set(index, _states[index].Layer, whole++, isChoice);
+        }
+
+        // Each of the others has its own rows of the head.
+        for (int index = 0; index < _count; index++)
+        {
+            TokenState state = _states[index];
+            if (IsWhole(state))
+                continue;
+            Span<float> normed = Normed(whole);
+            Span<float> logits = Logits(whole++, state.Alive.Count);
+            _head.Normalize(state.Hidden, normed);
+            _head.Multiply(_lane, state.Alive.Rows(), state.Alive.Count, normed, 1, logits);
+            state.Logits.Set(logits, isWhole: false, keep: KeepsLogits);
+            _rows[index].Count(isChoice ? _costs.ChoiceProduct(logits.Length) : _costs.ConfidenceProduct(logits.Length));
+        }
+    }
+
+    /// <summary>The logits of an earlier layer, over the whole vocabulary, for all rows that do not have them yet.</summary>
+    public void ComputeAmateur(int layer)
+    {
+        int missing = 0;
+        for (int index = 0; index < _count; index++)
+        {
+            if (!_states[index].LogitsAt(layer).IsSet)
+                _head.Normalize(_states[index].HiddenAfter(layer), Normed(missing++));
+        }
+
+        // The current layer's logits are kept elsewhere.
+        MultiplyWhole(missing);
+        missing = 0;
+        for (int index = 0; index < _count; index++)
+        {
+            if (!_states[index].LogitsAt(layer).IsSet)
+                Set(index, layer, missing++, isChoice: false);
+        }
+    }
+
+    /// <summary>Logits over the whole vocabulary of several positions of one row: hidden states [count, d] → [count, V], valid until the next call.</summary>
+    public Span<float> ComputeMany(ReadOnlySpan<float> hiddenStates, int count)
+    {
+        Ensure(ref _manyNormed, count * _head.Width);
+        Ensure(ref _manyLogits, count * _head.VocabularySize);
+        Span<float> normed = _manyNormed!.Span<float>(0, count * _head.Width);
+        Span<float> logits = _manyLogits!.Span<float>(0, count * _head.VocabularySize);
+        for (int index = 0; index < count; index++)
+            _head.Normalize(hiddenStates.Slice(index * _head.Width, _head.Width), normed.Slice(index * _head.Width, _head.Width));
+        _head.Multiply(_lane, normed, count, logits);
+        return logits;
+    }
+
+    public void Dispose()
+    {
+        _lane.Dispose();
+        _manyLogits?.Dispose();
+        _manyNormed?.Dispose();
+        _logits.Dispose();
+        _normed.Dispose();
+    }
+
+    private static void Ensure(ref NativeBuffer? buffer, int floats)
+    {
+        if (buffer is not null && buffer.Bytes >= (long)floats * sizeof(float))
+            return;
+        buffer?.Dispose();
+        buffer = new NativeBuffer((long)floats * sizeof(float));
+    }
+
+    private bool IsWhole(TokenState state) => state.Alive.IsWhole || _plan.IsWholeAt(state.Layer);
+
+    private void Set(int index, int layer, int at, bool isChoice)
+    {
+        _states[index].LogitsAt(layer).Set(Logits(at, _head.VocabularySize), isWhole: true, keep: KeepsLogits);
+        _rows[index].Count(isChoice ? _costs.ChoiceProduct(_head.VocabularySize) : _costs.ConfidenceProduct(_head.VocabularySize));
+    }
+
+    private void MultiplyWhole(int count)
+    {
+        if (count > 0)
+            _head.Multiply(_lane, _normed.Span<float>(0, count * _head.Width), count, _logits.Span<float>(0, count * _head.VocabularySize));
+    }
+
+    private Span<float> Normed(int at) => _normed.Span<float>((long)at * _head.Width, _head.Width);
+
+    private Span<float> Logits(int at, int count) => _logits.Span<float>((long)at * _head.VocabularySize, count);
+}
