@@ -26,9 +26,12 @@ internal sealed class ExitPlan
         if (_asks.Contains(true))
         {
             Confidence = policy!.Confidence;
-            Pruning = policy.Pruning;
             ReferenceCompatible = policy.ReferenceCompatible;
-            _wholeAtLastLayer = policy.FullVocabularyAtLastLayer || policy.Pruning is NoPruning;
+
+            // A fixed number that the vocabulary does not exceed cuts nothing at any layer. The published code lists it all the same.
+            bool prunes = policy.Pruning is not FixedPruning || ReferenceCompatible || policy.Pruning.ListSize(FirstAskedLayer, _layerCount) < _vocabularySize;
+            Pruning = prunes ? policy.Pruning : VocabularyPruning.None;
+            _wholeAtLastLayer = policy.FullVocabularyAtLastLayer || Pruning is NoPruning;
             _thresholds = new ThresholdSchedule(policy, _layerCount, maxNewTokens);
             for (int layer = 0; layer <= LastLayer; layer++)
             {
