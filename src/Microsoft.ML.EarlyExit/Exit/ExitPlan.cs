@@ -71,6 +71,9 @@ internal sealed class ExitPlan
     /// <summary>The layer after which every token that is still running leaves.</summary>
     public int LastLayer { get; }
 
+    /// <summary>The most tokens a cut can leave alive; the vocabulary's size where nothing is cut.</summary>
+    public int MostAlive => Math.Min(_vocabularySize, Math.Max(Pruning.ListSize(FirstAskedLayer, _layerCount), AliveAt(FirstAskedLayer + 1, previousConfidence: 0)));
+
     /// <summary>The size of the list that the published code makes at j.</summary>
     public int ReferenceListSize => Pruning.ListSize(FirstAskedLayer, _layerCount);
 
@@ -87,7 +90,7 @@ internal sealed class ExitPlan
     public bool KeepsHiddenState(int layer) => _keepsHiddenState[layer];
 
     /// <summary>The layers before j whose logits an evaluation needs.</summary>
-    public IReadOnlyList<int> AmateurLayers(int layer) => _amateurs[layer];
+    public ReadOnlySpan<int> AmateurLayers(int layer) => _amateurs[layer];
 
     /// <summary>Whether a layer's logits are over the whole vocabulary, also for a token of which others were cut.</summary>
     public bool IsWholeAt(int layer) => layer == LastLayer && _wholeAtLastLayer;

@@ -63,7 +63,7 @@ public sealed class PruningTests
         {
             LanguageModelHead head = TestModels.Model("tiny-buckets").Head;
             int size = head.VocabularySize;
-            using var alive = new AliveVocabulary(head);
+            using var alive = new AliveVocabulary(head, new EvaluationScratch(size), one.counts.Max());
             var random = new Random(seed);
             for (int token = 0; token < 3; token++)
             {

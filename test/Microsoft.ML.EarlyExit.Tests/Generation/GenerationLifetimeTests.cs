@@ -15,8 +15,9 @@ public sealed class GenerationLifetimeTests
         EarlyExitModel model = TestModels.Model(TestModels.Exits);
         foreach (int rows in new[] { 1, 4 })
         {
-            // Deep enough for all amateurs; once all tokens stay, once some leave.
-            IEnumerable<DefinedPolicy> measures = new[] { 1, 0.6f }.SelectMany(threshold => DefinedPolicy.EveryMeasureAndCut(4, threshold));
+            // Deep enough for amateurs below j; once all tokens run to the end, once all leave after layer 7.
+            float[][] thresholds = [[1, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 0, 1]];
+            IEnumerable<DefinedPolicy> measures = thresholds.SelectMany(list => DefinedPolicy.EveryMeasureAndCut(4, 1).Select(policy => policy with { Thresholds = list }));
             ExitPolicy?[] policies =
             [
                 null, new ExitPolicy { StaticExitLayer = 3 }, s_policy with { Threshold = 1 }, .. measures.Select(policy => policy.ToPolicy()),
