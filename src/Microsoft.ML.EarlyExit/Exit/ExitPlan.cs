@@ -29,12 +29,15 @@ internal sealed class ExitPlan
         {
             // Drafts of a static exit leave unasked.
             Confidence = staticLayer is null ? policy!.Confidence : null;
-            Pruning = policy!.Pruning;
-            StatePropagation = Speculation is null ? policy.StatePropagation : StatePropagation.ParallelDecoding;
-            Adapts = policy.ShallowDeep is { AdaptiveThreshold: true };
+            StatePropagation = Speculation is null ? policy!.StatePropagation : StatePropagation.ParallelDecoding;
+            Adapts = policy!.ShallowDeep is { AdaptiveThreshold: true };
             FirstThreshold = policy.Threshold;
             ReferenceCompatible = policy.ReferenceCompatible;
-            _wholeAtLastLayer = policy.FullVocabularyAtLastLayer || policy.Pruning is NoPruning;
+
+            // A fixed number that the vocabulary does not exceed cuts nothing at any layer. The published code lists it all the same.
+            bool prunes = policy.Pruning is not FixedPruning || ReferenceCompatible || policy.Pruning.ListSize(FirstAskedLayer, _layerCount) < _vocabularySize;
+            Pruning = prunes ? policy.Pruning : VocabularyPruning.None;
+            _wholeAtLastLayer = policy.FullVocabularyAtLastLayer || Pruning is NoPruning;
             _thresholds = new ThresholdSchedule(policy, _layerCount, maxNewTokens);
             for (int layer = 0; layer <= LastLayer; layer++)
             {
@@ -85,6 +88,9 @@ internal sealed class ExitPlan
     /// <summary>The layer after which every token that is still running leaves.</summary>
     public int LastLayer { get; }
 
+    /// <summary>The most tokens a cut can leave alive; the vocabulary's size where nothing is cut.</summary>
+    public int MostAlive => Math.Min(_vocabularySize, Math.Max(Pruning.ListSize(FirstAskedLayer, _layerCount), AliveAt(FirstAskedLayer + 1, previousConfidence: 0)));
+
     /// <summary>The size of the list that the published code makes at j.</summary>
     public int ReferenceListSize => Pruning.ListSize(FirstAskedLayer, _layerCount);
 
@@ -101,7 +107,7 @@ internal sealed class ExitPlan
     public bool KeepsHiddenState(int layer) => _keepsHiddenState[layer];
 
     /// <summary>The layers before j whose logits an evaluation needs.</summary>
-    public IReadOnlyList<int> AmateurLayers(int layer) => _amateurs[layer];
+    public ReadOnlySpan<int> AmateurLayers(int layer) => _amateurs[layer];
 
     /// <summary>Whether a layer's logits are over the whole vocabulary, also for a token of which others were cut.</summary>
     public bool IsWholeAt(int layer) => layer == LastLayer && _wholeAtLastLayer;

@@ -43,7 +43,7 @@ internal static class ExitPolicyJson
             writer.WriteString("confidence", policy.Confidence.Name);
             if (policy.Confidence is ContrastiveConfidence contrastive)
                 WriteContrastive(writer, contrastive.Options);
-            if (policy.Pruning is not NoPruning)
+            if (policy.Pruning is not NoPruning || !policy.FullVocabularyAtLastLayer)
                 WritePruning(writer, policy);
             if (policy.ShallowDeep is { } shallowDeep)
             {
@@ -191,6 +191,7 @@ internal static class ExitPolicyJson
             FixedPruning pruning => (pruning.K, pruning.KMax, pruning.KMin, VocabularyPruning.Defaults.Scale),
             DecayingPruning pruning => (null, pruning.KMax, pruning.KMin, VocabularyPruning.Defaults.Scale),
             AdaptivePruning pruning => (pruning.K, pruning.KMax, pruning.KMin, pruning.Scale),
+            NoPruning => (null, VocabularyPruning.Defaults.LargestAlive, VocabularyPruning.Defaults.SmallestAlive, VocabularyPruning.Defaults.Scale),
             _ => throw new ArgumentOutOfRangeException(nameof(policy), policy.Pruning.Kind, "The pruning has no form in policy files."),
         };
         writer.WriteStartObject("pruning");

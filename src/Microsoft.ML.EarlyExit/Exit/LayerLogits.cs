@@ -3,7 +3,8 @@ using System.Numerics.Tensors;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>The logits of one layer for one token, over what was alive there. Either they are kept, or they lie in memory of the session that the next layer uses again.</summary>
-internal sealed unsafe class LayerLogits : IDisposable
+/// <param name="capacity">How many logits are kept at most, where it is known.</param>
+internal sealed unsafe class LayerLogits(int capacity = 0) : IDisposable
 {
     private const int Chunk = 512;
 
@@ -47,10 +48,10 @@ internal sealed unsafe class LayerLogits : IDisposable
     {
         if (keep)
         {
-            if (_kept is null || _kept.Bytes < values.Length * sizeof(float))
+            if (_kept is null || _kept.Bytes < (long)values.Length * sizeof(float))
             {
                 _kept?.Dispose();
-                _kept = new NativeBuffer((long)values.Length * sizeof(float));
+                _kept = new NativeBuffer((long)Math.Max(values.Length, capacity) * sizeof(float));
             }
 
             Span<float> copy = _kept.Span<float>(0, values.Length);

@@ -17,10 +17,10 @@ internal sealed unsafe class TokenState : IDisposable
     public TokenState(ExitPlan plan, LanguageModelHead head, EvaluationScratch scratch)
     {
         Plan = plan;
-        Alive = new AliveVocabulary(head);
+        Alive = new AliveVocabulary(head, scratch, plan.MostAlive);
         _scratch = scratch;
         _width = head.Width;
-        _logits = [.. Enumerable.Range(0, plan.LastLayer + 1).Select(_ => new LayerLogits())];
+        _logits = [.. Enumerable.Range(0, plan.LastLayer + 1).Select(layer => new LayerLogits(layer > plan.FirstAskedLayer && !plan.IsWholeAt(layer) ? plan.MostAlive : 0))];
         if (Enumerable.Range(0, plan.LastLayer + 1).Any(plan.KeepsHiddenState))
             _hiddenStates = new NativeBuffer((long)(plan.LastLayer + 1) * _width * sizeof(float));
         _first = plan.FirstAskedLayer;

@@ -1,4 +1,6 @@
 using System.Text;
+using FsCheck;
+using FsCheck.Fluent;
 using FsCheck.Xunit;
 
 namespace Microsoft.ML.EarlyExit.Tests;
@@ -107,24 +109,28 @@ public class ExitPolicyJsonTests
     public void Deep_nesting_is_refused() =>
         Assert.Throws<InvalidDataException>(() => ExitPolicyJson.Parse($$"""{ "classifier": {{new string('[', 100_000)}}""", "p"));
 
-    [Property]
-    public void What_is_written_is_read_as_the_same(byte minimumLayer, byte threshold, byte temperature, byte[]? thresholds, int kind)
+    [Property(MaxTest = 400)]
+    public Property What_is_written_is_read_as_the_same() => Prop.ForAll(AnyPolicies.Policy.ToArbitrary(), policy =>
     {
-        var policy = new ExitPolicy { ThresholdTemperature = temperature / 7f };
-        if ((kind & 1) != 0)
-            policy = policy with { MinimumLayer = minimumLayer + 1 };
-        if ((kind & 2) != 0)
-            policy = policy with { Threshold = threshold / 255f };
-        if ((kind & 4) != 0)
-            policy = policy with { Thresholds = [.. (thresholds ?? []).Select(value => value / 255f)] };
-        if ((kind & 8) != 0)
-            policy = policy with { StaticExitLayer = minimumLayer + 1 };
-        if ((kind & 16) != 0)
-            policy = policy with { StatePropagation = StatePropagation.ParallelDecoding };
-
         ExitPolicy read = ExitPolicyJson.Parse(ExitPolicyJson.Write(policy), "p");
 
         Assert.Equal(policy with { Thresholds = null }, read with { Thresholds = null });
         Assert.Equal(policy.Thresholds, read.Thresholds);
+        Assert.Equal((policy.HasMinimumLayer, policy.HasThreshold), (read.HasMinimumLayer, read.HasThreshold));
+        Assert.Equal(ExitPolicyJson.Write(policy), ExitPolicyJson.Write(read));
+    });
+
+    [Fact]
+    public void Numbers_of_a_pruning_that_code_cannot_give_are_read_and_written()
+    {
+        const string Json = """{ "pruning": { "kind": "KIND", "kMax": 9000, "kMin": 30 } }""";
+        foreach (string kind in new[] { "fixed", "decaying", "adaptive" })
+        {
+            ExitPolicy policy = ExitPolicyJson.Parse(Json.Replace("KIND", kind, StringComparison.Ordinal), "p");
+            Assert.Equal(policy, ExitPolicyJson.Parse(ExitPolicyJson.Write(policy), "p"));
+
+            // 9000 / (1 + 299 · 2 / 8).
+            Assert.Equal(118, policy.Pruning.ListSize(2, 8));
+        }
     }
 }

@@ -16,6 +16,18 @@ public sealed class ExitPolicyTests
         AssertRefused(new ExitPolicy { Threshold = 0.5f, Thresholds = [0, 0, 0, 0] }, "Threshold", "Thresholds");
         AssertRefused(new ExitPolicy { Thresholds = [0, 0, 0] }, "Thresholds", "4 decoder layers");
         AssertRefused(new ExitPolicy { MinimumLayer = 5 }, "MinimumLayer", "from 1 to 4");
+        AssertRefused(new ExitPolicy { StaticExitLayer = 5 }, "StaticExitLayer", "from 1 to 4");
+        AssertRefused(new ExitPolicy { StaticExitLayer = 2, Thresholds = [0, 0, 0, 0] }, "StaticExitLayer", "thresholds");
+        AssertRefused(new ExitPolicy { StaticExitLayer = 2, Pruning = VocabularyPruning.Fixed() }, "StaticExitLayer", "Pruning");
+        AssertRefused(new ExitPolicy { StaticExitLayer = 2, ShallowDeep = new ShallowDeep { ExitLayer = 2 } }, "StaticExitLayer", "ShallowDeep");
+        AssertRefused(new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 2 }, MinimumLayer = 2 }, "ShallowDeep", "MinimumLayer");
+        AssertRefused(new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 2 }, Thresholds = [0, 0, 0, 0] }, "ShallowDeep", "Thresholds");
+        AssertRefused(new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 2 }, Pruning = VocabularyPruning.Decaying() }, "ShallowDeep", "Pruning");
+        AssertRefused(new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 4 } }, "ShallowDeep.ExitLayer", "from 1 to 3");
+        AssertRefused(new ExitPolicy { Confidence = Confidence.HiddenStateSaturation, Pruning = VocabularyPruning.Fixed(100) }, "hiddenStateSaturation", "Pruning");
+        var pruned = new ContrastiveOptions { PlausibilityFromPruning = true };
+        AssertRefused(new ExitPolicy { Confidence = Confidence.WeightedContrastive(pruned) }, "PlausibilityFromPruning", "Pruning");
+        AssertRefused(new ExitPolicy { Confidence = Confidence.JsdContrastive(pruned) }, "PlausibilityFromPruning", "Pruning");
     }
 
     [Fact]
@@ -26,6 +38,93 @@ public sealed class ExitPolicyTests
         new ExitPolicy { StaticExitLayer = 2, StatePropagation = StatePropagation.StateCopy }.Validate(Layers(4));
         Assert.Throws<ArgumentOutOfRangeException>(nameof(ExitPolicy.StatePropagation), () => new ExitPolicy { StatePropagation = (StatePropagation)2 });
     }
+
+    [Fact]
+    public void What_the_published_code_cannot_run_is_refused_with_ReferenceCompatible_and_runs_without()
+    {
+        ExitPolicy[] policies =
+        [
+            new() { MinimumLayer = 1, Confidence = Confidence.WeightedContrastive() },
+            new() { MinimumLayer = 1, Confidence = Confidence.JsdContrastive() },
+            new() { MinimumLayer = 2, Confidence = Confidence.JsdContrastive() },
+            new() { MinimumLayer = 2, Pruning = VocabularyPruning.Fixed(1025) },
+            new() { MinimumLayer = 1, Pruning = VocabularyPruning.Decaying(35000, 300) },
+            new() { MinimumLayer = 2, Pruning = VocabularyPruning.Fixed(20), FullVocabularyAtLastLayer = false },
+        ];
+        string[] names = ["WeightedContrastive", "JsdContrastive", "JsdContrastive", "Pruning", "Pruning", "FullVocabularyAtLastLayer"];
+        for (int index = 0; index < policies.Length; index++)
+        {
+            policies[index].Validate(Layers(4));
+            AssertRefused(policies[index] with { ReferenceCompatible = true }, "ReferenceCompatible", names[index]);
+        }
+
+        (policies[0] with { MinimumLayer = 2, ReferenceCompatible = true }).Validate(Layers(4));
+        (policies[2] with { MinimumLayer = 3, ReferenceCompatible = true }).Validate(Layers(4));
+        (policies[3] with { Pruning = VocabularyPruning.Fixed(1024), ReferenceCompatible = true }).Validate(Layers(4));
+    }
+
+    [Fact]
+    public void Numbers_that_cannot_be_are_refused_where_they_are_given()
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(() => VocabularyPruning.Fixed(1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => VocabularyPruning.Decaying(100, 1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => VocabularyPruning.Decaying(100, 101));
+        Assert.Throws<ArgumentOutOfRangeException>(() => VocabularyPruning.Adaptive(scale: 1.1f));
+        Assert.Throws<ArgumentOutOfRangeException>(() => VocabularyPruning.Adaptive(scale: float.NaN));
+        Assert.Throws<ArgumentOutOfRangeException>(() => VocabularyPruning.Adaptive(kMin: 1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => VocabularyPruning.Adaptive(k: 1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ContrastiveOptions { Alpha = -0.1f });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ContrastiveOptions { Alpha = float.NaN });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ContrastiveOptions { DecayRate = float.PositiveInfinity });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ShallowDeep { ExitLayer = 0 });
+        Assert.Throws<ArgumentNullException>(() => new ExitPolicy { Confidence = null! });
+        Assert.Throws<ArgumentNullException>(() => new ExitPolicy { Pruning = null! });
+    }
+
+    [Fact]
+    public void What_speculation_and_learning_exclude_is_refused()
+    {
+        var speculation = new ExitPolicy { SelfSpeculation = new SelfSpeculation() };
+        speculation.Validate(Layers(4));
+        (speculation with { StaticExitLayer = 2, StatePropagation = StatePropagation.ParallelDecoding }).Validate(Layers(4));
+        AssertRefused(
+            speculation with { Confidence = Confidence.JsdContrastive(new ContrastiveOptions { Token = ContrastiveToken.Contrastive }) }, "SelfSpeculation", "ContrastiveToken");
+        AssertRefused(speculation with { ReferenceCompatible = true }, "SelfSpeculation", "ReferenceCompatible");
+        AssertRefused(speculation with { Pruning = VocabularyPruning.Fixed(20), FullVocabularyAtLastLayer = false }, "SelfSpeculation", "FullVocabularyAtLastLayer");
+        var learning = new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 2, AdaptiveThreshold = true } };
+        learning.Validate(Layers(4));
+        AssertRefused(learning with { SelfSpeculation = new SelfSpeculation() }, "SelfSpeculation", "AdaptiveThreshold");
+        AssertRefused(learning with { Confidence = Confidence.HiddenStateSaturation }, "AdaptiveThreshold", "hiddenStateSaturation");
+        AssertRefused(learning with { ThresholdTemperature = 1 }, "AdaptiveThreshold", "ThresholdTemperature");
+        AssertRefused(new ExitPolicy { Confidence = Confidence.Classifier([[1, 2]], [0]) }, "2 weights", "elements");
+        Assert.Throws<ArgumentOutOfRangeException>(() => new SelfSpeculation { DraftTokens = 0 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new SelfSpeculation { DraftTokens = 33 });
+    }
+
+    [Property(MaxTest = 300)]
+    public Property Any_policy_is_refused_as_a_whole_or_makes_a_plan_that_covers_all_blocks() => Prop.ForAll(AnyPolicies.Policy.ToArbitrary(), policy =>
+    {
+        try
+        {
+            policy.Validate(Layers(6));
+        }
+        catch (ArgumentException)
+        {
+            return;
+        }
+
+        ExitPlan plan = ExitPlan.Create(policy, Layers(6), 10);
+        int covered = 0;
+        foreach (DecoderSegment segment in plan.Segments)
+        {
+            Assert.Equal(covered + 1, segment.FirstLayer);
+            covered = segment.LastLayer;
+        }
+
+        Assert.Equal(policy.SelfSpeculation is null ? policy.StaticExitLayer ?? 6 : 6, covered);
+        Assert.False(plan.Asks(covered));
+        Assert.InRange(plan.MostAlive, 2, 1024);
+    });
 
     [Fact]
     public void Blocks_before_the_minimum_layer_form_one_segment()

@@ -17,7 +17,15 @@ public sealed class GenerationLifetimeTests
         EarlyExitModel model = TestModels.Model(TestModels.Exits);
         foreach (int rows in new[] { 1, 4 })
         {
-            foreach (ExitPolicy? policy in new[] { null, new ExitPolicy { StaticExitLayer = 3 }, s_policy with { Threshold = 1 }, s_parallel with { Threshold = 1 } })
+            // Deep enough for amateurs below j; once all tokens run to the end, once all leave after layer 7.
+            float[][] thresholds = [[1, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 0, 1]];
+            IEnumerable<DefinedPolicy> measures = thresholds.SelectMany(list => DefinedPolicy.EveryMeasureAndCut(4, 1).Select(policy => policy with { Thresholds = list }));
+            ExitPolicy?[] policies =
+            [
+                null, new ExitPolicy { StaticExitLayer = 3 }, s_policy with { Threshold = 1 }, s_parallel with { Threshold = 1 }, .. measures.Select(policy => policy.ToPolicy()),
+                .. measures.Where(policy => policy.IsContrastive).Select(policy => (policy with { AllAmateurs = true, ChoosesContrastive = true, WholeAtLastLayer = false }).ToPolicy()),
+            ];
+            foreach (ExitPolicy? policy in policies)
             {
                 var options = new TextGenerationOptions { MaxNewTokens = 64, MinNewTokens = 64, RepetitionPenalty = 1.1f, NoRepeatNgramSize = 3, Exit = policy };
                 using var run = new RunOptions();
@@ -26,12 +34,13 @@ public sealed class GenerationLifetimeTests
                     model.Bundle, model.Sessions, model.Head, rows, ExitPlan.Create(policy, model.Configuration, 64), options, 64, run);
                 for (int slot = 0; slot < rows; slot++)
                     session.Start(slot, encoded[slot]);
-                for (int step = 0; step < 4; step++)
+                for (int step = 0; step < 14; step++)
                     session.Step(CancellationToken.None);
                 long before = GC.GetAllocatedBytesForCurrentThread();
                 for (int step = 0; step < 50; step++)
                     session.Step(CancellationToken.None);
-                Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+                long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+                Assert.True(allocated == 0, $"{allocated} bytes were allocated with {rows} rows and {policy}.");
                 encoded.ForEach(input => input.Dispose());
             }
         }

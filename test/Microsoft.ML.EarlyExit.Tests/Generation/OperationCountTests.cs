@@ -87,6 +87,57 @@ public sealed class OperationCountTests
                 AssertCounts(sizes, inputs[row], one.policy, results[row]);
         });
 
+    public static TheoryData<string, int> MinimumLayers()
+    {
+        var data = new TheoryData<string, int>();
+        foreach (int minimumLayer in new[] { 1, 2, 4, 7 })
+            data.Add(TestModels.Exits, minimumLayer);
+        foreach (int minimumLayer in new[] { 1, 2, 4 })
+            data.Add("tiny-v10", minimumLayer);
+        return data;
+    }
+
+    [Theory]
+    [MemberData(nameof(MinimumLayers))]
+    public void Counts_follow_from_the_exit_layers_with_every_measure_and_pruning(string name, int minimumLayer)
+    {
+        var sizes = new Sizes(name);
+        GenerationInput[] inputs = Inputs([4, 17, 9], sizes.Vocabulary, seed: 3);
+        foreach (DefinedPolicy simple in new[] { 0f, 0.4f, 1f }.SelectMany(threshold => DefinedPolicy.EveryMeasureAndCut(minimumLayer, threshold)))
+        {
+            foreach (DefinedPolicy policy in new[] { simple, simple with { WholeAtLastLayer = false, AllAmateurs = true } })
+            {
+                foreach (int batchSize in new[] { 1, 3 })
+                {
+                    IReadOnlyList<GenerationResult> results = TestModels.Model(name).Generate(
+                        inputs, new TextGenerationOptions { MaxNewTokens = 8, Exit = policy.ToPolicy(), Trace = true, BatchSize = batchSize });
+                    for (int row = 0; row < inputs.Length; row++)
+                        AssertCounts(sizes, inputs[row], policy.ToPolicy(), results[row], policy);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void A_pruned_contrastive_token_counted_by_hand()
+    {
+        var policy = new ExitPolicy
+        {
+            MinimumLayer = 5,
+            Threshold = 1,
+            Confidence = Confidence.WeightedContrastive(),
+            Pruning = VocabularyPruning.Fixed(100),
+            FullVocabularyAtLastLayer = false,
+        };
+        GenerationResult result = TestModels.Model(TestModels.Exits).Generate(
+            [GenerationInput.FromTokenIds([7, 99, 1])], new TextGenerationOptions { MaxNewTokens = 1, Exit = policy, Trace = true })[0];
+
+        // Confidences after blocks 5, 6 and 7 over 1024, 100 and 100 tokens; amateurs after blocks 2, 3 and 3 over 1024: 2·48·(3·1024 + 2·100) = 314112. The last
+        // layer's 100 tokens: 2·48·100 = 9600. The published code's count leaves the first evaluation out: 48·48·2·100 = 460800. Blocks as above: 8·(46592 + 18432).
+        Assert.Equal([(5, 1024, 2), (6, 100, 3), (7, 100, 3)], result.Steps![0].Evaluations.Select(evaluation => (evaluation.Layer, evaluation.Rows, evaluation.AmateurLayer!.Value)));
+        Assert.Equal(new OperationCounts(520192, 0, 314112, 9600, 460800), result.Operations);
+    }
+
     [Fact]
     public void One_token_of_a_static_exit_counted_by_hand()
     {
@@ -156,7 +207,7 @@ public sealed class OperationCountTests
         Assert.Equal(new OperationCounts(5 * (sizes.Block(0, 4) + sizes.CrossKeysValues(4)), 0, 0, sizes.Head, 0), full.Operations);
     }
 
-    private static void AssertCounts(Sizes sizes, GenerationInput input, ExitPolicy? policy, GenerationResult result)
+    private static void AssertCounts(Sizes sizes, GenerationInput input, ExitPolicy? policy, GenerationResult result, DefinedPolicy? pruned = null)
     {
         int encoderLength = input.TokenIds!.Count;
         int minimumLayer = policy is { StaticExitLayer: null } ? policy.MinimumLayer : sizes.Layers;
@@ -183,11 +234,13 @@ public sealed class OperationCountTests
                 }
 
                 positionsOfLayer[layer].Add(position);
-                if (layer >= minimumLayer && layer < sizes.Layers)
+                if (pruned is null && layer >= minimumLayer && layer < sizes.Layers)
                     expected += new OperationCounts { Confidence = sizes.Head, Paper = sizes.PaperHead };
             }
 
-            if (minimumLayer == sizes.Layers || exitLayer == sizes.Layers)
+            if (pruned is not null)
+                expected += HeadCounts(sizes, pruned, result.Steps![position]);
+            else if (minimumLayer == sizes.Layers || exitLayer == sizes.Layers)
                 expected += new OperationCounts { Head = sizes.Head };
             Assert.Equal(expected, result.Steps![position].Operations);
             sum += expected;
@@ -195,6 +248,39 @@ public sealed class OperationCountTests
 
         Assert.NotEqual(StopReason.Error, result.StopReason);
         Assert.Equal(sum, result.Operations);
+    }
+
+    /// <summary>What the head cost for a token, from the layer it left at and, for adaptive cuts, its confidences.</summary>
+    private static OperationCounts HeadCounts(Sizes sizes, DefinedPolicy policy, GenerationStep step)
+    {
+        OperationCounts counts = default;
+        int alive = sizes.Vocabulary;
+        var below = new HashSet<int>();
+        for (int layer = policy.MinimumLayer; layer <= step.ExitLayer; layer++)
+        {
+            float before = layer > policy.MinimumLayer ? step.Evaluations[layer - policy.MinimumLayer - 1].Confidence : 0;
+            if (layer > policy.MinimumLayer)
+                alive = Math.Min(alive, policy.CountAt(layer, sizes.Layers, before).Count);
+            int chosenFrom = layer == sizes.Layers && policy.WholeAtLastLayer ? sizes.Vocabulary : alive;
+            if (layer == sizes.Layers || (layer == step.ExitLayer && policy.Measure == DefinedMeasure.Saturation))
+                counts += new OperationCounts { Head = sizes.HeadOf(chosenFrom) };
+            if (layer == sizes.Layers || policy.Measure == DefinedMeasure.Saturation)
+                continue;
+            counts += new OperationCounts { Confidence = sizes.HeadOf(alive) };
+            if (policy.Cut == DefinedCut.None)
+                counts += new OperationCounts { Paper = sizes.PaperHead };
+            else if (layer > policy.MinimumLayer && policy.Cut == DefinedCut.Adaptive)
+                counts += new OperationCounts { Paper = sizes.PaperHead / sizes.Vocabulary * (long)Math.Floor(sizes.Vocabulary * (1 - (policy.Scale * (double)before))) };
+            else if (layer > policy.MinimumLayer)
+                counts += new OperationCounts { Paper = sizes.PaperHead / sizes.Vocabulary * alive };
+            if (policy.Measure == DefinedMeasure.Weighted && layer / 2 > 0 && layer / 2 < policy.MinimumLayer)
+                below.Add(layer / 2);
+            if (policy.Measure == DefinedMeasure.Jsd && policy.AllAmateurs)
+                below.UnionWith(Enumerable.Range(2, Math.Max(0, policy.MinimumLayer - 2)));
+        }
+
+        // Amateurs below j have the whole vocabulary, and are computed once.
+        return counts + new OperationCounts { Confidence = below.Count * sizes.Head };
     }
 
     private static GenerationInput[] Inputs(int[] lengths, int vocabulary, int seed)
@@ -232,11 +318,13 @@ public sealed class OperationCountTests
         /// <summary>Keys and values of one position.</summary>
         public long KeysValues => 2 * _width * _inner * 2;
 
-        public long Head => 2 * _width * Vocabulary;
+        public long Head => HeadOf(Vocabulary);
 
         public long PaperHead => _width * _width * Vocabulary;
 
         public long CrossKeysValues(int encoderLength) => 2 * _width * _inner * 2 * encoderLength;
+
+        public long HeadOf(int rows) => 2 * _width * rows;
 
         public long Block(int position, int encoderLength) =>
             (2 * _width * _inner * 4) + (4 * _inner * (position + 1))

@@ -52,6 +52,38 @@ public sealed class SaveLoadTests : IDisposable
     }
 
     [Fact]
+    public void Every_field_of_a_policy_travels_with_the_pipeline()
+    {
+        var contrastive = new ContrastiveOptions
+        {
+            Alpha = 0.05f,
+            AlphaSchedule = AlphaSchedule.Hyperbolic,
+            DecayRate = 0.3f,
+            PlausibilityFromPruning = true,
+            Amateurs = AmateurLayers.All,
+            HeadWeight = HeadWeight.HeadMass,
+            Token = ContrastiveToken.Contrastive,
+        };
+        var exit = new ExitPolicy
+        {
+            MinimumLayer = 3,
+            Threshold = 0.6f,
+            ThresholdTemperature = 2,
+            Confidence = Confidence.JsdContrastive(contrastive),
+            Pruning = VocabularyPruning.Adaptive(0.7f, 60, 3000),
+            FullVocabularyAtLastLayer = false,
+        };
+        IDataView data = Load(_context);
+        using TextGenerationTransformer saved = Fit(_context, data, s_options with { Exit = exit });
+        _context.Model.Save(saved, data.Schema, Zip);
+
+        ITransformer model = new MLContext().Model.Load(Zip, out _);
+
+        using var disposable = (IDisposable)model;
+        Assert.Equal(exit, Assert.IsType<TextGenerationTransformer>(model).GenerationOptions.Exit);
+    }
+
+    [Fact]
     public void What_was_loaded_can_be_saved_again()
     {
         IDataView data = Load(_context);

@@ -4,12 +4,14 @@ namespace Microsoft.ML.EarlyExit;
 /// The tokens that are still alive for one row's current token, and their rows of the LM head, gathered once: whole at first, then a list of which every cut keeps
 /// the beginning.
 /// </summary>
-internal sealed unsafe class AliveVocabulary(LanguageModelHead head) : IDisposable
+/// <param name="head">The head.</param>
+/// <param name="scratch">What the rows of a session share.</param>
+/// <param name="mostAlive">How many tokens a cut leaves at most; memory is made for so many when the first is made.</param>
+internal sealed unsafe class AliveVocabulary(LanguageModelHead head, EvaluationScratch scratch, int mostAlive) : IDisposable
 {
     private NativeBuffer? _ranking;
     private NativeBuffer? _rows;
     private int[] _ids = [];
-    private ulong[] _keys = [];
     private int _listed;
     private int _gathered;
 
@@ -48,7 +50,7 @@ internal sealed unsafe class AliveVocabulary(LanguageModelHead head) : IDisposab
         {
             List(count);
             if (!isFinal)
-                TopK.Rank(_ranking!.Span<float>(0, head.VocabularySize), _ids.AsSpan(0, count), _keys.AsSpan(0, count));
+                TopK.Rank(_ranking!.Span<float>(0, head.VocabularySize), _ids.AsSpan(0, count), scratch.RankingKeys.AsSpan(0, count));
         }
 
         Count = count;
@@ -57,12 +59,9 @@ internal sealed unsafe class AliveVocabulary(LanguageModelHead head) : IDisposab
     /// <summary>Lists the best tokens by rising id, as the published code does.</summary>
     public void List(int count)
     {
+        // For as many as there can ever be: adaptive counts differ from token to token, and none is to allocate.
         if (_ids.Length < count)
-        {
-            _ids = new int[count];
-            _keys = new ulong[count];
-        }
-
+            _ids = new int[Math.Max(count, mostAlive)];
         TopK.Select(_ranking!.Span<float>(0, head.VocabularySize), _ids.AsSpan(0, count));
         IsWhole = false;
         Count = _listed = count;
@@ -77,7 +76,7 @@ internal sealed unsafe class AliveVocabulary(LanguageModelHead head) : IDisposab
         if (_rows is null || _rows.Bytes < (long)Count * head.Width * sizeof(float))
         {
             _rows?.Dispose();
-            _rows = new NativeBuffer((long)Count * head.Width * sizeof(float));
+            _rows = new NativeBuffer((long)Math.Max(Count, mostAlive) * head.Width * sizeof(float));
             _gathered = 0;
         }
 

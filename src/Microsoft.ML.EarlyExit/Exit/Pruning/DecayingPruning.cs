@@ -23,6 +23,10 @@ internal sealed class DecayingPruning(int kMax, int kMin) : VocabularyPruning
     internal override int ReferenceCountAt(int layer, int firstLayer, int layerCount, int vocabularySize, float previousConfidence) => At(layer, layerCount, KMax, KMin);
 
     /// <summary>The formula; at j it is also what the other kinds start from unless they are told a number.</summary>
-    internal static int At(int layer, int layerCount, int kMax, int kMin) =>
-        Math.Max(kMin, (int)Math.Floor(kMax / (1 + ((kMax - kMin) / (double)kMin * layer / layerCount))));
+    internal static int At(int layer, int layerCount, int kMax, int kMin)
+    {
+        // Numerator and denominator times kMin · L, in whole numbers: rounded, a quotient of exactly 3000 would come out as 2999.
+        Int128 share = (Int128)kMax * kMin * layerCount / (((Int128)kMin * layerCount) + ((Int128)(kMax - kMin) * layer));
+        return Math.Max(kMin, (int)share);
+    }
 }

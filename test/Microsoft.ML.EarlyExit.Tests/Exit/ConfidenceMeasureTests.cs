@@ -1,0 +1,180 @@
+using FsCheck;
+using FsCheck.Fluent;
+using FsCheck.Xunit;
+
+namespace Microsoft.ML.EarlyExit.Tests;
+
+/// <summary>Confidences, alive sets and amateurs of tokens whose hidden states are given, against the definitions.</summary>
+public sealed class ConfidenceMeasureTests
+{
+    private const double Tolerance = 1e-4;
+
+    private static readonly string[] s_models = [TestModels.Exits, "tiny-v10", "tiny-v11", "tiny-buckets"];
+    private static readonly Dictionary<string, DefinedHead> s_heads = s_models.ToDictionary(name => name, name => new DefinedHead(TestModels.Model(name)));
+
+    public static TheoryData<int> MinimumLayers => [1, 2, 3, 5, 7];
+
+    [Theory]
+    [MemberData(nameof(MinimumLayers))]
+    public void Every_measure_with_every_pruning_is_its_definition(int minimumLayer)
+    {
+        var count = new Counter();
+        foreach (DefinedPolicy policy in DefinedPolicy.EveryMeasureAndCut(minimumLayer, 1))
+        {
+            for (int seed = 0; seed < 8; seed++)
+                Follow(TestModels.Exits, policy, 100 * seed + minimumLayer, count);
+        }
+
+        count.AssertMostCompared();
+    }
+
+    [Fact]
+    public void Any_policy_is_its_definition()
+    {
+        // One body, so that what was skipped is counted over all of them.
+        var count = new Counter();
+        foreach (string name in s_models)
+        {
+            T5Configuration configuration = TestModels.Model(name).Configuration;
+            int seed = 0;
+            Prop.ForAll(DefinedPolicy.Any(configuration.DecoderLayerCount, configuration.VocabularySize).ToArbitrary(), policy => Follow(name, policy, seed++, count))
+                .Check(Config.QuickThrowOnFailure.WithMaxTest(150));
+        }
+
+        count.AssertMostCompared();
+    }
+
+    [Fact]
+    public void A_tokens_contrastive_score_can_choose_another_than_the_experts()
+    {
+        var count = new Counter();
+        for (int seed = 0; seed < 40; seed++)
+        {
+            Follow(TestModels.Exits, new DefinedPolicy { MinimumLayer = 2, Measure = DefinedMeasure.Weighted, ChoosesContrastive = true, Alpha = 1e-3f }, seed, count);
+            Follow(TestModels.Exits, new DefinedPolicy { MinimumLayer = 2, Measure = DefinedMeasure.Jsd, ChoosesContrastive = true, Cut = DefinedCut.Fixed, K = 50 }, seed, count);
+        }
+
+        count.AssertMostCompared();
+        Assert.True(count.Contrastive > 20, $"Only {count.Contrastive} choices differed from the expert's.");
+    }
+
+    [Fact]
+    public void A_probability_of_zero_in_the_amateur_counts_as_the_smallest_normal_number()
+    {
+        // The amateur's logits lie so far apart that the expert's second token has probability 0 there.
+        var plan = ExitPlan.Create(
+            new ExitPolicy { MinimumLayer = 1, Confidence = Confidence.WeightedContrastive(), Threshold = 1 }, TestModels.Model(TestModels.Exits).Configuration, 10);
+        using var token = new TokenState(plan, TestModels.Model(TestModels.Exits).Head, new EvaluationScratch(1024));
+        using var hidden = new NativeBuffer(48 * sizeof(float));
+        token.Begin();
+        float[] amateur = [.. Enumerable.Repeat(-500f, 1024)];
+        amateur[3] = 500;
+        float[] expert = [.. Enumerable.Repeat(-50f, 1024)];
+        (expert[3], expert[9]) = (1, 0.5f);
+        token.Reach(1, hidden.Span<float>(0, 48));
+        token.Logits.Set(amateur, isWhole: true, keep: true);
+        token.Reach(2, hidden.Span<float>(0, 48));
+        token.Logits.Set(expert, isWhole: true, keep: true);
+
+        // ln p - ln q is about -0.5 for token 3 and -1 + 87.3 for token 9, which takes all of the head set's mass.
+        Assert.Equal(1, plan.Confidence!.Evaluate(token), 1e-5);
+    }
+
+    public static TheoryData<float> NoNumbers => [float.NaN, float.PositiveInfinity];
+
+    [Theory]
+    [MemberData(nameof(NoNumbers))]
+    public void A_hidden_state_that_holds_no_number_gives_none(float value)
+    {
+        foreach (DefinedPolicy policy in DefinedPolicy.EveryMeasureAndCut(3, 1))
+        {
+            EarlyExitModel model = TestModels.Model(TestModels.Exits);
+            float[][] hidden = Hidden(model, 7);
+            hidden[5][11] = value;
+            using var driven = new DrivenToken(model, policy.ToPolicy(), hidden);
+            for (int layer = 3; layer < 5; layer++)
+                Assert.InRange(driven.Evaluate(layer), 0, 1);
+            Assert.Equal(float.NaN, driven.Evaluate(5));
+        }
+    }
+
+    private static void Follow(string name, DefinedPolicy policy, int seed, Counter count)
+    {
+        EarlyExitModel model = TestModels.Model(name);
+        int layers = model.Configuration.DecoderLayerCount;
+        float[][] hidden = Hidden(model, seed);
+        var defined = new DefinedToken(policy, layers, s_heads[name], layer => hidden[layer]);
+        using var driven = new DrivenToken(model, policy.ToPolicy(), hidden);
+        bool[]? before = null;
+        for (int layer = policy.MinimumLayer; layer < layers; layer++)
+        {
+            count.All++;
+            if (!defined.Evaluate(layer))
+            {
+                // The alive sets may differ from here on.
+                count.Skipped += layers - layer;
+                count.All += layers - layer - 1;
+                return;
+            }
+
+            float confidence = driven.Evaluate(layer);
+            bool[] alive = driven.Alive();
+            Assert.Equal(defined.Alive(layer), alive);
+            Assert.True(before is null || alive.Zip(before).All(pair => !pair.First || pair.Second));
+            before = alive;
+            if (defined.IsNearTie)
+            {
+                count.Skipped++;
+            }
+            else
+            {
+                Assert.Equal(defined.Amateur, driven.Token.AmateurLayer);
+                Assert.Equal(defined.Confidence, confidence, Tolerance);
+                int? choice = defined.Choose(layer, new DefinedOptions(), [0]);
+                if (!defined.IsNearTie)
+                {
+                    Assert.Equal(choice, driven.Choose());
+                    count.Contrastive += choice != new DefinedToken(policy with { ChoosesContrastive = false }, layers, s_heads[name], at => hidden[at]).Choose(layer, new DefinedOptions(), [0]) ? 1 : 0;
+                }
+            }
+
+            driven.Token.Prune(confidence);
+        }
+    }
+
+    /// <summary>States that turn, layer by layer, towards some tokens' rows of the head, so that confidences of all sizes occur.</summary>
+    private static float[][] Hidden(EarlyExitModel model, int seed)
+    {
+        var random = new Random(seed);
+        int width = model.Configuration.ModelDimension;
+        float[] target = model.Head.Row(random.Next(model.Configuration.VocabularySize)).ToArray();
+        float[] other = model.Head.Row(random.Next(model.Configuration.VocabularySize)).ToArray();
+        float length = MathF.Sqrt(target.Sum(value => value * value) / width);
+        float noise = length * random.NextSingle() * 3;
+        var hidden = new float[model.Configuration.DecoderLayerCount + 1][];
+        for (int layer = 0; layer < hidden.Length; layer++)
+        {
+            float pull = random.NextSingle() * 2 * layer / hidden.Length;
+            float otherPull = random.NextSingle() * layer / hidden.Length;
+            hidden[layer] = [.. Enumerable.Range(0, width).Select(column =>
+                (layer == 0 ? 0 : 0.6f * hidden[layer - 1][column]) + (pull * target[column]) + (otherPull * other[column]) + (noise * ((2 * random.NextSingle()) - 1)))];
+        }
+
+        return hidden;
+    }
+
+    private sealed class Counter
+    {
+        public int All { get; set; }
+
+        public int Skipped { get; set; }
+
+        public int Contrastive { get; set; }
+
+        public void AssertMostCompared()
+        {
+            Assert.True(All > 100);
+            Assert.True(Skipped < All / 4, $"{Skipped} of {All} evaluations were too close to call.");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+namespace Microsoft.ML.EarlyExit.Tests;
+
+internal enum DefinedCut
+{
+    None,
+    Fixed,
+    Decaying,
+    Adaptive,
+}

@@ -1,0 +1,46 @@
+namespace Microsoft.ML.EarlyExit.Tests;
+
+/// <summary>A model's norm and head in double precision: <c>W · s · RMSNorm(h)</c> in plain loops.</summary>
+internal sealed class DefinedHead
+{
+    private readonly double[][] _rows;
+    private readonly double[] _norm;
+    private readonly double _epsilon;
+    private readonly double _scale;
+
+    public unsafe DefinedHead(EarlyExitModel model)
+    {
+        T5Configuration configuration = model.Configuration;
+        VocabularySize = configuration.VocabularySize;
+        _rows = [.. Enumerable.Range(0, VocabularySize).Select(id => model.Head.Row(id).ToArray().Select(weight => (double)weight).ToArray())];
+        float* norm = model.Bundle.TensorData(model.Bundle.Manifest.TensorNames.DecoderFinalNorm);
+        _norm = new double[configuration.ModelDimension];
+        for (int column = 0; column < _norm.Length; column++)
+            _norm[column] = norm[column];
+        _epsilon = configuration.LayerNormEpsilon;
+        _scale = configuration.ScaleDecoderOutputs ? Math.Pow(configuration.ModelDimension, -0.5) : 1;
+    }
+
+    public int VocabularySize { get; }
+
+    public double[] Row(int id) => _rows[id];
+
+    public double[] Logits(ReadOnlySpan<float> hidden)
+    {
+        double squares = 0;
+        foreach (float value in hidden)
+            squares += (double)value * value;
+        double root = Math.Sqrt((squares / hidden.Length) + _epsilon);
+        double[] normed = new double[hidden.Length];
+        for (int column = 0; column < normed.Length; column++)
+            normed[column] = hidden[column] / root * _norm[column] * _scale;
+        double[] logits = new double[_rows.Length];
+        for (int id = 0; id < logits.Length; id++)
+        {
+            for (int column = 0; column < normed.Length; column++)
+                logits[id] += _rows[id][column] * normed[column];
+        }
+
+        return logits;
+    }
+}

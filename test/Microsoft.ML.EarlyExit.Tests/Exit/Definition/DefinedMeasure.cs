@@ -1,0 +1,9 @@
+namespace Microsoft.ML.EarlyExit.Tests;
+
+internal enum DefinedMeasure
+{
+    Margin,
+    Saturation,
+    Weighted,
+    Jsd,
+}
