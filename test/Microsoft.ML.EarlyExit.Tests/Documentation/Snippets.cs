@@ -68,6 +68,19 @@ internal static class Snippets
             .Append(mlContext.Transforms.Text.FeaturizeText("Features", "Summary"));
     }
 
+    internal static void Classifier(MLContext mlContext, IDataView data)
+    {
+        ExitClassifier classifier = mlContext.TextGeneration.TrainExitClassifier(data, new ExitClassifierOptions
+        {
+            ModelPath = "t5-small.bundle", InputColumnName = "Dialogue", MinimumLayer = 2,
+            GenerationOptions = new TextGenerationOptions { Prefix = "summarize: ", MaxNewTokens = 64, BatchSize = 8 },
+        });
+        foreach (ExitClassifierLayer layer in classifier.Layers)
+            Console.WriteLine($"{layer.Layer}: {layer.HeldOutAgreement:F2} agree, {layer.HeldOutAccuracy:F2} told right, area {layer.HeldOutAreaUnderRocCurve:F2}");
+        classifier.Save("policy.json");
+        var policy = new ExitPolicy { MinimumLayer = 2, Threshold = 0.95f, Confidence = classifier.Confidence };
+    }
+
     internal static void Log(MLContext mlContext)
     {
         mlContext.Log += (_, log) =>

@@ -106,6 +106,31 @@ public sealed class SampleTests
         Assert.Equal(expected.Select(result => result.StopReason.ToString()), Values(output, "ended by"));
     }
 
+    [Fact]
+    public async Task A_trained_classifier_lets_tokens_leave_and_is_saved_as_it_was_tried()
+    {
+        string output = await Run("TrainExitClassifier");
+        string[] rows = [.. Lines(output).Skip(1).TakeWhile(line => line.Length > 0)];
+        Assert.Equal(Enumerable.Range(6, 6), rows.Select(row => (int)Numbers(row)[0]));
+        Assert.All(rows, row => Assert.InRange(Numbers(row)[1], 0.7, 1));
+        Assert.All(rows, row => Assert.InRange(Numbers(row)[2], 0.85, 1));
+
+        Match summary = Regex.Match(output, @"Mean exit (?<mean>[0-9.]+) of 12 layers; (?<equal>[0-9]+) of 36 outputs");
+        Assert.True(summary.Success, output);
+        Assert.InRange(Number(summary.Groups["mean"].Value), 6.01, 9);
+        Assert.InRange(Number(summary.Groups["equal"].Value), 12, 36);
+
+        EarlyExitModel model = TestModels.Model(TestModels.Demo);
+        ExitPolicy saved = ExitPolicyJson.Parse(File.ReadAllText(Value(output, "Saved for early-exit generate --policy:")), "policy");
+        string prompt = $"describe: {Lines(output)[rows.Length + 2]}";
+        Assert.Equal(model.Generate(prompt, new TextGenerationOptions { Exit = saved }).Text, Value(output, "  early exit"));
+        Assert.Equal(model.Generate(prompt).Text, Value(output, "  full depth"));
+
+        static double Number(string text) => double.Parse(text, CultureInfo.InvariantCulture);
+
+        static double[] Numbers(string row) => [.. row.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(Number)];
+    }
+
     private static async Task<string> Run(string name)
     {
         (int exitCode, string output) = await SampleProgram.Run(name, []);
