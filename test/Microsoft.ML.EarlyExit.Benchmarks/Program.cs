@@ -6,6 +6,7 @@ return args switch
     ["exits"] => ExitComparison.Run(),
     ["policies"] => PolicyComparison.Run(100),
     ["policies", string prompts] => PolicyComparison.Run(int.Parse(prompts, System.Globalization.CultureInfo.InvariantCulture)),
+    ["traces"] => TraceComparison.Run(),
     ["pipeline"] => PipelineOverhead.Run(),
     ["memory"] => PipelineMemory.Run(),
     ["make-random", string shape, string folder] => RandomT5.Make(shape, folder),
@@ -18,6 +19,7 @@ static int Usage()
         decode [demo] [large]       time and memory of one token, by depth and batch size; fails where a promise is broken
         exits                       the demo model with and without early exit: layers, equal outputs, tokens per second
         policies [PROMPTS]          every measure and pruning at several thresholds on PROMPTS prompts of each task, 100 by default
+        traces                      the traces of the paper's code, with its deviations and without; fails where one with them differs
         pipeline                    what a row costs through ML.NET against the model itself; fails above 3 %
         memory                      what a pipeline holds over 10,000 rows; fails where it grows
         make-random SHAPE FOLDER    a checkpoint with random weights; SHAPE is large, base or small

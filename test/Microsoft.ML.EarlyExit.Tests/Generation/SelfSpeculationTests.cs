@@ -1,3 +1,7 @@
+using FsCheck;
+using FsCheck.Fluent;
+using FsCheck.Xunit;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>Speculation changes how fast text comes, not which.</summary>
@@ -57,6 +61,31 @@ public sealed class SelfSpeculationTests
         Assert.True(different <= 1, $"{different} outputs differ.");
         Assert.InRange(accepted, 1, drafted);
     }
+
+    [Property(MaxTest = 60)]
+    public Property Whatever_drafts_the_output_is_that_of_full_depth() => Prop.ForAll(
+        (from layer in Gen.Choose(1, 7)
+         from threshold in Gen.Choose(0, 100)
+         from draftTokens in Gen.Choose(0, 12)
+         from ids in Gen.Choose(3, 1023).ArrayOf().Where(ids => ids.Length is > 0 and < 12)
+         from length in Gen.Choose(1, 30)
+         from batchSize in Gen.Choose(1, 3)
+         select (layer, threshold, draftTokens, ids, length, batchSize)).ToArbitrary(),
+        drawn =>
+        {
+            EarlyExitModel model = TestModels.Model(TestModels.Exits);
+            GenerationInput[] inputs = [.. Enumerable.Range(0, 3).Select(row => GenerationInput.FromTokenIds([.. drawn.ids.Skip(row % drawn.ids.Length), 1]))];
+            var options = new TextGenerationOptions { MaxNewTokens = drawn.length, BatchSize = drawn.batchSize };
+            int? draftTokens = drawn.draftTokens == 0 ? null : drawn.draftTokens;
+            ExitPolicy policy = drawn.threshold < 20
+                ? new ExitPolicy { StaticExitLayer = drawn.layer }
+                : new ExitPolicy { MinimumLayer = drawn.layer, Threshold = drawn.threshold / 100f };
+            IReadOnlyList<GenerationResult> expected = model.Generate(inputs, options);
+            IReadOnlyList<GenerationResult> actual =
+                model.Generate(inputs, options with { Exit = policy with { SelfSpeculation = new SelfSpeculation { DraftTokens = draftTokens } } });
+            Assert.Equal(expected.Select(row => row.TokenIds), actual.Select(row => row.TokenIds));
+            Assert.Equal(expected.Select(row => row.StopReason), actual.Select(row => row.StopReason));
+        });
 
     [Fact]
     public void A_row_speculates_as_it_does_alone()
