@@ -1,3 +1,5 @@
+using System.Numerics.Tensors;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
@@ -133,8 +135,10 @@ internal sealed unsafe class TokenState : IDisposable
     {
         if (_scored < 0)
             return false;
-        for (int index = 0; index < scores.Length; index++)
-            scores[index] = _scratch.ZeroOutside ? float.NegativeInfinity : (float)(Logits.Values[index] - Logits.LogSumExp);
+        if (_scratch.ZeroOutside)
+            scores.Fill(float.NegativeInfinity);
+        else
+            TensorPrimitives.Subtract(Logits.Values, (float)Logits.LogSumExp, scores);
         for (int index = 0; index < _scored; index++)
             scores[Head[index]] = (float)Math.Log(HeadScores[index]);
         return true;

@@ -65,12 +65,11 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
     {
         Span<int> head = token.Head;
         ReadOnlySpan<float> logits = expert.Values;
-        int count = 0;
         if (Options.PlausibilityFromPruning && !expert.IsWhole)
         {
-            for (; count < logits.Length; count++)
-                head[count] = count;
-            return head[..count];
+            for (int index = 0; index < logits.Length; index++)
+                head[index] = index;
+            return head[..logits.Length];
         }
 
         double alpha = Options.Alpha;
@@ -78,22 +77,24 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
             alpha = alpha / (1 + (Options.DecayRate * (double)token.Layer)) * (1 - EarlyExit.SoftmaxMargin.Of(expert));
 
         // p(x) ≥ α' max p, in logits; α' = 0 lets all in.
-        double border = expert.Max + Math.Log(alpha);
-        for (int index = 0; index < logits.Length; index++)
-        {
-            if (logits[index] >= border)
-                head[count++] = index;
-        }
+        return head[..LogitScan.FindAtLeast(logits, AtLeast(expert.Max + Math.Log(alpha)), head)];
+    }
 
-        return head[..count];
+    /// <summary>The smallest single-precision number that is not below another.</summary>
+    private static float AtLeast(double border)
+    {
+        float rounded = (float)border;
+        return rounded < border ? MathF.BitIncrement(rounded) : rounded;
     }
 
     private void Score(TokenState token, LayerLogits expert, LayerLogits amateur, ReadOnlySpan<int> head, Span<double> scores)
     {
         double mass = 0;
+        double logSumExp = expert.LogSumExp;
+        ReadOnlySpan<float> logits = expert.Values;
         for (int index = 0; index < head.Length; index++)
         {
-            double logP = expert.Values[head[index]] - expert.LogSumExp;
+            double logP = logits[head[index]] - logSumExp;
             mass += Math.Exp(logP);
             scores[index] = logP - LogProbability(token, amateur, head[index]);
         }
@@ -128,7 +129,9 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
             }
             else
             {
-                TakeOutside(expert, head);
+                (float largest, float next) = LogitScan.TwoLargest(expert.Values, head);
+                Take(Math.Exp(largest - expert.LogSumExp));
+                Take(Math.Exp(next - expert.LogSumExp));
             }
         }
 
@@ -140,31 +143,6 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
                 (first, second) = (score, first);
             else if (score > second)
                 second = score;
-        }
-
-        void TakeOutside(LayerLogits expert, ReadOnlySpan<int> head)
-        {
-            // The two likeliest tokens outside; the head set's indexes rise.
-            float best = float.NegativeInfinity;
-            float next = float.NegativeInfinity;
-            int at = 0;
-            ReadOnlySpan<float> logits = expert.Values;
-            for (int index = 0; index < logits.Length; index++)
-            {
-                if (at < head.Length && head[at] == index)
-                {
-                    at++;
-                    continue;
-                }
-
-                if (logits[index] > best)
-                    (best, next) = (logits[index], best);
-                else if (logits[index] > next)
-                    next = logits[index];
-            }
-
-            Take(Math.Exp(best - expert.LogSumExp));
-            Take(Math.Exp(next - expert.LogSumExp));
         }
     }
 }

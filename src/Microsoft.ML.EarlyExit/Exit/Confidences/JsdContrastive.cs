@@ -49,11 +49,12 @@ internal sealed class JsdContrastive(ContrastiveOptions options) : ContrastiveCo
 
     private static double Divergence(TokenState token, LayerLogits amateur, ReadOnlySpan<int> head)
     {
-        LayerLogits expert = token.Logits;
+        ReadOnlySpan<float> logits = token.Logits.Values;
+        double logSumExp = token.Logits.LogSumExp;
         double sum = 0;
         foreach (int index in head)
         {
-            double logP = expert.Values[index] - expert.LogSumExp;
+            double logP = logits[index] - logSumExp;
             double logQ = LogProbability(token, amateur, index);
             double p = Math.Exp(logP);
             double q = Math.Exp(logQ);

@@ -1,5 +1,3 @@
-using System.Numerics.Tensors;
-
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>Top-1 minus top-2 of <c>softmax(z)</c>, clamped to [0, 1] (section 4.1 of the paper).</summary>
@@ -19,12 +17,7 @@ internal sealed class SoftmaxMargin : Confidence
             return float.NaN;
 
         // softmax(z) = exp(z - lse): the margin needs the two largest logits only.
-        int at = TensorPrimitives.IndexOfMax(values);
-        float second = float.NegativeInfinity;
-        if (at > 0)
-            second = TensorPrimitives.Max(values[..at]);
-        if (at < values.Length - 1)
-            second = Math.Max(second, TensorPrimitives.Max(values[(at + 1)..]));
+        float second = LogitScan.TwoLargest(values, without: []).Second;
         double margin = (1 - Math.Exp((double)second - logits.Max)) * Math.Exp(logits.Max - logits.LogSumExp);
         return Math.Clamp((float)margin, 0f, 1f);
     }

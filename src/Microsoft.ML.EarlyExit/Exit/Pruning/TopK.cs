@@ -1,5 +1,4 @@
 using System.Numerics.Tensors;
-using System.Runtime.Intrinsics;
 
 namespace Microsoft.ML.EarlyExit;
 
@@ -18,6 +17,12 @@ internal static class TopK
         if (count == 0)
             return;
         float border = KthLargest(logits, count);
+        if (LogitScan.CountAtLeast(logits, border) == count)
+        {
+            LogitScan.FindAtLeast(logits, border, ids);
+            return;
+        }
+
         int ties = count - CountAbove(logits, border);
         int at = 0;
         for (int id = 0; id < logits.Length && at < count; id++)
@@ -48,7 +53,7 @@ internal static class TopK
         while (low < high)
         {
             uint middle = (uint)(((ulong)low + high + 1) / 2);
-            if (CountAtLeast(logits, FromOrder(middle)) >= k)
+            if (LogitScan.CountAtLeast(logits, FromOrder(middle)) >= k)
                 low = middle;
             else
                 high = middle - 1;
@@ -67,31 +72,5 @@ internal static class TopK
     private static float FromOrder(uint order) =>
         BitConverter.UInt32BitsToSingle((order & 0x8000_0000) != 0 ? order & 0x7FFF_FFFF : ~order);
 
-    private static int CountAtLeast(ReadOnlySpan<float> logits, float border)
-    {
-        int count = 0;
-        int at = 0;
-        if (Vector512.IsHardwareAccelerated)
-        {
-            Vector512<float> borders = Vector512.Create(border);
-            for (; at + Vector512<float>.Count <= logits.Length; at += Vector512<float>.Count)
-                count += Vector512.CountWhereAllBitsSet(Vector512.GreaterThanOrEqual(Vector512.Create(logits[at..]), borders));
-        }
-        else
-        {
-            Vector256<float> borders = Vector256.Create(border);
-            for (; at + Vector256<float>.Count <= logits.Length; at += Vector256<float>.Count)
-                count += Vector256.CountWhereAllBitsSet(Vector256.GreaterThanOrEqual(Vector256.Create(logits[at..]), borders));
-        }
-
-        for (; at < logits.Length; at++)
-        {
-            if (logits[at] >= border)
-                count++;
-        }
-
-        return count;
-    }
-
-    private static int CountAbove(ReadOnlySpan<float> logits, float border) => border == float.MaxValue ? 0 : CountAtLeast(logits, float.BitIncrement(border));
+    private static int CountAbove(ReadOnlySpan<float> logits, float border) => border == float.MaxValue ? 0 : LogitScan.CountAtLeast(logits, float.BitIncrement(border));
 }
