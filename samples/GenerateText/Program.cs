@@ -20,7 +20,7 @@ string bundle = DemoModel.GetBundle();
 // 2. A pipeline like any other.
 var mlContext = new MLContext(seed: 1);
 IDataView data = mlContext.Data.LoadFromEnumerable(prompts);
-var options = new TextGenerationOptions { BatchSize = 4, Exit = new ExitPolicy { MinimumLayer = 4, Threshold = 0.9f } };
+var options = new TextGenerationOptions { BatchSize = 4, Exit = new ExitPolicy { MinimumLayer = 4, Threshold = 0.9f, Pruning = VocabularyPruning.Decaying() } };
 using EarlyExitModel model = EarlyExitModel.Load(bundle);
 var pipeline = mlContext.Transforms.Text.GenerateText(new TextGenerationEstimator.Options
 {

@@ -21,6 +21,11 @@ internal static class PolicyComparison
                from threshold in (float[])[0.5f, 0.8f, 0.9f, 0.95f]
                select ($"{measure.Confidence.Name} | {pruning.Kind} | {threshold}",
                    (ExitPolicy?)new ExitPolicy { MinimumLayer = MinimumLayer, Threshold = threshold, Confidence = measure.Confidence, Pruning = pruning }),
+            .. from layer in (int[])[4, 6, 8]
+               select ($"self-speculation | static exit after {layer} | ", (ExitPolicy?)new ExitPolicy { StaticExitLayer = layer, SelfSpeculation = new SelfSpeculation() }),
+            .. from propagation in (StatePropagation[])[StatePropagation.StateCopy, StatePropagation.ParallelDecoding]
+               select ($"softmaxMargin | one exit, {propagation} | 0.9",
+                   (ExitPolicy?)new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = MinimumLayer }, StatePropagation = propagation }),
         ];
 
         var results = new IReadOnlyList<GenerationResult>[policies.Length];

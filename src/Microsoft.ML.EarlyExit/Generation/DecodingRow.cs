@@ -15,7 +15,7 @@ internal sealed class DecodingRow
     private float _confidence = float.NaN;
     private OperationCounts _operations;
     private OperationCounts _tokenOperations;
-    private int _unsettled;
+    private int _draftsLeft;
     private List<(int Token, float Confidence)>? _asked;
     private List<(float Confidence, bool Agreed)>? _comparisons;
 
@@ -113,7 +113,7 @@ internal sealed class DecodingRow
     /// <summary>Goes back to before the drafts, to take them one after another by <see cref="Verify"/>, with the options' view of the sequence as it was then.</summary>
     public void Rewind()
     {
-        _unsettled = DraftCount;
+        _draftsLeft = DraftCount;
         TokenCount = SettledCount;
         if (_isSeen is null)
             return;
@@ -129,7 +129,7 @@ internal sealed class DecodingRow
     {
         bool isAccepted = _sequence[TokenCount + 1] == token;
         VerifiedDrafts++;
-        _unsettled--;
+        _draftsLeft--;
         if (isAccepted)
             AcceptedDrafts++;
         else
@@ -149,7 +149,7 @@ internal sealed class DecodingRow
 
         if (!isAccepted)
         {
-            VerifiedDrafts += _unsettled;
+            VerifiedDrafts += _draftsLeft;
             _evaluations = null;
             _tokenOperations = default;
             _confidence = float.NaN;

@@ -16,7 +16,7 @@ internal sealed class GenerationBatch : IDisposable
     private readonly CancellationTokenRegistration _registration;
     private readonly DecodingSession _session;
     private readonly Place[] _places;
-    private readonly SortedDictionary<long, DecodingRow> _batch = [];
+    private readonly SortedDictionary<long, DecodingRow> _endedRows = [];
     private int _running;
     private bool _isClosed;
 
@@ -105,14 +105,14 @@ internal sealed class GenerationBatch : IDisposable
             _places[slot] = default;
             _running--;
             if (_isClosed)
-                _batch.Add(row, ended);
+                _endedRows.Add(row, ended);
             _ended(row, ended.ToResult(_model.Tokenizer, cutTokens));
         }
 
         if (!_isClosed || _running > 0)
             return;
-        _session.Learn(_batch.Values);
-        _batch.Clear();
+        _session.Learn(_endedRows.Values);
+        _endedRows.Clear();
         _isClosed = false;
     }
 
