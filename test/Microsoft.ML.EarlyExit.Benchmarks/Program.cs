@@ -6,6 +6,7 @@ return args switch
     ["exits"] => ExitComparison.Run(),
     ["policies"] => PolicyComparison.Run(100),
     ["policies", string prompts] => PolicyComparison.Run(int.Parse(prompts, System.Globalization.CultureInfo.InvariantCulture)),
+    ["asking"] => AskingCost.Run(),
     ["traces"] => TraceComparison.Run(),
     ["pipeline"] => PipelineOverhead.Run(),
     ["memory"] => PipelineMemory.Run(),
@@ -19,6 +20,7 @@ static int Usage()
         decode [demo] [large]       time and memory of one token, by depth and batch size; fails where a promise is broken
         exits                       the demo model with and without early exit: layers, equal outputs, tokens per second
         policies [PROMPTS]          every measure and pruning at several thresholds on PROMPTS prompts of each task, 100 by default
+        asking                      what confidences cost on the shape of T5-large when no token leaves
         traces                      the traces of the paper's code, with its deviations and without; fails where one with them differs
         pipeline                    what a row costs through ML.NET against the model itself; fails above 3 %
         memory                      what a pipeline holds over 10,000 rows; fails where it grows
