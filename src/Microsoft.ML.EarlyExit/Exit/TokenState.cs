@@ -68,8 +68,7 @@ internal sealed unsafe class TokenState : IDisposable
         Layer = layer;
         AmateurLayer = null;
         _scored = -1;
-        fixed (float* first = hidden)
-            _hidden = first;
+        Move(hidden);
         if (Plan.KeepsHiddenState(layer))
             hidden.CopyTo(Kept(layer));
     }
@@ -125,9 +124,6 @@ internal sealed unsafe class TokenState : IDisposable
         _scored = count;
         _scratch.ZeroOutside = zeroOutside;
     }
-
-    /// <summary>Says that the evaluation scored no tokens.</summary>
-    public void NoScores() => _scored = -1;
 
     /// <summary>Writes the logarithm of every alive token's contrastive score; false where there are none, and the logits choose.</summary>
     /// <param name="scores">As many as <see cref="Logits"/> has.</param>

@@ -9,11 +9,7 @@ namespace Microsoft.ML.EarlyExit;
 /// <param name="time">The clock that says when progress is due.</param>
 internal sealed class TextGenerationRun(TextGenerationTransformer transformer, long? rowCount, TimeProvider time) : IDisposable
 {
-    private static readonly TimeSpan s_progressInterval = TimeSpan.FromSeconds(10);
-
-    private IChannel? _channel;
-    private long _started;
-    private long _reported;
+    private readonly ProgressLog _log = new(transformer.Host, "Generating text", time);
     private long _rows;
     private long _tokens;
     private long _layers;
@@ -25,7 +21,7 @@ internal sealed class TextGenerationRun(TextGenerationTransformer transformer, l
     internal GenerationBatch StartBatch(int slots, Action<long, GenerationResult> ended)
     {
         transformer.ThrowIfDisposed();
-        _channel ??= Begin();
+        _log.Open();
         return transformer.Model.StartBatch(transformer.GenerationOptions, slots, ended, CancellationToken.None);
     }
 
@@ -40,6 +36,7 @@ internal sealed class TextGenerationRun(TextGenerationTransformer transformer, l
     /// <summary>Tells the log about a row, and every now and then about the whole. Rows are reported in their order.</summary>
     internal void Report(GenerationResult result, long row)
     {
+        IChannel channel = _log.Open();
         _rows++;
         _tokens += result.TokenIds.Count;
         foreach (int layer in result.ExitLayers)
@@ -47,7 +44,7 @@ internal sealed class TextGenerationRun(TextGenerationTransformer transformer, l
         if (result.CutInputTokens > 0)
         {
             _cut++;
-            _channel!.Warning(
+            channel.Warning(
                 MessageSensitivity.None,
                 $"Row {row}: the input exceeds MaxInputTokens ({transformer.GenerationOptions.MaxInputTokens}); {result.CutInputTokens} tokens were cut off its end.");
         }
@@ -56,14 +53,11 @@ internal sealed class TextGenerationRun(TextGenerationTransformer transformer, l
         {
             _errors++;
             if (transformer.ReportsErrors)
-                _channel!.Warning(MessageSensitivity.None, Describe(result, row));
+                channel.Warning(MessageSensitivity.None, Describe(result, row));
         }
 
-        _channel!.Trace(MessageSensitivity.None, $"Generated row {row}: {result.TokenIds.Count} tokens, {result.StopReason}.");
-        if (time.GetElapsedTime(_reported) < s_progressInterval)
-            return;
-        _reported = time.GetTimestamp();
-        _channel.Info(MessageSensitivity.None, $"Generated {Summary()}.");
+        channel.Trace(MessageSensitivity.None, $"Generated row {row}: {result.TokenIds.Count} tokens, {result.StopReason}.");
+        _log.Progress(() => $"Generated {Summary()}.");
     }
 
     /// <summary>What was generated for a row, where something was, or where a column says that nothing was.</summary>
@@ -71,27 +65,13 @@ internal sealed class TextGenerationRun(TextGenerationTransformer transformer, l
     internal GenerationResult Check(GenerationResult result, long row) =>
         result.StopReason != StopReason.Error || transformer.ReportsErrors ? result : throw new InvalidOperationException(Describe(result, row));
 
-    public void Dispose()
-    {
-        if (_channel is null)
-            return;
-        if (_rows > 0)
-            _channel.Info(MessageSensitivity.None, $"Done: {Summary()}.");
-        _channel.Dispose();
-        _channel = null;
-    }
+    public void Dispose() => _log.Close(_rows > 0 ? () => $"Done: {Summary()}." : null);
 
     private static string Describe(GenerationResult result, long row) => $"Row {row}, counted from 0, could not be generated: {result.Error}";
 
-    private IChannel Begin()
-    {
-        _started = _reported = time.GetTimestamp();
-        return transformer.Host.Start("Generating text");
-    }
-
     private string Summary()
     {
-        double seconds = time.GetElapsedTime(_started).TotalSeconds;
+        double seconds = _log.Elapsed.TotalSeconds;
         string of = rowCount is { } count ? $" of {count}" : "";
         string text = string.Create(
             CultureInfo.InvariantCulture,

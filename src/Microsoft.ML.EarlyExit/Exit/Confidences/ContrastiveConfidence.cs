@@ -31,10 +31,7 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
             return float.NaN;
         ReadOnlySpan<int> head = FindHead(token, expert);
         if (!TryFindAmateur(token, head, out int amateur))
-        {
-            token.NoScores();
             return EarlyExit.SoftmaxMargin.Of(expert);
-        }
 
         token.AmateurLayer = amateur;
         Span<double> scores = token.HeadScores[..head.Length];

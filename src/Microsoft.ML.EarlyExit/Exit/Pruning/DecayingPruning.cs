@@ -20,8 +20,6 @@ internal sealed class DecayingPruning(int kMax, int kMin) : VocabularyPruning
 
     internal override int ListSize(int firstLayer, int layerCount) => At(firstLayer, layerCount, KMax, KMin);
 
-    internal override int ReferenceCountAt(int layer, int firstLayer, int layerCount, int vocabularySize, float previousConfidence) => At(layer, layerCount, KMax, KMin);
-
     /// <summary>The formula; at j it is also what the other kinds start from unless they are told a number.</summary>
     internal static int At(int layer, int layerCount, int kMax, int kMin)
     {

@@ -20,6 +20,4 @@ internal sealed class FixedPruning(int? k, int kMax, int kMin) : VocabularyPruni
     internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) => ListSize(firstLayer, layerCount);
 
     internal override int ListSize(int firstLayer, int layerCount) => K ?? _decaying.ListSize(firstLayer, layerCount);
-
-    internal override int ReferenceCountAt(int layer, int firstLayer, int layerCount, int vocabularySize, float previousConfidence) => ListSize(firstLayer, layerCount);
 }

@@ -12,6 +12,4 @@ internal sealed class NoPruning : VocabularyPruning
     internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) => int.MaxValue;
 
     internal override int ListSize(int firstLayer, int layerCount) => int.MaxValue;
-
-    internal override int ReferenceCountAt(int layer, int firstLayer, int layerCount, int vocabularySize, float previousConfidence) => int.MaxValue;
 }

@@ -67,7 +67,8 @@ public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
     internal abstract int ListSize(int firstLayer, int layerCount);
 
     /// <summary>How many tokens of its list the published code keeps at a layer after j; see <see cref="ExitPolicy.ReferenceCompatible"/>.</summary>
-    internal abstract int ReferenceCountAt(int layer, int firstLayer, int layerCount, int vocabularySize, float previousConfidence);
+    internal virtual int ReferenceCountAt(int layer, int firstLayer, int layerCount, int vocabularySize, float previousConfidence) =>
+        CountAt(layer, firstLayer, layerCount, previousConfidence);
 
     /// <summary>The head rows that the published code charges for an evaluation after j.</summary>
     internal virtual int PaperRows(int alive, int vocabularySize, float previousConfidence) => alive;
