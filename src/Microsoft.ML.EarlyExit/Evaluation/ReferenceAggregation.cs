@@ -1,0 +1,11 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>What is made of a prediction's scores against several references.</summary>
+internal enum ReferenceAggregation
+{
+    /// <summary>For each type, the scores against the reference of the largest F-measure.</summary>
+    Best,
+
+    /// <summary>For each type, the mean of each number over all references.</summary>
+    Average,
+}
