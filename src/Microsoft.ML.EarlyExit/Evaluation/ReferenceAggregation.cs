@@ -1,7 +1,7 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>What is made of a prediction's scores against several references.</summary>
-internal enum ReferenceAggregation
+public enum ReferenceAggregation
 {
     /// <summary>For each type, the scores against the reference of the largest F-measure.</summary>
     Best,

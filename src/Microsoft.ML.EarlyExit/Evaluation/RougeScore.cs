@@ -4,4 +4,4 @@ namespace Microsoft.ML.EarlyExit;
 /// <param name="Precision">The share of the prediction's units that the reference has, in [0, 1].</param>
 /// <param name="Recall">The share of the reference's units that the prediction has, in [0, 1].</param>
 /// <param name="FMeasure">The harmonic mean of both, in [0, 1]; 0 where both are 0.</param>
-internal readonly record struct RougeScore(double Precision, double Recall, double FMeasure);
+public readonly record struct RougeScore(double Precision, double Recall, double FMeasure);

@@ -1,4 +1,4 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>All ROUGE types of a prediction.</summary>
-internal readonly record struct RougeScores(RougeScore Rouge1, RougeScore Rouge2, RougeScore RougeL, RougeScore RougeLsum);
+public readonly record struct RougeScores(RougeScore Rouge1, RougeScore Rouge2, RougeScore RougeL, RougeScore RougeLsum);
