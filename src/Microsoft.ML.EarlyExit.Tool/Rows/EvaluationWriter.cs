@@ -93,10 +93,8 @@ internal sealed class EvaluationWriter(EvaluationKind kind)
         }
 
         json.WriteEndObject();
-        json.WriteStartArray("meanExitLayerByPosition");
-        foreach (double mean in metrics.Exits?.MeanExitLayerByPosition ?? [])
-            json.WriteNumberValue(mean);
-        json.WriteEndArray();
+        json.WritePropertyName("meanExitLayerByPosition");
+        WriteArray(json, metrics.Exits?.MeanExitLayerByPosition ?? []);
         json.WriteStartObject("stopReasons");
         foreach ((string reason, long count) in stopReasons)
             json.WriteNumber(reason, count);
@@ -121,14 +119,8 @@ internal sealed class EvaluationWriter(EvaluationKind kind)
             string[] names = [.. path.Split('.').Select(JsonNamingPolicy.CamelCase.ConvertName)];
             if (names[0] == "operations" && !writesOperations)
                 continue;
-            json.WriteStartArray(names[0] switch
-            {
-                "operations" => $"meanFlops.{names[1]}",
-                _ => string.Join('.', names[(names.Length == 1 ? 0 : 1)..]),
-            });
-            WriteValue(json, interval.Lower);
-            WriteValue(json, interval.Upper);
-            json.WriteEndArray();
+            json.WritePropertyName(names[0] == "operations" ? $"meanFlops.{names[1]}" : string.Join('.', names[(names.Length == 1 ? 0 : 1)..]));
+            WriteArray(json, [interval.Lower, interval.Upper]);
         }
 
         json.WriteEndObject();
@@ -162,6 +154,10 @@ internal sealed class EvaluationWriter(EvaluationKind kind)
         json.WritePropertyName(name);
         WriteValue(json, value ?? double.NaN);
     }
+
+    // On one line, also where the rest is not.
+    private static void WriteArray(Utf8JsonWriter json, IReadOnlyList<double> values) =>
+        json.WriteRawValue($"[{string.Join(", ", values.Select(value => JsonSerializer.Serialize<double?>(double.IsFinite(value) ? value : null)))}]");
 
     // JSON has no NaN.
     private static void WriteValue(Utf8JsonWriter json, double value)
