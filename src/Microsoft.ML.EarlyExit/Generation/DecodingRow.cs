@@ -13,6 +13,7 @@ internal sealed class DecodingRow
     private float[] _confidences;
     private int[] _seen;
     private float _confidence = float.NaN;
+    private float _highestStaying = float.NegativeInfinity;
     private OperationCounts _operations;
     private OperationCounts _tokenOperations;
     private int _draftsLeft;
@@ -90,6 +91,9 @@ internal sealed class DecodingRow
         if (_steps is not null)
             (_evaluations ??= []).Add(new ConfidenceEvaluation(layer, confidence, rows, amateurLayer));
     }
+
+    /// <summary>Notes that a token had to stay for its confidence.</summary>
+    public void Stayed(float confidence) => _highestStaying = Math.Max(_highestStaying, confidence);
 
     /// <summary>Notes a shallow token and its confidence, until the full model's is known.</summary>
     public void Compare(int token, float confidence) => (_asked ??= []).Add((token, confidence));
@@ -184,6 +188,7 @@ internal sealed class DecodingRow
             Operations = _operations,
             DraftedTokens = VerifiedDrafts,
             AcceptedTokens = AcceptedDrafts,
+            HighestStayingConfidence = _highestStaying,
             Steps = _steps is null || _steps.Count == count ? _steps : _steps[..count],
         };
     }

@@ -189,7 +189,9 @@ internal sealed class DecodingSession : IDisposable
             : _threshold is null ? _plan.Leaves(confidence, state.Layer, row.TokenCount) : confidence > _threshold.Current;
         if (float.IsNaN(confidence) && !leaves)
             return Fail(row, state.Layer);
-        if (leaves && TryTake(state, row))
+        if (!leaves)
+            row.Stayed(confidence);
+        else if (TryTake(state, row))
             return true;
         state.Prune(confidence);
         return false;

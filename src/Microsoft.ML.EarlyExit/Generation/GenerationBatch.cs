@@ -60,7 +60,10 @@ internal sealed class GenerationBatch : IDisposable
     public void Start(GenerationInput input, long row) => Start(_model.Prepare(input, _options), row);
 
     /// <inheritdoc cref="Start(GenerationInput, long)"/>
-    public void Start(PreparedInput input, long row)
+    /// <param name="input">The row.</param>
+    /// <param name="row">The caller's number for it, handed back with the result.</param>
+    /// <param name="encoded">Encoder outputs of rows that are generated several times; null for none.</param>
+    public void Start(PreparedInput input, long row, EncoderCache? encoded = null)
     {
         _cancellationToken.ThrowIfCancellationRequested();
         if (input.Error is not null)
@@ -72,10 +75,11 @@ internal sealed class GenerationBatch : IDisposable
         try
         {
             int slot = Array.FindIndex(_places, place => place.Input is null);
-            EncodedInput encoded = EncodedInput.Encode(_model.Sessions.Encoder, input.TokenIds, _model.Configuration.ModelDimension, _run);
-            _places[slot] = new Place(encoded, row, input.CutTokens);
+            EncodedInput? kept = encoded?.Get(row, input.TokenIds, _run);
+            EncodedInput output = kept ?? EncodedInput.Encode(_model.Sessions.Encoder, input.TokenIds, _model.Configuration.ModelDimension, _run);
+            _places[slot] = new Place(output, IsOwned: kept is null, row, input.CutTokens);
             _running++;
-            _session.Start(slot, encoded);
+            _session.Start(slot, output);
         }
         catch (OnnxRuntimeException exception)
         {
@@ -100,8 +104,9 @@ internal sealed class GenerationBatch : IDisposable
         {
             if (_places[slot].Input is not { } input || _session.Row(slot) is not { IsRunning: false } ended)
                 continue;
-            (_, long row, int cutTokens) = _places[slot];
-            input.Dispose();
+            (_, bool isOwned, long row, int cutTokens) = _places[slot];
+            if (isOwned)
+                input.Dispose();
             _places[slot] = default;
             _running--;
             if (_isClosed)
@@ -121,7 +126,11 @@ internal sealed class GenerationBatch : IDisposable
         _registration.Dispose();
         _session.Dispose();
         foreach (Place place in _places)
-            place.Input?.Dispose();
+        {
+            if (place.IsOwned)
+                place.Input!.Dispose();
+        }
+
         Array.Clear(_places);
         _run.Dispose();
         _model.LeaveCall();
@@ -133,5 +142,5 @@ internal sealed class GenerationBatch : IDisposable
             $"ONNX Runtime could not run the model bundle '{_model.Bundle.Folder}': {exception.Message} Unless memory ran out, convert the checkpoint again.", exception);
 
     /// <summary>What is in a slot; no input where it is free.</summary>
-    private readonly record struct Place(EncodedInput? Input, long Row, int CutTokens);
+    private readonly record struct Place(EncodedInput? Input, bool IsOwned, long Row, int CutTokens);
 }

@@ -38,6 +38,9 @@ public sealed class GenerationResult
     /// <summary>Every confidence evaluation of every token and the operations done for it, where <see cref="TextGenerationOptions.Trace"/> asked for it; else null.</summary>
     public IReadOnlyList<GenerationStep>? Steps { get; init; }
 
+    /// <summary>The highest confidence of a token that had to stay where it was asked; negative infinity where none had to.</summary>
+    internal float HighestStayingConfidence { get; init; } = float.NegativeInfinity;
+
     /// <summary>The result of a row for which nothing was generated; its text is empty, or null where no row of the model has one.</summary>
     internal static GenerationResult Failed(string error, bool hasText) => new()
     {

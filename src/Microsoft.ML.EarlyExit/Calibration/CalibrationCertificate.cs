@@ -1,0 +1,107 @@
+using System.Globalization;
+using System.Text;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>What a calibration certifies, for which model and data, and everything it was found from. Immutable; saved with its transformer.</summary>
+public sealed class CalibrationCertificate
+{
+    internal CalibrationCertificate()
+    {
+    }
+
+    /// <summary>The calibrated policy, its threshold being <see cref="Lambda"/>; null: never exit, the full model.</summary>
+    public required ExitPolicy? Policy { get; init; }
+
+    /// <summary>The certified threshold; null: never exit.</summary>
+    public required double? Lambda { get; init; }
+
+    /// <summary>The tolerance δ of the expected loss.</summary>
+    public required double Delta { get; init; }
+
+    /// <summary>The error level ε: the guarantee holds with probability 1 - ε.</summary>
+    public required double Epsilon { get; init; }
+
+    /// <summary>The loss, by <see cref="CalibrationLoss.Name"/>.</summary>
+    public required string Loss { get; init; }
+
+    /// <summary>The test that p-values come from.</summary>
+    public required RiskTest Test { get; init; }
+
+    /// <summary>How several candidates were tested together.</summary>
+    public required CalibrationProcedure Procedure { get; init; }
+
+    /// <summary>The prompts that were tested on.</summary>
+    public required int PromptCount { get; init; }
+
+    /// <summary>The policies, without a threshold of their own.</summary>
+    public required IReadOnlyList<ExitPolicy> Policies { get; init; }
+
+    /// <summary>Every candidate that was tested, in the order of testing.</summary>
+    public required IReadOnlyList<CalibrationCandidate> Candidates { get; init; }
+
+    /// <summary>The seed of the held-out split, which only <see cref="CalibrationProcedure.LearnedOrder"/> makes.</summary>
+    public required int Seed { get; init; }
+
+    /// <summary>SHA-256 of the prompts' encoder ids and references, in hexadecimal digits: the same data gives the same.</summary>
+    public required string InputsSha256 { get; init; }
+
+    /// <summary>SHA-256 that identifies the model bundle, in hexadecimal digits.</summary>
+    public required string ModelSha256 { get; init; }
+
+    /// <summary>When the calibration ended.</summary>
+    public required DateTimeOffset Date { get; init; }
+
+    /// <summary>The library's version.</summary>
+    public required string Version { get; init; }
+
+    /// <summary>The guarantee in a sentence; or that there is none, and why.</summary>
+    public required string Statement { get; init; }
+
+    /// <summary>Reads a certificate that <see cref="Save"/> or the tool wrote.</summary>
+    /// <param name="filePath">The file.</param>
+    /// <returns>The certificate.</returns>
+    /// <exception cref="ArgumentException">The path is null or empty.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="InvalidDataException">The file is no certificate; the message names the field.</exception>
+    public static CalibrationCertificate Load(string filePath)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(filePath);
+        using FileStream stream = File.OpenRead(filePath);
+        return CalibrationCertificateJson.Parse(stream, filePath);
+    }
+
+    /// <summary>The certificate as JSON.</summary>
+    /// <returns>The text of the file that <see cref="Save"/> writes.</returns>
+    public string ToJson() => CalibrationCertificateJson.Write(this);
+
+    /// <summary>Saves <see cref="ToJson"/>. An older file is replaced in one step: whoever is killed meanwhile leaves the old one or the new one.</summary>
+    /// <param name="filePath">The file; its folder must exist.</param>
+    /// <exception cref="ArgumentException">The path is null or empty.</exception>
+    /// <exception cref="DirectoryNotFoundException">The path's folder does not exist.</exception>
+    /// <exception cref="IOException">The path is a folder or a device, or the file cannot be written or replaced.</exception>
+    public void Save(string filePath)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(filePath);
+        AtomicFile.Write(filePath, "certificate", stream => stream.Write(Encoding.UTF8.GetBytes(ToJson())));
+    }
+
+    /// <summary>The statement and a table of the candidates.</summary>
+    /// <returns>Several lines of text.</returns>
+    public override string ToString()
+    {
+        var text = new StringBuilder();
+        text.AppendLine(Statement);
+        text.AppendLine();
+        text.AppendLine("policy     λ   mean loss     p-value  mean exit  GFLOP/prompt  certified");
+        foreach (CalibrationCandidate candidate in Candidates)
+        {
+            bool isChosen = Lambda == candidate.Lambda && Policy == Policies[candidate.PolicyIndex].WithThreshold(candidate.Lambda);
+            text.AppendLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{candidate.PolicyIndex,6}  {candidate.Lambda,4:0.00##}  {candidate.MeanLoss,10:0.00000}  {candidate.PValue,10:0.###E+00}  {candidate.MeanExitLayer,9:0.00}  {candidate.Operations.Total / 1e9,12:0.000}  {(isChosen ? "chosen" : candidate.Passed ? "yes" : "no")}"));
+        }
+
+        return text.ToString();
+    }
+}

@@ -1,0 +1,86 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// What a wrong exit costs: a number in [0, 1] for every prompt, whose mean over prompts a calibration bounds. Immutable and thread-safe.
+/// </summary>
+/// <remarks>
+/// Consistency losses compare the text with the full model's, and need no references. Risk losses compare both with references: <c>max(0, R(early) - R(full))</c>, R being 1
+/// less the metric; they forgive a text that differs from the full model's and is no worse. Where both texts are the same, every loss of these is 0.
+/// </remarks>
+public sealed class CalibrationLoss
+{
+    private static readonly RougeScorer s_rouge = new();
+
+    private readonly Func<CalibrationOutcome, double> _compute;
+
+    private CalibrationLoss(string name, bool needsReferences, Func<CalibrationOutcome, double> compute)
+    {
+        Name = name;
+        NeedsReferences = needsReferences;
+        _compute = compute;
+    }
+
+    /// <summary>1 less ROUGE-L's F-measure, the full model's text being the reference.</summary>
+    public static CalibrationLoss RougeL { get; } = Consistency("rougeL", (text, references) => s_rouge.Score(text, references).RougeL.FMeasure);
+
+    /// <summary>1 less SQuAD's F1, the full model's text being the answer.</summary>
+    public static CalibrationLoss TokenF1 { get; } = Consistency("tokenF1", (text, references) => SquadScorer.Score(text, references).F1);
+
+    /// <summary>1 where the text, normalised as SQuAD does, is not the full model's; else 0.</summary>
+    public static CalibrationLoss ExactMatch { get; } = Consistency("exactMatch", (text, references) => SquadScorer.Score(text, references).ExactMatch);
+
+    /// <summary>How much less the text's ROUGE-L is than that of the full model's text, against the references, the best of which counts.</summary>
+    public static CalibrationLoss RougeLRisk { get; } = Risk("rougeLRisk", (text, references) => s_rouge.Score(text, references).RougeL.FMeasure);
+
+    /// <summary>How much less the text's F1 is than that of the full model's text, against the answers, the best of which counts.</summary>
+    public static CalibrationLoss TokenF1Risk { get; } = Risk("tokenF1Risk", (text, references) => SquadScorer.Score(text, references).F1);
+
+    /// <summary>1 where the full model's text matches an answer exactly and the text does not; else 0.</summary>
+    public static CalibrationLoss ExactMatchRisk { get; } = Risk("exactMatchRisk", (text, references) => SquadScorer.Score(text, references).ExactMatch);
+
+    /// <summary>The library's losses.</summary>
+    internal static IReadOnlyList<CalibrationLoss> All { get; } = [RougeL, TokenF1, ExactMatch, RougeLRisk, TokenF1Risk, ExactMatchRisk];
+
+    /// <summary>What certificates call it.</summary>
+    public string Name { get; }
+
+    /// <summary>Whether prompts must have references.</summary>
+    public bool NeedsReferences { get; }
+
+    /// <summary>A loss of the caller's own.</summary>
+    /// <param name="name">What certificates call it; not empty.</param>
+    /// <param name="compute">The loss of one prompt, in [0, 1]: anything else, NaN included, is an error that names the row. It is called on one thread at a time, once for
+    /// every prompt and candidate whose text is not the one before.</param>
+    /// <param name="needsReferences">Whether prompts must have references.</param>
+    /// <returns>The loss.</returns>
+    /// <exception cref="ArgumentException">The name is null or empty.</exception>
+    /// <exception cref="ArgumentNullException"><paramref name="compute"/> is null.</exception>
+    public static CalibrationLoss Custom(string name, Func<CalibrationOutcome, double> compute, bool needsReferences = false)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        ArgumentNullException.ThrowIfNull(compute);
+        return new CalibrationLoss(name, needsReferences, compute);
+    }
+
+    /// <summary>The loss of one prompt.</summary>
+    /// <param name="outcome">What was generated for it.</param>
+    /// <returns>A number in [0, 1], unless the loss is a caller's own and gives another.</returns>
+    public double Compute(CalibrationOutcome outcome) => _compute(outcome);
+
+    private delegate double Metric(string text, ReadOnlySpan<string> references);
+
+    // Texts without a single token score 0 even against themselves, and would make the full model differ from itself.
+    private static CalibrationLoss Consistency(string name, Metric metric) => new(
+        name, needsReferences: false,
+        outcome => outcome.EarlyText == outcome.FullText ? 0 : 1 - metric(outcome.EarlyText, [outcome.FullText]));
+
+    private static CalibrationLoss Risk(string name, Metric metric) => new(
+        name, needsReferences: true,
+        outcome =>
+        {
+            if (outcome.EarlyText == outcome.FullText)
+                return 0;
+            ReadOnlySpan<string> references = outcome.References as string[] ?? [.. outcome.References];
+            return Math.Max(0, metric(outcome.FullText, references) - metric(outcome.EarlyText, references));
+        });
+}
