@@ -10,6 +10,7 @@ return args switch
     ["traces"] => TraceComparison.Run(),
     ["pipeline"] => PipelineOverhead.Run(),
     ["memory"] => PipelineMemory.Run(),
+    ["evaluation"] => EvaluationThroughput.Run(),
     ["make-random", string shape, string folder] => RandomT5.Make(shape, folder),
     _ => Usage(),
 };
@@ -23,6 +24,7 @@ static int Usage()
         asking                      what confidences cost on the shape of T5-large when no token leaves
         traces                      the traces of the paper's code, with its deviations and without; fails where one with them differs
         pipeline                    what a row costs through ML.NET against the model itself; fails above 3 %
+        evaluation                  pairs per second and memory of evaluating a million rows; fails above 300 MB
         memory                      what a pipeline holds over 10,000 rows; fails where it grows
         make-random SHAPE FOLDER    a checkpoint with random weights; SHAPE is large, base or small
         """);
