@@ -7,7 +7,7 @@ public sealed record CalibrationCandidate
     public required int PolicyIndex { get; init; }
 
     /// <summary>The threshold, λ.</summary>
-    public required double Lambda { get; init; }
+    public required float Lambda { get; init; }
 
     /// <summary>The mean loss of the prompts, in [0, 1].</summary>
     public required double MeanLoss { get; init; }

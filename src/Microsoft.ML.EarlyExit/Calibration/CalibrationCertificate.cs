@@ -14,7 +14,7 @@ public sealed class CalibrationCertificate
     public required ExitPolicy? Policy { get; init; }
 
     /// <summary>The certified threshold; null: never exit.</summary>
-    public required double? Lambda { get; init; }
+    public required float? Lambda { get; init; }
 
     /// <summary>The tolerance δ of the expected loss.</summary>
     public required double Delta { get; init; }
@@ -29,7 +29,7 @@ public sealed class CalibrationCertificate
     public required RiskTest Test { get; init; }
 
     /// <summary>How several candidates were tested together.</summary>
-    public required CalibrationProcedure Procedure { get; init; }
+    public required RiskProcedure Procedure { get; init; }
 
     /// <summary>The prompts that were tested on.</summary>
     public required int PromptCount { get; init; }
@@ -37,10 +37,13 @@ public sealed class CalibrationCertificate
     /// <summary>The policies, without a threshold of their own.</summary>
     public required IReadOnlyList<ExitPolicy> Policies { get; init; }
 
+    /// <summary>The place of <see cref="Policy"/> among <see cref="Policies"/>, from 0; null: never exit.</summary>
+    public required int? PolicyIndex { get; init; }
+
     /// <summary>Every candidate that was tested, in the order of testing.</summary>
     public required IReadOnlyList<CalibrationCandidate> Candidates { get; init; }
 
-    /// <summary>The seed of the held-out split, which only <see cref="CalibrationProcedure.LearnedOrder"/> makes.</summary>
+    /// <summary>The seed of the held-out split, which only <see cref="RiskProcedure.FixedSequenceByCost"/> makes.</summary>
     public required int Seed { get; init; }
 
     /// <summary>SHA-256 of the prompts' encoder ids and references, in hexadecimal digits: the same data gives the same.</summary>
@@ -96,7 +99,7 @@ public sealed class CalibrationCertificate
         text.AppendLine("policy     λ   mean loss     p-value  mean exit  GFLOP/prompt  certified");
         foreach (CalibrationCandidate candidate in Candidates)
         {
-            bool isChosen = Lambda == candidate.Lambda && Policy == Policies[candidate.PolicyIndex].WithThreshold(candidate.Lambda);
+            bool isChosen = Lambda == candidate.Lambda && PolicyIndex == candidate.PolicyIndex;
             text.AppendLine(string.Create(
                 CultureInfo.InvariantCulture,
                 $"{candidate.PolicyIndex,6}  {candidate.Lambda,4:0.00##}  {candidate.MeanLoss,10:0.00000}  {candidate.PValue,10:0.###E+00}  {candidate.MeanExitLayer,9:0.00}  {candidate.Operations.Total / 1e9,12:0.000}  {(isChosen ? "chosen" : candidate.Passed ? "yes" : "no")}"));

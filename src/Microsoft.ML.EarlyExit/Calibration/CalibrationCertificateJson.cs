@@ -14,23 +14,23 @@ internal static class CalibrationCertificateJson
         ("hoeffdingBentkus", RiskTest.HoeffdingBentkus), ("binomial", RiskTest.Binomial), ("wsr", RiskTest.Betting),
     ];
 
-    private static readonly (string Name, CalibrationProcedure Value)[] s_procedures =
+    private static readonly (string Name, RiskProcedure Value)[] s_procedures =
     [
-        ("fixedSequence", CalibrationProcedure.FixedSequence), ("bonferroni", CalibrationProcedure.Bonferroni), ("learnedOrder", CalibrationProcedure.LearnedOrder),
-        ("conformalRiskControl", CalibrationProcedure.ConformalRiskControl),
+        ("fixedSequence", RiskProcedure.FixedSequence), ("fixedSequenceByCost", RiskProcedure.FixedSequenceByCost), ("bonferroni", RiskProcedure.Bonferroni),
+        ("holm", RiskProcedure.Holm), ("conformalRiskControl", RiskProcedure.ConformalRiskControl),
     ];
 
     /// <summary>What files and the tool call a test.</summary>
     internal static string Name(RiskTest test) => s_tests.First(pair => pair.Value == test).Name;
 
     /// <summary>What files and the tool call a procedure.</summary>
-    internal static string Name(CalibrationProcedure procedure) => s_procedures.First(pair => pair.Value == procedure).Name;
+    internal static string Name(RiskProcedure procedure) => s_procedures.First(pair => pair.Value == procedure).Name;
 
     /// <summary>The tests by their names.</summary>
     internal static IReadOnlyList<(string Name, RiskTest Value)> Tests => s_tests;
 
     /// <summary>The procedures by their names.</summary>
-    internal static IReadOnlyList<(string Name, CalibrationProcedure Value)> Procedures => s_procedures;
+    internal static IReadOnlyList<(string Name, RiskProcedure Value)> Procedures => s_procedures;
 
     /// <summary>Reads a certificate.</summary>
     /// <exception cref="InvalidDataException">A field is missing, unknown, or has an impossible value.</exception>
@@ -46,7 +46,9 @@ internal static class CalibrationCertificateJson
             writer.WriteString("statement", certificate.Statement);
             writer.WritePropertyName("policy");
             WritePolicy(writer, certificate.Policy);
-            WriteNumber(writer, "lambda", certificate.Lambda ?? double.NaN);
+            WriteSingle(writer, "lambda", certificate.Lambda);
+            if (certificate.PolicyIndex is { } index)
+                writer.WriteNumber("policyIndex", index);
             writer.WriteNumber("delta", certificate.Delta);
             writer.WriteNumber("epsilon", certificate.Epsilon);
             writer.WriteString("loss", certificate.Loss);
@@ -84,7 +86,7 @@ internal static class CalibrationCertificateJson
     {
         writer.WriteStartObject();
         writer.WriteNumber("policy", candidate.PolicyIndex);
-        writer.WriteNumber("lambda", candidate.Lambda);
+        WriteSingle(writer, "lambda", candidate.Lambda);
         writer.WriteNumber("meanLoss", candidate.MeanLoss);
         WriteNumber(writer, "pValue", candidate.PValue);
         WriteNumber(writer, "meanExitLayer", candidate.MeanExitLayer);
@@ -97,6 +99,14 @@ internal static class CalibrationCertificateJson
         writer.WriteEndObject();
         writer.WriteBoolean("passed", candidate.Passed);
         writer.WriteEndObject();
+    }
+
+    private static void WriteSingle(Utf8JsonWriter writer, string name, float? value)
+    {
+        if (value is { } number)
+            writer.WriteNumber(name, number);
+        else
+            writer.WriteNull(name);
     }
 
     // JSON has no NaN.
@@ -115,7 +125,8 @@ internal static class CalibrationCertificateJson
         {
             Statement = fields.GetString("statement"),
             Policy = fields.Has("policy") ? fields.GetObject("policy", ExitPolicyJson.Read) : null,
-            Lambda = fields.Has("lambda") ? InUnitInterval(fields, "lambda") : null,
+            Lambda = fields.Has("lambda") ? Threshold(fields) : null,
+            PolicyIndex = fields.Has("policyIndex") ? Index(fields, "policyIndex", policies.Length) : null,
             Delta = InUnitInterval(fields, "delta"),
             Epsilon = InUnitInterval(fields, "epsilon"),
             Loss = fields.GetString("loss"),
@@ -136,10 +147,8 @@ internal static class CalibrationCertificateJson
 
     private static CalibrationCandidate ReadCandidate(JsonFields fields, int policyCount) => new()
     {
-        PolicyIndex = fields.GetInt32("policy") is var index && index >= 0 && index < policyCount
-            ? index
-            : throw fields.Refuse("policy", $"it must be one of the {policyCount} policies, counted from 0"),
-        Lambda = InUnitInterval(fields, "lambda"),
+        PolicyIndex = Index(fields, "policy", policyCount),
+        Lambda = Threshold(fields),
         MeanLoss = InUnitInterval(fields, "meanLoss"),
         PValue = fields.Has("pValue") ? InUnitInterval(fields, "pValue") : double.NaN,
         MeanExitLayer = fields.Has("meanExitLayer") ? fields.GetDouble("meanExitLayer") : double.NaN,
@@ -148,6 +157,14 @@ internal static class CalibrationCertificateJson
             operations.GetDouble("paper"))),
         Passed = fields.GetBoolean("passed"),
     };
+
+    private static int Index(JsonFields fields, string name, int policyCount) =>
+        fields.GetInt32(name) is var index && index >= 0 && index < policyCount
+            ? index
+            : throw fields.Refuse(name, $"it must be one of the {policyCount} policies, counted from 0");
+
+    private static float Threshold(JsonFields fields) =>
+        fields.GetSingle("lambda") is >= 0 and <= 1 and var value ? value : throw fields.Refuse("lambda", "it must be from 0 to 1");
 
     private static double InUnitInterval(JsonFields fields, string name) =>
         fields.GetDouble(name) is >= 0 and <= 1 and var value ? value : throw fields.Refuse(name, "it must be from 0 to 1");

@@ -1,6 +1,7 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>A prompt to calibrate on.</summary>
+/// <param name="Row">Its row in the data, from 0.</param>
 /// <param name="Input">Its encoder ids.</param>
 /// <param name="References">Its references; none where the loss needs none.</param>
-internal sealed record CalibrationPrompt(PreparedInput Input, string[] References);
+internal sealed record CalibrationPrompt(int Row, PreparedInput Input, string[] References);

@@ -58,7 +58,7 @@ internal sealed class CandidateRunner : IDisposable
             Math.Min(_options.BatchSize, missing.Count),
             (row, result) =>
             {
-                outputs[row] = Output(row, result);
+                outputs[row] = Output(_prompts[(int)row].Row, result);
                 GeneratedCount++;
                 progress?.Invoke(++done);
             },
@@ -82,7 +82,7 @@ internal sealed class CandidateRunner : IDisposable
     private static bool KeepsOutput(ExitPolicy policy, in CandidateOutput previous) =>
         policy is { ThresholdTemperature: 0, ShallowDeep: not { AdaptiveThreshold: true }, SelfSpeculation: null } && previous.HighestStaying <= policy.Threshold;
 
-    private static CandidateOutput Output(long row, GenerationResult result)
+    private static CandidateOutput Output(int row, GenerationResult result)
     {
         if (result.StopReason == StopReason.Error)
             throw new InvalidOperationException($"Row {row}, counted from 0, could not be generated, so nothing can be said of the data it belongs to: {result.Error}");

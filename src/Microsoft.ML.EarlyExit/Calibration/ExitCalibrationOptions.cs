@@ -7,20 +7,16 @@ public sealed class ExitCalibrationOptions
     internal static class Defaults
     {
         public const RiskTest Test = RiskTest.HoeffdingBentkus;
-        public const CalibrationProcedure Procedure = CalibrationProcedure.FixedSequence;
+        public const RiskProcedure Procedure = RiskProcedure.FixedSequence;
         public const double HeldOutFraction = 0.3;
-
-        /// <summary>1.00, 0.98, …, 0.50, then 0.45, …, 0.05.</summary>
-        public static IReadOnlyList<double> Grid { get; } =
-            [.. Enumerable.Range(0, 26).Select(index => (100 - (2 * index)) / 100.0), .. Enumerable.Range(1, 9).Select(index => (50 - (5 * index)) / 100.0)];
     }
 
     private readonly double _delta;
     private readonly double _epsilon;
     private readonly IReadOnlyList<ExitPolicy> _policies = [];
-    private readonly IReadOnlyList<double> _grid = Defaults.Grid;
+    private readonly IReadOnlyList<float> _grid = ThresholdGrid.Default;
     private readonly RiskTest _test = Defaults.Test;
-    private readonly CalibrationProcedure _procedure = Defaults.Procedure;
+    private readonly RiskProcedure _procedure = Defaults.Procedure;
     private readonly double _heldOutFraction = Defaults.HeldOutFraction;
 
     /// <summary>
@@ -96,31 +92,32 @@ public sealed class ExitCalibrationOptions
     }
 
     /// <summary>How several candidates are tested together.</summary>
-    /// <value>The default value is <see cref="CalibrationProcedure.FixedSequence"/>.</value>
+    /// <value>The default value is <see cref="RiskProcedure.FixedSequence"/>.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is not defined.</exception>
-    public CalibrationProcedure Procedure
+    public RiskProcedure Procedure
     {
         get => _procedure;
         init => _procedure = Enum.IsDefined(value)
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(Procedure), value, "Procedure must be a defined CalibrationProcedure.");
+            : throw new ArgumentOutOfRangeException(nameof(Procedure), value, "Procedure must be a defined RiskProcedure.");
     }
 
-    /// <summary>The thresholds to choose from, strictly decreasing, each in [0, 1].</summary>
+    /// <summary>The thresholds to choose from, strictly decreasing, each in [0, 1]. Beginning with 1, at which no token leaves early, makes a test that passes where any can.</summary>
     /// <value>The default value is 1.00, 0.98, …, 0.50, then 0.45, 0.40, …, 0.05.</value>
     /// <exception cref="ArgumentException">The value is empty, not decreasing, or has a number outside [0, 1].</exception>
-    public IReadOnlyList<double> Grid
+    public IReadOnlyList<float> Grid
     {
         get => _grid;
         init
         {
             ArgumentNullException.ThrowIfNull(value, nameof(Grid));
-            CalibrationChecks.CheckGrid(value, nameof(Grid));
-            _grid = [.. value];
+            float[] grid = [.. value];
+            ThresholdGrid.Check(grid, nameof(Grid));
+            _grid = grid;
         }
     }
 
-    /// <summary>The share of prompts that <see cref="CalibrationProcedure.LearnedOrder"/> holds out to order the candidates, above 0 and below 1.</summary>
+    /// <summary>The share of prompts that <see cref="RiskProcedure.FixedSequenceByCost"/> holds out to order the candidates, above 0 and below 1.</summary>
     /// <value>The default value is 0.3.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     public double HeldOutFraction
@@ -144,6 +141,9 @@ public sealed class ExitCalibrationOptions
     /// <value>The default value is one that is never cancelled.</value>
     public CancellationToken CancellationToken { get; init; }
 
-    private static double InOpenInterval(double value, string name) =>
-        value is > 0 and < 1 ? value : throw new ArgumentOutOfRangeException(name, value, $"{name} must be above 0 and below 1.");
+    private static double InOpenInterval(double value, string name)
+    {
+        CalibrationArguments.CheckOpenUnit(value, name);
+        return value;
+    }
 }

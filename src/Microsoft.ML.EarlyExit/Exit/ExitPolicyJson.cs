@@ -74,7 +74,8 @@ internal static class ExitPolicyJson
         return Encoding.UTF8.GetString(buffer.WrittenSpan);
     }
 
-    private static ExitPolicy Read(JsonFields fields)
+    /// <summary>Reads the policy that the fields of an object are.</summary>
+    internal static ExitPolicy Read(JsonFields fields)
     {
         var policy = new ExitPolicy();
         policy = fields.Set(policy, "minimumLayer", p => p with { MinimumLayer = fields.GetInt32("minimumLayer") });

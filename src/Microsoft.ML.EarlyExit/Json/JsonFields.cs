@@ -91,6 +91,17 @@ internal sealed class JsonFields
 
     internal float GetSingle(string name) => Single(Get(name)) ?? throw Refuse(name, "it must be a number");
 
+    internal double GetDouble(string name) => Double(Get(name)) ?? throw Refuse(name, "it must be a number");
+
+    internal double[] GetDoubles(string name) =>
+        [.. Items(name).Select(item => Double(item) ?? throw Refuse(name, $"its items must be numbers, not {Quote(item)}"))];
+
+    internal string[] GetStrings(string name) =>
+    [
+        .. Items(name).Select(item => (item.ValueKind == JsonValueKind.String ? Text(item.GetString) : null)
+            ?? throw Refuse(name, $"its items must be strings of valid Unicode, not {Quote(item)}")),
+    ];
+
     internal float[] GetSingles(string name) =>
         [.. Items(name).Select(item => Single(item) ?? throw Refuse(name, $"its items must be numbers, not {Quote(item)}"))];
 
@@ -192,6 +203,8 @@ internal sealed class JsonFields
     }
 
     private static float? Single(JsonElement value) => value.ValueKind == JsonValueKind.Number && value.TryGetSingle(out float number) ? number : null;
+
+    private static double? Double(JsonElement value) => value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) ? number : null;
 
     // System.Text.Json answers escapes of lone surrogates with an InvalidOperationException, and only when the text is asked for.
     private static string? Text(Func<string?> get)

@@ -1,0 +1,153 @@
+using System.Text;
+using System.Text.Json;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// The finished runs of a calibration in a file, a line of JSON each behind a first one that says what is calibrated, so that one that was interrupted goes on.
+/// </summary>
+/// <remarks>A line that was not written to its end is not there. Doubles and texts return as they were.</remarks>
+internal sealed class CalibrationCheckpoint : IDisposable
+{
+    private readonly Dictionary<string, CandidateResult> _results = [];
+    private readonly Dictionary<string, string[]> _texts = [];
+    private readonly FileStream _file;
+    private readonly string _path;
+
+    /// <summary>Opens a file, and reads what an earlier calibration of the same things left in it.</summary>
+    /// <param name="path">The file; its folder must exist.</param>
+    /// <param name="identity">What is calibrated: everything that results depend on.</param>
+    /// <exception cref="IOException">The file cannot be written, or another calibration is using it.</exception>
+    /// <exception cref="InvalidDataException">It is of something else.</exception>
+    public CalibrationCheckpoint(string path, string identity)
+    {
+        _path = path;
+        if (Directory.Exists(path))
+            throw new IOException($"The checkpoint '{path}' is a folder; name a file.");
+        if (!Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(path))))
+            throw new DirectoryNotFoundException($"The folder of the checkpoint '{path}' does not exist; create it first.");
+        _file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
+        try
+        {
+            Read(identity);
+        }
+        catch
+        {
+            _file.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Runs that an earlier calibration finished.</summary>
+    public int Count => _results.Count + _texts.Count;
+
+    /// <summary>The result of a run; null where it is not finished.</summary>
+    public CandidateResult? Find(string run) => _results.GetValueOrDefault(run);
+
+    /// <summary>The texts of a full-depth run; null where it is not finished.</summary>
+    public string[]? FindTexts(string run) => _texts.GetValueOrDefault(run);
+
+    /// <summary>Keeps a finished run.</summary>
+    public void Add(string run, CandidateResult result) => Append(writer =>
+    {
+        writer.WriteString("run", run);
+        writer.WriteStartArray("losses");
+        foreach (double loss in result.Losses)
+            writer.WriteNumberValue(loss);
+        writer.WriteEndArray();
+        if (!double.IsNaN(result.MeanExitLayer))
+            writer.WriteNumber("meanExitLayer", result.MeanExitLayer);
+        writer.WriteStartArray("operations");
+        foreach (double count in (double[])[result.Operations.Decoder, result.Operations.StatePropagation, result.Operations.Confidence, result.Operations.Head, result.Operations.Paper])
+            writer.WriteNumberValue(count);
+        writer.WriteEndArray();
+    });
+
+    /// <summary>Keeps the texts of a finished full-depth run.</summary>
+    public void AddTexts(string run, IReadOnlyList<string> texts) => Append(writer =>
+    {
+        writer.WriteString("run", run);
+        writer.WriteStartArray("texts");
+        foreach (string text in texts)
+            writer.WriteStringValue(text);
+        writer.WriteEndArray();
+    });
+
+    /// <summary>Deletes the file: the calibration is complete.</summary>
+    public void Delete()
+    {
+        _file.Dispose();
+        File.Delete(_path);
+    }
+
+    public void Dispose() => _file.Dispose();
+
+    private void Read(string identity)
+    {
+        long end = 0;
+        using (var reader = new StreamReader(_file, Encoding.UTF8, detectEncodingFromByteOrderMarks: false, leaveOpen: true))
+        {
+            bool isFirst = true;
+            foreach (string line in CompleteLines(reader.ReadToEnd()))
+            {
+                if (isFirst && JsonFields.Parse(line, _path, fields => fields.GetString("calibration")) != identity)
+                {
+                    throw new InvalidDataException(
+                        $"The checkpoint '{_path}' is of another calibration: another model, other prompts, policies or options. Name another file, or delete this one.");
+                }
+
+                if (!isFirst)
+                    JsonFields.Parse(line, _path, ReadRun);
+                isFirst = false;
+                end += Encoding.UTF8.GetByteCount(line) + 1;
+            }
+        }
+
+        // What comes behind the last whole line is written again.
+        _file.SetLength(end);
+        _file.Position = end;
+        if (end == 0)
+            Append(writer => writer.WriteString("calibration", identity));
+    }
+
+    private static IEnumerable<string> CompleteLines(string text)
+    {
+        int start = 0;
+        for (int end; (end = text.IndexOf('\n', start)) >= 0; start = end + 1)
+            yield return text[start..end];
+    }
+
+    private bool ReadRun(JsonFields fields)
+    {
+        string run = fields.GetString("run");
+        if (fields.Has("texts"))
+        {
+            _texts[run] = fields.GetStrings("texts");
+            return true;
+        }
+
+        double[] operations = fields.GetDoubles("operations");
+        if (operations.Length != 5)
+            throw fields.Refuse("operations", "it must have five numbers");
+        _results[run] = new CandidateResult(
+            fields.GetDoubles("losses"),
+            fields.Has("meanExitLayer") ? fields.GetDouble("meanExitLayer") : double.NaN,
+            new MeanOperationCounts(operations[0], operations[1], operations[2], operations[3], operations[4]));
+        return true;
+    }
+
+    private void Append(Action<Utf8JsonWriter> write)
+    {
+        using var line = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(line))
+        {
+            writer.WriteStartObject();
+            write(writer);
+            writer.WriteEndObject();
+        }
+
+        line.WriteByte((byte)'\n');
+        _file.Write(line.GetBuffer().AsSpan(0, (int)line.Length));
+        _file.Flush(flushToDisk: true);
+    }
+}
