@@ -10,6 +10,7 @@ return args switch
     ["traces"] => TraceComparison.Run(),
     ["pipeline"] => PipelineOverhead.Run(),
     ["memory"] => PipelineMemory.Run(),
+    ["coverage"] => CoverageComparison.Run(),
     ["make-random", string shape, string folder] => RandomT5.Make(shape, folder),
     _ => Usage(),
 };
@@ -24,6 +25,7 @@ static int Usage()
         traces                      the traces of the paper's code, with its deviations and without; fails where one with them differs
         pipeline                    what a row costs through ML.NET against the model itself; fails above 3 %
         memory                      what a pipeline holds over 10,000 rows; fails where it grows
+        coverage                    how often calibration and the monitor of drift err, on simulated losses; fails above what they promise
         make-random SHAPE FOLDER    a checkpoint with random weights; SHAPE is large, base or small
         """);
     return 2;
