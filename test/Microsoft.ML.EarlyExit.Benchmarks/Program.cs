@@ -11,6 +11,7 @@ return args switch
     ["pipeline"] => PipelineOverhead.Run(),
     ["memory"] => PipelineMemory.Run(),
     ["evaluation"] => EvaluationThroughput.Run(),
+    ["coverage"] => CoverageComparison.Run(),
     ["make-random", string shape, string folder] => RandomT5.Make(shape, folder),
     _ => Usage(),
 };
@@ -26,6 +27,7 @@ static int Usage()
         pipeline                    what a row costs through ML.NET against the model itself; fails above 3 %
         evaluation                  pairs per second and memory of evaluating a million rows; fails above 300 MB
         memory                      what a pipeline holds over 10,000 rows; fails where it grows
+        coverage                    how often calibration and the monitor of drift err, on simulated losses; fails above what they promise
         make-random SHAPE FOLDER    a checkpoint with random weights; SHAPE is large, base or small
         """);
     return 2;
