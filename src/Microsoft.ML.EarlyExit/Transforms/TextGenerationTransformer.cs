@@ -22,7 +22,8 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
 
     /// <summary>Takes over <paramref name="lease"/>, unless it throws.</summary>
     internal TextGenerationTransformer(
-        IHostEnvironment environment, ModelLease lease, TextGenerationColumns columns, TextGenerationOptions generationOptions, string? referencePath)
+        IHostEnvironment environment, ModelLease lease, TextGenerationColumns columns, TextGenerationOptions generationOptions, string? referencePath,
+        CalibrationCertificate? certificate = null)
     {
         lease.Model.CheckOptions(generationOptions);
         columns.CheckModel(lease.Model, input: null);
@@ -30,6 +31,7 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
         Columns = columns;
         GenerationOptions = generationOptions;
         ReferencePath = referencePath;
+        Certificate = certificate;
         _lease = lease;
     }
 
@@ -38,6 +40,9 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
 
     /// <summary>How text is generated.</summary>
     public TextGenerationOptions GenerationOptions { get; }
+
+    /// <summary>What the policy was certified for; null where it was not calibrated. Saved and loaded with the transformer.</summary>
+    public CalibrationCertificate? Certificate { get; }
 
     internal IHost Host { get; }
 
@@ -87,6 +92,14 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
         GC.KeepAlive(this);
     }
 
+    /// <summary>The same with the policy that a certificate certifies. It takes over this transformer's model, and this one counts as disposed.</summary>
+    internal TextGenerationTransformer Calibrate(CalibrationCertificate certificate)
+    {
+        var calibrated = new TextGenerationTransformer(Host, _lease, Columns, GenerationOptions with { Exit = certificate.Policy }, ReferencePath, certificate);
+        _disposed = 1;
+        return calibrated;
+    }
+
     internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed != 0, this);
 
     /// <summary>Loads what <see cref="ICanSaveModel.Save"/> saved.</summary>
@@ -100,7 +113,7 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
             ModelLease lease = LoadModel(environment, saved, tryReadStream);
             try
             {
-                return new TextGenerationTransformer(environment, lease, saved.Columns, saved.Options, saved.ReferencePath);
+                return new TextGenerationTransformer(environment, lease, saved.Columns, saved.Options, saved.ReferencePath, saved.Certificate);
             }
             catch
             {

@@ -1,0 +1,70 @@
+using Microsoft.ML.Runtime;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>Tests on later prompts whether what a certificate says still holds.</summary>
+internal static class DriftEvaluation
+{
+    /// <summary>Prompts that are generated for together.</summary>
+    private const int Chunk = 64;
+
+    public static RiskMonitorState Evaluate(
+        IHostEnvironment environment, TextGenerationTransformer transformer, IDataView data, RiskMonitor? monitor, CalibrationLoss? loss, string? labelColumnName)
+    {
+        CalibrationCertificate certificate = transformer.Certificate
+            ?? throw new ArgumentException("The transformer has no certificate: only what CalibrateExit made, or a model that was saved with it, can be tested for drift.", nameof(transformer));
+        loss ??= CalibrationLoss.All.FirstOrDefault(known => known.Name == certificate.Loss)
+            ?? throw new ArgumentException($"The certificate is for the loss '{certificate.Loss}', which is none of the library's: give it.", nameof(loss));
+        if (loss.Name != certificate.Loss)
+            throw new ArgumentException($"The certificate is for the loss '{certificate.Loss}', not '{loss.Name}'.", nameof(loss));
+        monitor ??= new RiskMonitor(certificate.Delta);
+        if (monitor.Delta != certificate.Delta)
+            throw new ArgumentException($"The monitor watches δ = {monitor.Delta}, but the certificate is for {certificate.Delta}.", nameof(monitor));
+        if (loss.NeedsReferences && labelColumnName is null)
+            throw new ArgumentException($"The loss {loss.Name} compares with references: name their column.", nameof(labelColumnName));
+        DataViewSchema.Column? label = null;
+        if (labelColumnName is not null)
+        {
+            label = data.Schema.GetColumnOrNull(labelColumnName) is { } found && ReferenceReader.Accepts(found.Type)
+                ? found
+                : throw new ArgumentOutOfRangeException(nameof(labelColumnName), $"There is no column '{labelColumnName}' of {ReferenceReader.Expected}");
+        }
+
+        var log = new ProgressLog(environment.Register("EvaluateDrift"), "Testing for drift", TimeProvider.System);
+        IChannel channel = log.Open();
+        try
+        {
+            List<CalibrationPrompt> prompts = CalibrationData.Read(
+                data, transformer.Columns.FindInput(data.Schema), label, transformer.Model, transformer.GenerationOptions, channel);
+            bool hadDrifted = monitor.HasDrifted;
+            RiskMonitorState state = monitor.State;
+            foreach (CalibrationPrompt[] chunk in prompts.Chunk(Chunk))
+            {
+                foreach (double value in Losses(transformer, chunk, loss))
+                    state = monitor.Add(value);
+                log.Progress(() => $"{state.Count} prompts; p = {state.PValue:G3}.");
+            }
+
+            if (state.HasDrifted && !hadDrifted)
+            {
+                channel.Warning(
+                    MessageSensitivity.None,
+                    FormattableString.Invariant($"Drift: over {state.Count} prompts the mean {loss.Name} loss is {state.MeanLoss:F4}, above the certified δ = {monitor.Delta} (p = {state.PValue:G3}). Calibrate again."));
+            }
+
+            return state;
+        }
+        finally
+        {
+            log.Close(null);
+        }
+    }
+
+    private static IEnumerable<double> Losses(TextGenerationTransformer transformer, CalibrationPrompt[] prompts, CalibrationLoss loss)
+    {
+        using var runner = new CandidateRunner(transformer.Model, transformer.GenerationOptions, prompts, CancellationToken.None);
+        CandidateOutput[] full = runner.Run(null, null);
+        CandidateOutput[] early = transformer.GenerationOptions.Exit is { } policy ? runner.Run(policy, null) : full;
+        return prompts.Select((prompt, index) => loss.Compute(new CalibrationOutcome(early[index].Text, full[index].Text, prompt.References)));
+    }
+}
