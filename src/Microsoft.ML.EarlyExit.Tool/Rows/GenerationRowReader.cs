@@ -1,13 +1,12 @@
 using System.Buffers;
 using System.Text;
 using System.Text.Json;
-using System.Text.RegularExpressions;
 using System.Text.Unicode;
 
 namespace Microsoft.ML.EarlyExit.Tool;
 
 /// <summary>Reads rows of <c>generate</c>, one per line. What is wrong with a line becomes a row that says so.</summary>
-internal sealed partial class GenerationRowReader(Stream stream)
+internal sealed class GenerationRowReader(Stream stream)
 {
     /// <summary>Fields that the output row states itself, now or with other options; an older run's must not stand beside them.</summary>
     private static readonly HashSet<string> s_ownFields =
@@ -92,7 +91,7 @@ internal sealed partial class GenerationRowReader(Stream stream)
         private void ReadField(ref Utf8JsonReader reader)
         {
             int start = (int)reader.TokenStartIndex;
-            string name = Text(ref reader);
+            string name = JsonText.Read(ref reader);
             reader.Read();
             int valueStart = (int)reader.TokenStartIndex;
             bool isNew = _names.Add(name);
@@ -119,7 +118,7 @@ internal sealed partial class GenerationRowReader(Stream stream)
         private void ReadText(ref Utf8JsonReader reader)
         {
             if (reader.TokenType == JsonTokenType.String)
-                _text = Text(ref reader);
+                _text = JsonText.Read(ref reader);
             else if (reader.TokenType != JsonTokenType.Null)
                 _error ??= "text is not a string";
         }
@@ -150,23 +149,6 @@ internal sealed partial class GenerationRowReader(Stream stream)
             }
         }
 
-        /// <summary>A name or a string. An escape of half a surrogate pair counts as U+FFFD, which the tokenizer makes of it anyway.</summary>
-        private static string Text(ref Utf8JsonReader reader)
-        {
-            try
-            {
-                return reader.GetString()!;
-            }
-            catch (InvalidOperationException)
-            {
-                string repaired = Escapes().Replace(Encoding.UTF8.GetString(reader.ValueSpan), match => match.Groups["half"].Success ? "\\ufffd" : match.Value);
-                return JsonDocument.Parse($"\"{repaired}\"").RootElement.GetString()!;
-            }
-        }
-
         private static string Shorten(string text) => text.Length <= 60 ? text : $"{text.AsSpan(0, 60)}…";
     }
-
-    [GeneratedRegex(@"\\(?:u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", RegexOptions.CultureInvariant)]
-    private static partial Regex Escapes();
 }

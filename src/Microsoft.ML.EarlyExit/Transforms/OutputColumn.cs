@@ -52,13 +52,7 @@ internal sealed class OutputColumn<TResult>
             return;
         }
 
-        var annotations = new DataViewSchema.Annotations.Builder();
-        ReadOnlyMemory<char>[] names = [.. SlotNames.Select(slot => slot.AsMemory())];
-        annotations.Add(
-            nameof(SlotNames),
-            new VectorDataViewType(TextDataViewType.Instance, names.Length),
-            (ref VBuffer<ReadOnlyMemory<char>> value) => Fill(ref value, names));
-        schema.AddColumn(name, Type, annotations.ToAnnotations());
+        schema.AddColumn(name, Type, EarlyExit.SlotNames.CreateAnnotations(SlotNames));
     }
 
     /// <summary>The column in the shape of a schema.</summary>
