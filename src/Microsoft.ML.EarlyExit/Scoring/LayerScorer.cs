@@ -70,15 +70,17 @@ internal sealed class LayerScorer : IDisposable
     {
         if (PreparedTarget.Check(targetIds, _model.Configuration) is { } invalid)
             throw new ArgumentException(invalid, nameof(targetIds));
-        return Score(inputIds, targetIds, out string? error) ?? throw new InvalidOperationException(error);
+        return Score(inputIds, targetIds, out string? error, CancellationToken.None) ?? throw new InvalidOperationException(error);
     }
 
     /// <summary>Scores one row as it is given; what is wrong with it is said in the result.</summary>
     /// <param name="input">The input.</param>
     /// <param name="target">The target: a text, which <c>&lt;/s&gt;</c> is added to, or ids exactly as given.</param>
     /// <param name="options">How the input is read, and how many tokens a target may have.</param>
+    /// <param name="cancellationToken">Looked at between operators and products.</param>
     /// <exception cref="InvalidModelException">A graph is damaged or cannot be run.</exception>
-    public ScoredTarget Score(GenerationInput input, GenerationInput target, TextGenerationOptions options)
+    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    public ScoredTarget Score(GenerationInput input, GenerationInput target, TextGenerationOptions options, CancellationToken cancellationToken = default)
     {
         PreparedInput preparedInput = _model.Prepare(input, options);
         if (preparedInput.Error is not null)
@@ -87,7 +89,7 @@ internal sealed class LayerScorer : IDisposable
             target, _model.Tokenizer, _model.Configuration, options.MaxNewTokens ?? MostTargetTokens, cuts: false);
         if (preparedTarget.Error is not null)
             return ScoredTarget.Failed(preparedTarget.Error);
-        IReadOnlyList<LayerScore>? layers = Score(preparedInput.TokenIds, preparedTarget.TokenIds, out string? error);
+        IReadOnlyList<LayerScore>? layers = Score(preparedInput.TokenIds, preparedTarget.TokenIds, out string? error, cancellationToken);
         return layers is null ? ScoredTarget.Failed(error!) : new ScoredTarget(preparedTarget.TokenIds, layers, preparedInput.CutTokens, null);
     }
 
@@ -100,9 +102,9 @@ internal sealed class LayerScorer : IDisposable
         _run.Dispose();
     }
 
-    private LayerScore[]? Score(IReadOnlyList<int> inputIds, ReadOnlySpan<int> targetIds, out string? error)
+    private LayerScore[]? Score(IReadOnlyList<int> inputIds, ReadOnlySpan<int> targetIds, out string? error, CancellationToken cancellationToken)
     {
-        error = _run.Decode(inputIds, targetIds);
+        error = _run.Decode(inputIds, targetIds, cancellationToken);
         if (error is not null)
             return null;
         var arrays = new Arrays[_layerCount + 1];
@@ -110,13 +112,13 @@ internal sealed class LayerScorer : IDisposable
             arrays[layer] = new Arrays(targetIds.Length);
         int block = Reserve(targetIds.Length);
         for (int start = 0; start < targetIds.Length && error is null; start += block)
-            error = Score(targetIds, start, Math.Min(block, targetIds.Length - start), arrays);
+            error = Score(targetIds, start, Math.Min(block, targetIds.Length - start), arrays, cancellationToken);
         return error is null ? [.. Enumerable.Range(1, _layerCount).Select(layer => arrays[layer].ToScore(layer))] : null;
     }
 
     /// <summary>Scores a block of positions.</summary>
     /// <returns>What is wrong with the row; null where nothing is.</returns>
-    private string? Score(ReadOnlySpan<int> targetIds, int start, int count, Arrays[] scores)
+    private string? Score(ReadOnlySpan<int> targetIds, int start, int count, Arrays[] scores, CancellationToken cancellationToken)
     {
         ReadOnlySpan<int> positions = _positions.AsSpan(0, count);
         for (int index = 0; index < count; index++)
@@ -133,6 +135,7 @@ internal sealed class LayerScorer : IDisposable
             _lastArgMax[index] = LogitScan.ArgMax(Logits(_layerCount, index, 1));
         for (int layer = 1; layer <= _layerCount; layer++)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             if (layer < _layerCount && !TryCompute(layer, positions))
                 return NotANumber("a logit of its target is a NaN or an infinity", layer);
             for (int index = 0; index < count; index++)
