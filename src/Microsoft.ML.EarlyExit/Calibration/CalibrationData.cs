@@ -17,7 +17,7 @@ internal static class CalibrationData
     {
         var prompts = new List<CalibrationPrompt>();
         using DataViewRowCursor cursor = data.GetRowCursor(label is { } wanted ? [input, wanted] : [input]);
-        Func<GenerationInput> getInput = TextGenerationMapper.GetInputGetter(cursor, cursor.Schema[input.Index]);
+        Func<GenerationInput> getInput = InputColumn.CreateGetter(cursor, cursor.Schema[input.Index]);
         ReferenceReader? references = label is { } column ? new ReferenceReader(cursor, cursor.Schema[column.Index]) : null;
         long cut = 0;
         while (cursor.MoveNext())

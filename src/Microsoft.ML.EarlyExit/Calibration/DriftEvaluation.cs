@@ -35,7 +35,7 @@ internal static class DriftEvaluation
         try
         {
             List<CalibrationPrompt> prompts = CalibrationData.Read(
-                data, transformer.Columns.FindInput(data.Schema), label, transformer.Model, transformer.GenerationOptions, channel);
+                data, transformer.Columns.Input.Find(data.Schema), label, transformer.Model, transformer.GenerationOptions, channel);
             bool hadDrifted = monitor.HasDrifted;
             RiskMonitorState state = monitor.State;
             foreach (CalibrationPrompt[] chunk in prompts.Chunk(Chunk))

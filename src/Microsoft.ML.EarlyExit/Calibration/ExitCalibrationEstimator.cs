@@ -65,7 +65,7 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
             try
             {
                 List<CalibrationPrompt> prompts = CalibrationData.Read(
-                    input, transformer.Columns.FindInput(input.Schema), label, model, transformer.GenerationOptions, channel);
+                    input, transformer.Columns.Input.Find(input.Schema), label, model, transformer.GenerationOptions, channel);
                 if (CalibrationData.FindDuplicates(prompts) is { } problem)
                     channel.Warning(MessageSensitivity.None, problem);
                 CalibrationCertificate certificate = Calibrate(model, transformer.GenerationOptions, prompts, channel, log);
