@@ -22,9 +22,9 @@ public enum RiskProcedure
     FixedSequence,
 
     /// <summary>
-    /// One sequence over all thresholds of all policies, at ε, from the most to the least expensive. The costs must come from other rows than the calibration's
-    /// (a held-out split). More powerful than <see cref="FixedSequence"/> with many policies if what costs more also loses less; where it does not, it stops
-    /// early.
+    /// One sequence over all thresholds of all policies, at ε, from the most to the least expensive. The costs must come from other rows than the calibration's (a
+    /// held-out split). ε is not shared out, but the first threshold of any policy that does not pass ends it for all: it gains where what costs more loses less,
+    /// across the policies.
     /// </summary>
     FixedSequenceByCost,
 

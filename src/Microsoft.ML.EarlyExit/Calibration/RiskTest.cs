@@ -27,8 +27,8 @@ public enum RiskTest
 
     /// <summary>
     /// Betting against the hypothesis, row by row (Waudby-Smith and Ramdas 2024, arXiv 2010.09686): for any losses in [0, 1]. It adapts to their variance, and so
-    /// is the most powerful where losses are small and alike. It depends on the order of the rows, which must be random or as they came, never chosen by their
-    /// losses.
+    /// passes more than <see cref="HoeffdingBentkus"/> where most losses are not near 0 or 1. It depends on the order of the rows, which must be random or as they
+    /// came, never chosen by their losses.
     /// </summary>
     Betting,
 }

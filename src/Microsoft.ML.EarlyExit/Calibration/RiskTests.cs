@@ -33,15 +33,17 @@ internal static class RiskTests
     {
         CalibrationArguments.CheckOpenUnit(delta);
         CalibrationArguments.CheckOpenUnit(level);
-        if (!Passes(MostRows))
-            return null;
-
         // More rows without loss never raise a p-value, so halving finds the border itself, and no rounding of a formula can be off by one. With stakes, too: all
         // shrink as n grows, by less than the added row gains, because the last stake is the largest.
         int fails = 0;
         int passes = 1;
         while (!Passes(passes))
-            (fails, passes) = (passes, (int)Math.Min(2L * passes, MostRows));
+        {
+            if (passes == MostRows)
+                return null;
+            (fails, passes) = (passes, Math.Min(2 * passes, MostRows));
+        }
+
         while (passes - fails > 1)
         {
             int middle = fails + ((passes - fails) / 2);

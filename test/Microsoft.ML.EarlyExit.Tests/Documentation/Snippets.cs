@@ -36,6 +36,20 @@ internal static class Snippets
         T5Converter.Convert("flan-t5-small", "flan-t5-small.bundle");
     }
 
+    internal static void Drift(IEnumerable<double> losses)
+    {
+        var monitor = new RiskMonitor(delta: 0.1, alpha: 0.05);
+        foreach (double loss in losses)
+        {
+            RiskMonitorState state = monitor.Add(loss);
+            if (state.HasDrifted)
+            {
+                Console.WriteLine($"after {state.Count} rows: mean loss {state.MeanLoss}, p-value {state.PValue}");
+                break;
+            }
+        }
+    }
+
     internal static void Overloads(MLContext mlContext, IDataView data)
     {
         var pipeline = mlContext.Transforms.Text.GenerateText("Summary", "Dialogue", modelPath: "t5-small.bundle");
