@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>Numbers different pairs of numbers from 0.</summary>
@@ -8,6 +6,7 @@ internal sealed class PairTable
     // A random odd factor, so that no text can be made whose pairs all fall into one slot.
     private readonly ulong _factor = (ulong)Random.Shared.NextInt64() | 1;
     private Slot[] _slots = new Slot[256];
+    private int _shift = 64 - 8;
 
     // Slots of an older round are free: forgetting costs nothing.
     private int _round = 1;
@@ -62,7 +61,7 @@ internal sealed class PairTable
     private ref Slot Place(long key)
     {
         Slot[] slots = _slots;
-        int at = (int)(((ulong)key * _factor) >> (64 - BitOperations.Log2((uint)slots.Length)));
+        int at = (int)(((ulong)key * _factor) >> _shift);
         while (slots[at].Round == _round && slots[at].Key != key)
             at = (at + 1) & (slots.Length - 1);
         return ref slots[at];
@@ -72,6 +71,7 @@ internal sealed class PairTable
     {
         Slot[] old = _slots;
         _slots = new Slot[checked(2 * old.Length)];
+        _shift--;
         foreach (Slot slot in old)
         {
             if (slot.Round == _round)
