@@ -15,7 +15,8 @@ internal static class MetricThroughput
         (string Prediction, string Reference)[] pairs = [.. file.RootElement.GetProperty("cases").EnumerateArray()
             .Select(line => (line.GetProperty("prediction").GetString()!, line.GetProperty("reference").GetString()!))];
         (string Prediction, string Reference)[] lines = [.. pairs.Select(pair => (Cut(pair.Prediction), Cut(pair.Reference)))];
-        Console.WriteLine($"{pairs.Length} pairs, {pairs.Average(pair => pair.Prediction.Length + pair.Reference.Length):F0} chars each, one thread, best of {Rounds} rounds");
+        double length = pairs.Average(pair => pair.Prediction.Length + pair.Reference.Length);
+        Console.WriteLine(FormattableString.Invariant($"{pairs.Length} pairs, {length:F0} chars each, one thread, best of {Rounds} rounds"));
 
         RougeScorer plain = new();
         RougeScorer stemmed = new(useStemmer: true);
