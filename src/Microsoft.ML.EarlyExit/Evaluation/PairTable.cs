@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>Numbers different pairs of numbers from 0.</summary>
@@ -50,6 +52,7 @@ internal sealed class PairTable
     }
 
     /// <summary>The number of a pair, -1 where it has none.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int Find(int first, int second)
     {
         ref Slot slot = ref Place(Key(first, second));
@@ -58,6 +61,7 @@ internal sealed class PairTable
 
     private static long Key(int first, int second) => ((long)first << 32) | (uint)second;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private ref Slot Place(long key)
     {
         Slot[] slots = _slots;
