@@ -110,7 +110,7 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
         Assert.All(package.Files.Where(file => file is not ($"{PackedPackages.Tool}.nuspec" or "PACKAGE.md")), file => Assert.StartsWith(ToolFolder, file));
         string[] native = [.. package.Files.Where(file => file.Contains("/runtimes/", StringComparison.Ordinal))];
         Assert.All(native, file => Assert.Matches(
-            $"^{ToolFolder}runtimes/((linux|osx|win)-(x64|arm64)/native/(lib)?onnxruntime[a-z0-9_]*|(linux-x64|linux-arm64|linux-musl-x64|linux-musl-arm64|osx|win-x64|win-arm64)/native/libSkiaSharp)[.](so|dll|dylib)$", file));
+            $"^{ToolFolder}runtimes/((linux|osx|win)-(x64|arm64)/native/(lib)?onnxruntime[a-z0-9_]*|(linux-x64|linux-arm64|osx|win-x64|win-arm64)/native/libSkiaSharp)[.](so|dll|dylib)$", file));
         Assert.Contains(native, file => file.EndsWith("/linux-x64/native/libonnxruntime.so", StringComparison.Ordinal));
         Assert.Contains(native, file => file.EndsWith("/win-x64/native/onnxruntime.dll", StringComparison.Ordinal));
         Assert.Contains(native, file => file.EndsWith("/linux-arm64/native/libSkiaSharp.so", StringComparison.Ordinal));
