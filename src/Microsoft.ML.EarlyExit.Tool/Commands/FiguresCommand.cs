@@ -6,12 +6,17 @@ namespace Microsoft.ML.EarlyExit.Tool;
 internal sealed class FiguresCommand : ToolCommand
 {
     private readonly ToolContext _context;
-    private readonly Argument<string> _folder = PathSymbols.CreateArgument("FOLDER", "A folder with figures, to draw again from their numbers: NAME.csv with NAME.figure.json.");
-    private readonly Option<string[]> _scores = PathSymbols.CreateFilesOption("--scores", "Rows that score wrote; give it again for more files, each becomes a panel and a line.");
-    private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "The folder for the figures of --scores; it is created where it is missing.");
+    private readonly Argument<string> _folder =
+        PathSymbols.CreateArgument("FOLDER", "A folder with figures, to draw again from their numbers: NAME.csv with NAME.figure.json.");
+    private readonly Option<string[]> _scores =
+        PathSymbols.CreateFilesOption("--scores", "Rows that score wrote; give it again for more files, each becomes a panel and a line.");
+    private readonly Option<string?> _output =
+        PathSymbols.CreateFileOption("--output", "The folder for the figures of --scores; it is created where it is missing.");
 
     public FiguresCommand(ToolContext context)
-        : base("figures", "Draw ranks, confidences and agreement by layer, or draw a folder's figures again.", "--scores small.jsonl --scores base.jsonl --output figures")
+        : base(
+            "figures", "Draw ranks, confidences and agreement by layer, or draw a folder's figures again.",
+            "--scores small.jsonl --scores base.jsonl --output figures")
     {
         _context = context;
         _folder.Arity = ArgumentArity.ZeroOrOne;
@@ -99,7 +104,9 @@ internal sealed class FiguresCommand : ToolCommand
     private static LineFigure.Line Line(string name, IReadOnlyList<LayerStatistics> layers, Func<LayerStatistics, double> value) =>
         new(name, [.. layers.Select((layer, index) => (index + 1.0, value(layer)))]);
 
-    /// <summary>The files' names without extensions; where two are equal, the paths as they were given, and of those that are equal too all but the first with a number.</summary>
+    /// <summary>
+    /// The files' names without extensions; where two are equal, the paths as they were given, and of those that are equal too all but the first with a number.
+    /// </summary>
     private static string[] NameSeries(string[] paths)
     {
         string[] names = [.. paths.Select(Path.GetFileNameWithoutExtension)!];

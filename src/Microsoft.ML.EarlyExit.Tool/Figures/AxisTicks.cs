@@ -28,7 +28,10 @@ internal sealed record AxisTicks(double Min, double Max, IReadOnlyList<Tick> Tic
         int step = (int)Steps().First(step => Math.Floor(last / step) - Math.Floor((first - 1) / step) <= count);
         return new AxisTicks(
             lowest - 0.7, highest + 0.7,
-            [.. Enumerable.Range(first, last - first + 1).Where(position => position % step == 0 || first == last).Select(position => Tick.Major(position, FigureNumbers.ToCsv((long)position)))]);
+            [
+                .. Enumerable.Range(first, last - first + 1).Where(position => position % step == 0 || first == last)
+                    .Select(position => Tick.Major(position, FigureNumbers.ToCsv((long)position))),
+            ]);
     }
 
     /// <summary>Ticks at multiples of 1, 2 or 5 times a power of ten, at most so many.</summary>
@@ -81,7 +84,8 @@ internal sealed record AxisTicks(double Min, double Max, IReadOnlyList<Tick> Tic
 
     public NumericManual CreateGenerator() => new([.. Ticks]);
 
-    private static IEnumerable<double> Steps() => Enumerable.Range(0, 300).SelectMany(exponent => (double[])[1, 2, 5], (exponent, factor) => factor * Math.Pow(10, exponent));
+    private static IEnumerable<double> Steps() =>
+        Enumerable.Range(0, 300).SelectMany(exponent => (double[])[1, 2, 5], (exponent, factor) => factor * Math.Pow(10, exponent));
 
     private static string Label(double position, double step, double largest)
     {

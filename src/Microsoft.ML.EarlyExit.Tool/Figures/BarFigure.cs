@@ -31,7 +31,10 @@ internal sealed record BarFigure(string Name, string Title, IReadOnlyList<string
         foreach (Panel panel in Panels)
         {
             if (panel.Values.Count != Series.Count || panel.Values.Any(values => values.Count != Groups.Count))
-                throw new ArgumentException($"The panel '{panel.ValueAxis}' of the figure '{Name}' must have a value for each of {Series.Count} series and {Groups.Count} groups.");
+            {
+                throw new ArgumentException(
+                    $"The panel '{panel.ValueAxis}' of the figure '{Name}' must have a value for each of {Series.Count} series and {Groups.Count} groups.");
+            }
         }
     }
 

@@ -51,7 +51,8 @@ internal sealed record BoxPlotFigure(
         double[] values = [.. Series.SelectMany(series => series.Items).Where(IsDrawn).SelectMany(box => box.Values).Where(FigureNumbers.IsDrawn).Select(Place)];
         AxisTicks ticks = values.Length == 0
             ? new AxisTicks(0, 1, [])
-            : IsLogarithmic ? AxisTicks.Logarithmic(0, values.Max(), 8) with { Max = Math.Max(1, values.Max()) } : AxisTicks.Linear(values.Min(), values.Max(), 8, room: 0.04);
+            : IsLogarithmic ? AxisTicks.Logarithmic(0, values.Max(), 8) with { Max = Math.Max(1, values.Max()) }
+            : AxisTicks.Linear(values.Min(), values.Max(), 8, room: 0.04);
 
         // A rank of 0 lies on the axis; its box must still be seen.
         double room = (ticks.Max - ticks.Min) * 0.025;
@@ -75,7 +76,8 @@ internal sealed record BoxPlotFigure(
     }
 
     private static bool IsDrawn(Box box) =>
-        box.Count > 0 && FigureNumbers.IsDrawn(box.Position) && FigureNumbers.IsDrawn(box.Quartile1) && FigureNumbers.IsDrawn(box.Median) && FigureNumbers.IsDrawn(box.Quartile3);
+        box.Count > 0 && FigureNumbers.IsDrawn(box.Position)
+        && FigureNumbers.IsDrawn(box.Quartile1) && FigureNumbers.IsDrawn(box.Median) && FigureNumbers.IsDrawn(box.Quartile3);
 
     private double Place(double value) => IsLogarithmic ? Math.Log10(1 + Math.Max(0, value)) : value;
 
@@ -118,7 +120,8 @@ internal sealed record BoxPlotFigure(
     internal sealed record Boxes(string Name, IReadOnlyList<Box> Items);
 
     /// <summary>One box: the whiskers at the 5th and 95th hundredth, the box at the quartiles.</summary>
-    internal sealed record Box(double Position, long Count, double Lowest, double Whisker5, double Quartile1, double Median, double Quartile3, double Whisker95, double Highest)
+    internal sealed record Box(
+        double Position, long Count, double Lowest, double Whisker5, double Quartile1, double Median, double Quartile3, double Whisker95, double Highest)
     {
         /// <summary>The values from the lowest to the highest.</summary>
         public IReadOnlyList<double> Values => [Lowest, Whisker5, Quartile1, Median, Quartile3, Whisker95, Highest];

@@ -115,12 +115,15 @@ internal sealed class FigureFile
         {
             if (fields[column].Length == 0)
                 return double.NaN;
-            return double.TryParse(fields[column], NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : throw Refuse(column, "it must be a number, or empty");
+            return double.TryParse(fields[column], NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
+                ? number
+                : throw Refuse(column, "it must be a number, or empty");
         }
 
-        public long Integer(int column, long largest) => long.TryParse(fields[column], NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number <= largest
-            ? number
-            : throw Refuse(column, largest == long.MaxValue ? "it must be a whole number" : $"it must be a whole number from 1 to {largest}");
+        public long Integer(int column, long largest) =>
+            long.TryParse(fields[column], NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number <= largest
+                ? number
+                : throw Refuse(column, largest == long.MaxValue ? "it must be a whole number" : $"it must be a whole number from 1 to {largest}");
 
         public string OneOf(int column, IEnumerable<string> names) =>
             names.Contains(fields[column], StringComparer.Ordinal) ? fields[column] : throw Refuse(column, $"the figure has only {string.Join(", ", names)}");

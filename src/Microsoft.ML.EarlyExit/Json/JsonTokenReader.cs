@@ -63,7 +63,9 @@ internal sealed class JsonTokenReader
     /// <summary>The line of the token read last, from 1.</summary>
     internal long Line { get; private set; } = 1;
 
-    /// <summary>Where the token read last is, such as <c>data[3].paragraphs[0].context</c>; empty for the whole. Of a closing bracket it is where its opening one is.</summary>
+    /// <summary>
+    /// Where the token read last is, such as <c>data[3].paragraphs[0].context</c>; empty for the whole. A closing bracket is where its opening one is.
+    /// </summary>
     internal string Path
     {
         get

@@ -112,7 +112,8 @@ internal sealed record ScoreRow(IReadOnlyList<ScoreRow.Layer>? Layers)
     {
         if (json.Type == JsonTokenType.Null)
             return null;
-        return json.Type == JsonTokenType.Number && double.TryParse(json.Text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && double.IsFinite(number)
+        return json.Type == JsonTokenType.Number
+            && double.TryParse(json.Text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && double.IsFinite(number)
             ? number
             : throw json.Refuse("it must be a number or null");
     }
