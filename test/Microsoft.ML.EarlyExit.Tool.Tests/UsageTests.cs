@@ -8,7 +8,8 @@ public sealed class UsageTests
         ["convert", "a", "b", "--bogus"], ["inspect"], ["inspect", ""], ["generate"], ["generate", "b"], ["generate", "b", "--text", "a", "--input", "f"],
         ["generate", "b", "--text"], ["generate", "b", "--text", "a", "--text", "b"], ["generate", "b", "--input", ""], ["generate", "b", "--text", "a", "--output", ""],
         ["generate", "b", "--text", "a", "--batch", "0"], ["generate", "b", "--text", "a", "--batch", "1025"], ["generate", "b", "--text", "a", "--batch", "many"],
-        ["generate", "b", "--text", "a", "--batch"], ["generate", "b", "c", "--text", "a"],
+        ["generate", "b", "--text", "a", "--batch"], ["score"], ["score", "b"], ["score", "b", "--input"], ["score", "", "--input", "f"], ["score", "b", "--input", "f", "--trace"],
+        ["score", "b", "--input", "f", "--policy", ""], ["generate", "b", "c", "--text", "a"],
     ]);
 
     [Theory]
@@ -32,6 +33,7 @@ public sealed class UsageTests
     [InlineData("convert")]
     [InlineData("inspect")]
     [InlineData("generate")]
+    [InlineData("score")]
     public void Help_has_an_example_of_the_command(string command)
     {
         ToolResult result = ToolRunner.Run(command, "--help");
@@ -45,7 +47,7 @@ public sealed class UsageTests
     {
         ToolResult result = ToolRunner.Run("--help");
         Assert.Equal(0, result.ExitCode);
-        Assert.All(["convert", "inspect", "generate"], command => Assert.Contains($"  early-exit {command} ", result.Output));
+        Assert.All(["convert", "inspect", "generate", "score"], command => Assert.Contains($"  early-exit {command} ", result.Output));
     }
 
     [Fact]
