@@ -11,6 +11,8 @@ public sealed class UsageTests
         ["generate", "b", "--text", "a", "--batch"], ["generate", "b", "c", "--text", "a"],
         ["figures"], ["figures", ""], ["figures", "f", "--scores", "s"], ["figures", "--scores", "s"], ["figures", "--output", "o"], ["figures", "f", "--output", "o"],
         ["figures", "--scores", "", "--output", "o"], ["figures", "f", "g"], ["figures", "--scores", "s", "t", "--output", "o"],
+        ["score"], ["score", "b"], ["score", "b", "--input"], ["score", "", "--input", "f"], ["score", "b", "--input", "f", "--trace"], ["score", "b", "--input", "f", "--policy", ""],
+        ["evaluate"], ["evaluate", "rouge"], ["evaluate", "meteor", "--input", "f"], ["evaluate", "squad", "--input", "f", "--stemmer"],
     ]);
 
     [Theory]
@@ -35,6 +37,8 @@ public sealed class UsageTests
     [InlineData("inspect")]
     [InlineData("generate")]
     [InlineData("figures")]
+    [InlineData("score")]
+    [InlineData("evaluate")]
     public void Help_has_an_example_of_the_command(string command)
     {
         ToolResult result = ToolRunner.Run(command, "--help");
@@ -48,7 +52,8 @@ public sealed class UsageTests
     {
         ToolResult result = ToolRunner.Run("--help");
         Assert.Equal(0, result.ExitCode);
-        Assert.All(["convert", "inspect", "generate", "figures"], command => Assert.Contains($"  early-exit {command} ", result.Output));
+        Assert.All(
+            ["convert", "inspect", "generate", "score", "evaluate", "figures"], command => Assert.Contains($"  early-exit {command} ", result.Output));
     }
 
     [Fact]
