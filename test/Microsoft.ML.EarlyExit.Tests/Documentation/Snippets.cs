@@ -82,6 +82,13 @@ internal static class Snippets
             .Append(mlContext.Transforms.Text.FeaturizeText("Features", "Summary"));
     }
 
+    internal static void DataSets(MLContext mlContext)
+    {
+        IDataView questions = mlContext.Data.LoadFromSquadFile("dev-v1.1.json");
+        ITransformer answering = mlContext.Transforms.Text.GenerateText("Answer", "Text", modelPath: "t5-small.bundle").Fit(questions);
+        IDataView answered = answering.Transform(mlContext.Data.TakeRows(questions, 100));
+    }
+
     internal static void Classifier(MLContext mlContext, IDataView data)
     {
         ExitClassifier classifier = mlContext.TextGeneration.TrainExitClassifier(data, new ExitClassifierOptions
@@ -93,6 +100,17 @@ internal static class Snippets
             Console.WriteLine($"{layer.Layer}: {layer.HeldOutAgreement:F2} agree, {layer.HeldOutAccuracy:F2} told right, area {layer.HeldOutAreaUnderRocCurve:F2}");
         classifier.Save("policy.json");
         var policy = new ExitPolicy { MinimumLayer = 2, Threshold = 0.95f, Confidence = classifier.Confidence };
+    }
+
+    internal static void Scores(MLContext mlContext)
+    {
+        LayerScoringEstimator scoring = mlContext.Transforms.Text.ScoreLayers(new LayerScoringEstimator.Options
+        {
+            InputColumnName = "Dialogue", TargetColumnName = "Summary",
+            ArgMaxColumnName = "LayerIds", RanksColumnName = "Ranks", ConfidencesColumnName = "Confidences", LogProbabilitiesColumnName = "LogProbabilities",
+            ModelPath = "t5-small.bundle",
+            GenerationOptions = new TextGenerationOptions { Prefix = "summarize: ", Exit = new ExitPolicy { MinimumLayer = 2, Confidence = Confidence.JsdContrastive() } },
+        });
     }
 
     internal static void Log(MLContext mlContext)

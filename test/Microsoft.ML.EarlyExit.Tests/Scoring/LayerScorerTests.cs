@@ -201,6 +201,26 @@ public sealed class LayerScorerTests
         Assert.StartsWith(error, Assert.Throws<InvalidOperationException>(() => scorer.Score(s_inputIds, [17, 5, 1])).Message);
     }
 
+    [Theory]
+    [MemberData(nameof(Measures.Names), MemberType = typeof(Measures))]
+    public void A_longer_target_allocates_no_more_than_its_scores(string measure)
+    {
+        EarlyExitModel model = TestModels.Model("tiny-v11");
+        using var scorer = new LayerScorer(model, new ExitPolicy { Confidence = Measures.Create(measure, model.Configuration) });
+        int[] target = [.. Enumerable.Range(0, 120).Select(position => 5 + (position * 37 % 240))];
+        Allocated(target);
+        Allocated(target[..20]);
+        long scores = 4L * sizeof(int) * 100 * model.Configuration.DecoderLayerCount;
+        Assert.InRange(Allocated(target) - Allocated(target[..20]), scores - 1000, scores + 1000);
+
+        long Allocated(int[] ids)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            scorer.Score(s_inputIds, ids);
+            return GC.GetAllocatedBytesForCurrentThread() - before;
+        }
+    }
+
     [Fact]
     public void A_scorer_keeps_its_model_and_leaves_nothing_behind()
     {
