@@ -10,8 +10,9 @@ internal sealed class FiguresCommand : ToolCommand
         PathSymbols.CreateArgument("FOLDER", "A folder with figures, to draw again from their numbers: NAME.csv with NAME.figure.json.");
     private readonly Option<string[]> _scores =
         PathSymbols.CreateFilesOption("--scores", "Rows that score wrote; give it again for more files, each becomes a panel and a line.");
+    private readonly Option<string?> _certificate = PathSymbols.CreateFileOption("--certificate", "A certificate that calibrate wrote.");
     private readonly Option<string?> _output =
-        PathSymbols.CreateFileOption("--output", "The folder for the figures of --scores; it is created where it is missing.");
+        PathSymbols.CreateFileOption("--output", "The folder for the figures of --scores or --certificate; it is created where it is missing.");
 
     public FiguresCommand(ToolContext context)
         : base(
@@ -23,14 +24,15 @@ internal sealed class FiguresCommand : ToolCommand
         _output.HelpName = "FOLDER";
         Add(_folder);
         Add(_scores);
+        Add(_certificate);
         Add(_output);
         Validators.Add(result =>
         {
-            bool hasScores = result.GetResult(_scores) is not null;
-            if ((result.GetResult(_folder) is { Tokens.Count: > 0 }) == hasScores)
-                result.AddError("Give either a folder or --scores.");
-            else if (hasScores != result.GetResult(_output) is not null)
-                result.AddError("Give --output together with --scores.");
+            bool[] given = [result.GetResult(_folder) is { Tokens.Count: > 0 }, result.GetResult(_scores) is not null, result.GetResult(_certificate) is not null];
+            if (given.Count(isGiven => isGiven) != 1)
+                result.AddError("Give either a folder, --scores or --certificate.");
+            else if (given[0] == result.GetResult(_output) is not null)
+                result.AddError("Give --output together with --scores or --certificate.");
         });
         SetAction(Run);
     }
@@ -39,6 +41,8 @@ internal sealed class FiguresCommand : ToolCommand
     {
         if (parsed.GetValue(_scores) is { Length: > 0 } scores)
             DrawScores(scores, parsed.GetRequiredValue(_output)!);
+        else if (parsed.GetValue(_certificate) is { } certificate)
+            DrawCertificate(certificate, parsed.GetRequiredValue(_output)!);
         else
             DrawAgain(parsed.GetRequiredValue(_folder));
         return ExitCode.Done;
@@ -46,8 +50,6 @@ internal sealed class FiguresCommand : ToolCommand
 
     private void DrawScores(string[] paths, string folder)
     {
-        if (File.Exists(folder))
-            throw new IOException($"The output '{folder}' is a file; name a folder.");
         string[] names = NameSeries(paths);
         ScoreStatistics[] statistics = [.. paths.Select(Read)];
         (string Name, IReadOnlyList<LayerStatistics> Layers)[] series = [.. names.Zip(statistics, (name, one) => (name, one.Layers))];
@@ -63,6 +65,19 @@ internal sealed class FiguresCommand : ToolCommand
                     new LineFigure.Panel("share of the last layer's tokens", [.. series.Select(one => Line(one.Name, one.Layers, layer => layer.Agreement))]),
                 ]),
         ];
+        Save(figures, folder);
+    }
+
+    private void DrawCertificate(string path, string folder)
+    {
+        CalibrationCertificate certificate = InputFile.Read(path, CalibrationCertificateJson.Parse);
+        Save([CertificateFigure.Create(certificate)], folder);
+    }
+
+    private void Save(Figure[] figures, string folder)
+    {
+        if (File.Exists(folder))
+            throw new IOException($"The output '{folder}' is a file; name a folder.");
         Directory.CreateDirectory(folder);
         foreach (Figure figure in figures)
         {
@@ -70,7 +85,7 @@ internal sealed class FiguresCommand : ToolCommand
             figure.Save(folder);
         }
 
-        _context.Messages.Say($"Drew {figures.Length} figures in '{folder}': {string.Join(", ", figures.Select(figure => figure.Name))}.");
+        _context.Messages.Say($"Drew {(figures.Length == 1 ? "1 figure" : $"{figures.Length} figures")} in '{folder}': {string.Join(", ", figures.Select(figure => figure.Name))}.");
     }
 
     private void DrawAgain(string folder)

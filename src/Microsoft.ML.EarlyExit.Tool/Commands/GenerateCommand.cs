@@ -1,13 +1,10 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 
 namespace Microsoft.ML.EarlyExit.Tool;
 
 /// <summary><c>generate</c>: rows in, generations out.</summary>
 internal sealed class GenerateCommand : ToolCommand
 {
-    private const int LargestBatch = 1024;
-
     private readonly ToolContext _context;
     private readonly Argument<string> _bundle = PathSymbols.CreateArgument("BUNDLE", "The folder of the model bundle.");
     private readonly Option<string?> _text = new("--text") { Description = "One text to generate from.", HelpName = "TEXT" };
@@ -17,14 +14,7 @@ internal sealed class GenerateCommand : ToolCommand
     private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "Where the rows go; standard output by default.");
     private readonly Option<string?> _policy = PathSymbols.CreateFileOption("--policy", "The exit policy, a JSON file; full depth by default.");
     private readonly Option<string?> _options = PathSymbols.CreateFileOption("--options", "The generation options, a JSON file.");
-    private readonly Option<int> _batch = new("--batch")
-    {
-        Description = $"How many rows are decoded side by side, 1 to {LargestBatch}.",
-        HelpName = "N",
-        DefaultValueFactory = _ => 1,
-        CustomParser = ParseBatch,
-    };
-
+    private readonly Option<int> _batch = BatchOption.Create();
     private readonly Option<bool> _trace = new("--trace") { Description = "Add every confidence that was computed to the rows." };
 
     public GenerateCommand(ToolContext context)
@@ -40,15 +30,6 @@ internal sealed class GenerateCommand : ToolCommand
                 result.AddError("Give either --text or --input.");
         });
         SetAction(Run);
-    }
-
-    private static int ParseBatch(ArgumentResult result)
-    {
-        string given = result.Tokens[0].Value;
-        if (int.TryParse(given, out int batch) && batch is >= 1 and <= LargestBatch)
-            return batch;
-        result.AddError($"--batch is '{given}'; it must be a whole number from 1 to {LargestBatch}.");
-        return 1;
     }
 
     private int Run(ParseResult parsed)

@@ -63,15 +63,7 @@ internal sealed class EvaluatedRowReader(Stream stream, EvaluationKind kind)
         string? prediction = Text(fields, "prediction") ?? Text(fields, "text");
         if (prediction is null)
             return Fail(RowProblem.MissingPrediction, "it has neither prediction nor text");
-        string several = kind == EvaluationKind.Squad ? "answers" : "references";
-        string[] references = Texts(fields, several);
-        if (kind != EvaluationKind.Squad && Text(fields, "reference") is { } reference)
-        {
-            if (references.Length > 0)
-                throw new FormatException("it has both reference and references; give one of them");
-            references = [reference];
-        }
-
+        string[] references = kind == EvaluationKind.Squad ? ReferenceFields.Read(fields, "answers") : ReferenceFields.Read(fields, "reference", "references");
         return references.Length > 0
             ? new EvaluatedRow(_lines.Number) { Prediction = prediction, References = references, StopReason = stopReason }
             : Fail(RowProblem.MissingReference, kind == EvaluationKind.Squad ? "it has no answers" : "it has neither reference nor references");
@@ -84,23 +76,6 @@ internal sealed class EvaluatedRowReader(Stream stream, EvaluationKind kind)
         if (!fields.TryGetProperty(name, out JsonElement value) || value.ValueKind == JsonValueKind.Null)
             return null;
         return value.ValueKind == JsonValueKind.String ? JsonText.Read(value) : throw new FormatException($"{name} is not a string");
-    }
-
-    private static string[] Texts(JsonElement fields, string name)
-    {
-        if (!fields.TryGetProperty(name, out JsonElement value) || value.ValueKind == JsonValueKind.Null)
-            return [];
-        if (value.ValueKind != JsonValueKind.Array)
-            throw new FormatException($"{name} is not an array of strings");
-        string[] texts = new string[value.GetArrayLength()];
-        int index = 0;
-        foreach (JsonElement item in value.EnumerateArray())
-        {
-            texts[index] = item.ValueKind == JsonValueKind.String ? JsonText.Read(item) : throw new FormatException($"{name}[{index}] is not a string");
-            index++;
-        }
-
-        return texts;
     }
 
     private static int[] ExitLayers(JsonElement fields)

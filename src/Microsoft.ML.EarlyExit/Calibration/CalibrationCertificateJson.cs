@@ -76,10 +76,8 @@ internal static class CalibrationCertificateJson
 
     private static void WritePolicy(Utf8JsonWriter writer, ExitPolicy? policy)
     {
-        if (policy is null)
-            writer.WriteNullValue();
-        else
-            writer.WriteRawValue(ExitPolicyJson.Write(policy));
+        using JsonDocument json = JsonDocument.Parse(policy is null ? "null" : ExitPolicyJson.Write(policy));
+        json.RootElement.WriteTo(writer);
     }
 
     private static void WriteCandidate(Utf8JsonWriter writer, CalibrationCandidate candidate)

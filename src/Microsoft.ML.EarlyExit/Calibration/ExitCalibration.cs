@@ -56,6 +56,7 @@ internal sealed class ExitCalibration : IDisposable
         CheckCount(prompts.Count, kept.Length);
         _inputsHash = CalibrationData.Hash(prompts);
         _checkpoint = options.CheckpointPath is { } path ? new CalibrationCheckpoint(path, Identity()) : null;
+        ResumedRuns = FinishedRuns;
         _calibration = new Part(model, _generation, kept, options.CancellationToken);
         _heldOut = heldOut.Length == 0 ? null : new Part(model, _generation, heldOut, options.CancellationToken);
         _mostRuns = 1 + (options.Policies.Count * options.Grid.Count);
@@ -64,7 +65,10 @@ internal sealed class ExitCalibration : IDisposable
     }
 
     /// <summary>Runs that an earlier calibration had finished.</summary>
-    public int ResumedRuns => _checkpoint?.Count ?? 0;
+    public int ResumedRuns { get; }
+
+    /// <summary>Runs that are finished, those of an earlier calibration included.</summary>
+    public int FinishedRuns => _checkpoint?.Count ?? 0;
 
     /// <summary>Prompts that were generated, those of all runs together.</summary>
     public long GeneratedCount => _calibration.Runner.GeneratedCount + (_heldOut?.Runner.GeneratedCount ?? 0);
@@ -100,9 +104,11 @@ internal sealed class ExitCalibration : IDisposable
             Version = typeof(ExitCalibration).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "",
             Statement = State(candidates, chosen),
         };
-        _checkpoint?.Delete();
         return certificate;
     }
+
+    /// <summary>Forgets the finished runs: the certificate is where it belongs.</summary>
+    public void Complete() => _checkpoint?.Delete();
 
     public void Dispose()
     {

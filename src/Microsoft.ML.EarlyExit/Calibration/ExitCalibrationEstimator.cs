@@ -96,6 +96,7 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
         if (calibration.ResumedRuns > 0)
             channel.Info(MessageSensitivity.None, $"Goes on where an earlier calibration was interrupted: {calibration.ResumedRuns} runs are finished.");
         CalibrationCertificate certificate = calibration.Run();
+        calibration.Complete();
         channel.Info(MessageSensitivity.None, string.Create(
             CultureInfo.InvariantCulture,
             $"{certificate.Statement} {certificate.Candidates.Count} candidates on {prompts.Count} prompts; {calibration.GeneratedCount} generations in {log.Elapsed.TotalSeconds:F1} s."));

@@ -42,16 +42,14 @@ public sealed class ExitCalibrationOptions
             foreach ((int index, ExitPolicy? policy) in value.Index())
             {
                 ArgumentNullException.ThrowIfNull(policy, $"{nameof(Policies)}[{index}]");
-                string? problem = policy switch
+                try
                 {
-                    { StaticExitLayer: not null } => "StaticExitLayer, which compares nothing with a threshold",
-                    { Thresholds: not null } => "Thresholds, one for each layer, where one number is calibrated: leave them out",
-                    { SelfSpeculation: not null } => "SelfSpeculation, whose output is the full model's at every threshold: there is nothing to certify",
-                    { ShallowDeep.AdaptiveThreshold: true } => "an adaptive threshold, which would not stay where it is certified",
-                    _ => null,
-                };
-                if (problem is not null)
-                    throw new ArgumentException($"Policies[{index}] has {problem}.", nameof(Policies));
+                    CheckPolicy(policy);
+                }
+                catch (ArgumentException exception)
+                {
+                    throw new ArgumentException($"Policies[{index}]: {exception.Message}", nameof(Policies));
+                }
             }
 
             _policies = [.. value];
@@ -140,6 +138,22 @@ public sealed class ExitCalibrationOptions
     /// <summary>Ends the calibration within milliseconds; what <see cref="CheckpointPath"/> has of it stays.</summary>
     /// <value>The default value is one that is never cancelled.</value>
     public CancellationToken CancellationToken { get; init; }
+
+    /// <summary>Checks that a policy has one threshold to calibrate.</summary>
+    /// <exception cref="ArgumentException">It has not.</exception>
+    internal static void CheckPolicy(ExitPolicy policy)
+    {
+        string? problem = policy switch
+        {
+            { StaticExitLayer: not null } => "StaticExitLayer compares nothing with a threshold",
+            { Thresholds: not null } => "Thresholds gives one for each layer, where one number is calibrated; leave it out",
+            { SelfSpeculation: not null } => "with SelfSpeculation the output is the full model's at every threshold: there is nothing to certify",
+            { ShallowDeep.AdaptiveThreshold: true } => "ShallowDeep.AdaptiveThreshold would not stay where it is certified",
+            _ => null,
+        };
+        if (problem is not null)
+            throw new ArgumentException($"The policy has no threshold to calibrate: {problem}.");
+    }
 
     private static double InOpenInterval(double value, string name)
     {

@@ -273,11 +273,11 @@ public sealed class ExitCalibrationTests : IDisposable
         Assert.Contains("index 2", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, grid: [1, 0.5f, 0.5f])).Message);
         Assert.Contains("index 0", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, grid: [1.5f])).Message);
         Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: []));
-        Assert.Contains("Policies[1] has StaticExitLayer", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [s_policy, new ExitPolicy { StaticExitLayer = 3 }])).Message);
+        Assert.Contains("Policies[1]: The policy has no threshold to calibrate: StaticExitLayer", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [s_policy, new ExitPolicy { StaticExitLayer = 3 }])).Message);
         Assert.Contains("Thresholds", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [new ExitPolicy { Thresholds = [0.5f] }])).Message);
         Assert.Contains("SelfSpeculation", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [new ExitPolicy { SelfSpeculation = new SelfSpeculation() }])).Message);
         Assert.Contains(
-            "adaptive", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 3, AdaptiveThreshold = true } }])).Message);
+            "AdaptiveThreshold", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 3, AdaptiveThreshold = true } }])).Message);
         Assert.Contains("Policies[0]: MinimumLayer is 13", Refused<ArgumentException>(() => Fit(CalibrationRow.Read("question", 10), Options(0.3, 0.2, policies: [new ExitPolicy { MinimumLayer = 13 }]))));
     }
 

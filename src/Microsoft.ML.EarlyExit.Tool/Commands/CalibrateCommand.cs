@@ -1,0 +1,228 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Text;
+using System.Text.Json;
+
+namespace Microsoft.ML.EarlyExit.Tool;
+
+/// <summary><c>calibrate</c>: thresholds with a guarantee.</summary>
+internal sealed class CalibrateCommand : ToolCommand
+{
+    private readonly ToolContext _context;
+    private readonly Argument<string> _bundle = PathSymbols.CreateArgument("BUNDLE", "The folder of the model bundle.");
+    private readonly Option<string?> _input = PathSymbols.CreateFileOption(
+        "--input", """Calibration prompts, one JSON object per line: {"text" or "inputIds"}, for risk losses with "reference", "references" or "answers".""");
+
+    private readonly Option<double> _delta = CreateShare("--delta", "The tolerance δ of the expected loss, above 0 and below 1.", "D");
+    private readonly Option<double> _epsilon = CreateShare("--epsilon", "The probability ε with which the guarantee may fail, above 0 and below 1.", "E");
+    private readonly Option<CalibrationLoss> _loss = new("--loss")
+    {
+        Description = $"What a wrong exit costs: {string.Join(", ", CalibrationLoss.All.Select(loss => loss.Name))}.",
+        HelpName = "NAME",
+        Required = true,
+        CustomParser = result => Choose(result, "--loss", [.. CalibrationLoss.All.Select(loss => (loss.Name, loss))])!,
+    };
+
+    private readonly Option<string[]> _policies = PathSymbols.CreateFilesOption("--policy", "A policy whose threshold is calibrated, a JSON file; give it again for more to choose from.");
+    private readonly Option<string?> _grid = PathSymbols.CreateFileOption(
+        "--grid", "The thresholds to choose from, a JSON array, strictly decreasing, within [0, 1]; by default 1.00, 0.98, … 0.50, 0.45, … 0.05.");
+
+    private readonly Option<RiskTest> _test = new("--test")
+    {
+        Description = $"The test: {Names(CalibrationCertificateJson.Tests)}; hoeffdingBentkus by default.",
+        HelpName = "NAME",
+        DefaultValueFactory = _ => ExitCalibrationOptions.Defaults.Test,
+        CustomParser = result => Choose(result, "--test", CalibrationCertificateJson.Tests),
+    };
+
+    private readonly Option<RiskProcedure> _procedure = new("--procedure")
+    {
+        Description = $"How candidates are tested together: {Names(CalibrationCertificateJson.Procedures)}; fixedSequence by default.",
+        HelpName = "NAME",
+        DefaultValueFactory = _ => ExitCalibrationOptions.Defaults.Procedure,
+        CustomParser = result => Choose(result, "--procedure", CalibrationCertificateJson.Procedures),
+    };
+
+    private readonly Option<string?> _options = PathSymbols.CreateFileOption("--options", "The generation options, a JSON file.");
+    private readonly Option<int> _batch = BatchOption.Create();
+    private readonly Option<int> _seed = new("--seed") { Description = "The seed of the split that fixedSequenceByCost makes; 0 by default.", HelpName = "S" };
+    private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "Where the certificate goes. FILE.partial keeps finished runs: the same command goes on from them.");
+
+    public CalibrateCommand(ToolContext context)
+        : base(
+            "calibrate", "Find the fastest threshold that data certify, and write its certificate.",
+            "t5-samsum.bundle --input prompts.jsonl --delta 0.05 --epsilon 0.05 --loss rougeL --policy policy.json --output certificate.json")
+    {
+        _context = context;
+        Add(_bundle);
+        _input.Required = _policies.Required = _output.Required = true;
+        foreach (Option option in (Option[])[_input, _delta, _epsilon, _loss, _policies, _grid, _test, _procedure, _options, _batch, _seed, _output])
+            Add(option);
+        SetAction(Run);
+    }
+
+    private int Run(ParseResult parsed)
+    {
+        string inputPath = parsed.GetRequiredValue(_input)!;
+        string outputPath = parsed.GetRequiredValue(_output)!;
+        string? optionsPath = parsed.GetValue(_options);
+        CalibrationLoss loss = parsed.GetRequiredValue(_loss);
+
+        // Whatever can fail quickly does so before the model is loaded.
+        TextGenerationOptions generation = optionsPath is null ? new TextGenerationOptions() : InputFile.Read(optionsPath, GenerationOptionsFile.Parse).Options;
+        generation = generation with { BatchSize = parsed.GetValue(_batch) };
+        var policies = new List<ExitPolicy>();
+        foreach (string path in parsed.GetRequiredValue(_policies))
+        {
+            ExitPolicy policy = InputFile.Read(path, ExitPolicyJson.Parse);
+            OptionNames.Check(() => ExitCalibrationOptions.CheckPolicy(policy), path);
+            policies.Add(policy);
+        }
+
+        IReadOnlyList<float> grid = parsed.GetValue(_grid) is { } gridPath ? InputFile.Read(gridPath, ReadGrid) : ThresholdGrid.Default;
+        using FileStream input = InputFile.Open(inputPath);
+        PartialFile.Check(outputPath, inputPath);
+
+        using EarlyExitModel model = EarlyExitModel.Load(parsed.GetRequiredValue(_bundle));
+        if (model.Tokenizer is null)
+            throw new InvalidModelException($"The model bundle '{model.Bundle.Folder}' has no tokenizer, so there are no texts for a loss to compare: convert a checkpoint that has its spiece.model.");
+        foreach ((int index, string path) in parsed.GetRequiredValue(_policies).Index())
+            OptionNames.Check(() => policies[index].Validate(model.Configuration), path);
+        OptionNames.Check(() => model.CheckOptions(generation), optionsPath);
+        List<CalibrationPrompt> prompts = ReadPrompts(input, inputPath, model, generation, loss);
+        if (CalibrationData.FindDuplicates(prompts) is { } problem)
+            _context.Messages.Say($"{inputPath}: {problem}");
+
+        try
+        {
+            Calibrate(model, generation, prompts, outputPath, new ExitCalibrationOptions
+            {
+                Generation = new TextGenerationEstimator.Options(),
+                Policies = policies,
+                Delta = parsed.GetValue(_delta),
+                Epsilon = parsed.GetValue(_epsilon),
+                Loss = loss,
+                Grid = grid,
+                Test = parsed.GetValue(_test),
+                Procedure = parsed.GetValue(_procedure),
+                Seed = parsed.GetValue(_seed),
+                CheckpointPath = $"{outputPath}.partial",
+                CancellationToken = _context.Cancellation,
+            });
+        }
+        catch (InvalidOperationException exception)
+        {
+            // Too few prompts, or one of them.
+            throw new InvalidDataException($"{inputPath}: {OptionNames.InFiles(ErrorSentence.Message(exception))}", exception);
+        }
+
+        return ExitCode.Done;
+    }
+
+    private void Calibrate(EarlyExitModel model, TextGenerationOptions generation, List<CalibrationPrompt> prompts, string outputPath, ExitCalibrationOptions options)
+    {
+        using var calibration = new ExitCalibration(
+            model, options, generation, prompts, progress => _context.Messages.ShowProgress(progress.Share, progress.ToString()));
+        if (calibration.ResumedRuns > 0)
+            _context.Messages.Say($"Goes on from '{options.CheckpointPath}', where {calibration.ResumedRuns} runs are finished.");
+        CalibrationCertificate certificate;
+        try
+        {
+            certificate = calibration.Run();
+        }
+        catch (Exception) when (calibration.FinishedRuns > 0)
+        {
+            _context.Messages.Say($"{calibration.FinishedRuns} finished runs stay in '{options.CheckpointPath}'; the same command goes on from them.");
+            throw;
+        }
+
+        AtomicFile.Write(outputPath, "certificate", stream => stream.Write(Encoding.UTF8.GetBytes(certificate.ToJson())));
+        calibration.Complete();
+        _context.Messages.ClearProgress();
+        _context.Messages.Say(certificate.ToString().TrimEnd());
+    }
+
+    private List<CalibrationPrompt> ReadPrompts(FileStream input, string path, EarlyExitModel model, TextGenerationOptions options, CalibrationLoss loss)
+    {
+        var prompts = new List<CalibrationPrompt>();
+        var reader = new GenerationRowReader(input);
+        while (reader.TryRead(out GenerationRow row))
+        {
+            _context.Cancellation.ThrowIfCancellationRequested();
+            if (row.Error is not null)
+                throw new InvalidDataException($"{path}: {row.Error}");
+            PreparedInput prepared = model.Prepare(row.Input!.Value, options);
+            if (prepared.Error is not null)
+                throw new InvalidDataException($"{path}: {row.Locate(OptionNames.InFiles(prepared.Error))}");
+            if (prepared.CutTokens > 0)
+                _context.Messages.Say(row.Locate($"the input was cut by {prepared.CutTokens} tokens to {options.MaxInputTokens}."));
+            string[] references = loss.NeedsReferences ? ReadReferences(row, path) : [];
+            prompts.Add(new CalibrationPrompt((int)row.LineNumber - 1, prepared, references));
+        }
+
+        return prompts;
+    }
+
+    private static string[] ReadReferences(GenerationRow row, string path)
+    {
+        // The fields that only pass through, as an object of their own.
+        using var others = JsonDocument.Parse(row.OtherFields.Length == 0 ? "{}" : $"{{{Encoding.UTF8.GetString(row.OtherFields.Span[1..])}}}");
+        try
+        {
+            string[] references = ReferenceFields.Read(others.RootElement, "reference", "references", "answers");
+            return references.Length > 0 ? references : throw new FormatException("it has none of reference, references and answers, which the loss needs");
+        }
+        catch (FormatException exception)
+        {
+            throw new InvalidDataException($"{path}: {row.Locate($"{exception.Message}.")}", exception);
+        }
+    }
+
+    private static float[] ReadGrid(Stream json, string path)
+    {
+        try
+        {
+            float[] grid = JsonSerializer.Deserialize<float[]>(json) ?? [];
+            ThresholdGrid.Check(grid);
+            return grid;
+        }
+        catch (JsonException exception)
+        {
+            throw new InvalidDataException($"{path} is not a JSON array of numbers: {exception.Message}", exception);
+        }
+        catch (ArgumentException exception)
+        {
+            throw new InvalidDataException($"{path}: {ErrorSentence.Message(exception)}", exception);
+        }
+    }
+
+    private static Option<double> CreateShare(string name, string description, string helpName) => new(name)
+    {
+        Description = description,
+        HelpName = helpName,
+        Required = true,
+        CustomParser = result =>
+        {
+            string given = result.Tokens[0].Value;
+            if (double.TryParse(given, System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture, out double value) && value is > 0 and < 1)
+                return value;
+            result.AddError($"{name} is '{given}'; it must be a number above 0 and below 1.");
+            return 0;
+        },
+    };
+
+    private static string Names<T>(IReadOnlyList<(string Name, T Value)> values) => string.Join(", ", values.Select(value => value.Name));
+
+    private static T? Choose<T>(ArgumentResult result, string option, IReadOnlyList<(string Name, T Value)> values)
+    {
+        string given = result.Tokens[0].Value;
+        foreach ((string name, T value) in values)
+        {
+            if (name == given)
+                return value;
+        }
+
+        result.AddError($"{option} is '{given}'; it must be one of {Names(values)}.");
+        return default;
+    }
+}
