@@ -12,6 +12,7 @@ public sealed class UsageTests
         ["figures"], ["figures", ""], ["figures", "f", "--scores", "s"], ["figures", "--scores", "s"], ["figures", "--output", "o"], ["figures", "f", "--output", "o"],
         ["figures", "--scores", "", "--output", "o"], ["figures", "f", "g"], ["figures", "--scores", "s", "t", "--output", "o"],
         ["score"], ["score", "b"], ["score", "b", "--input"], ["score", "", "--input", "f"], ["score", "b", "--input", "f", "--trace"], ["score", "b", "--input", "f", "--policy", ""],
+        ["calibrate"], ["calibrate", "b"], ["figures", "--certificate", "c"],
         ["evaluate"], ["evaluate", "rouge"], ["evaluate", "meteor", "--input", "f"], ["evaluate", "squad", "--input", "f", "--stemmer"],
     ]);
 
@@ -39,6 +40,7 @@ public sealed class UsageTests
     [InlineData("figures")]
     [InlineData("score")]
     [InlineData("evaluate")]
+    [InlineData("calibrate")]
     public void Help_has_an_example_of_the_command(string command)
     {
         ToolResult result = ToolRunner.Run(command, "--help");
@@ -53,7 +55,7 @@ public sealed class UsageTests
         ToolResult result = ToolRunner.Run("--help");
         Assert.Equal(0, result.ExitCode);
         Assert.All(
-            ["convert", "inspect", "generate", "score", "evaluate", "figures"], command => Assert.Contains($"  early-exit {command} ", result.Output));
+            ["convert", "inspect", "generate", "score", "evaluate", "calibrate", "figures"], command => Assert.Contains($"  early-exit {command} ", result.Output));
     }
 
     [Fact]

@@ -124,7 +124,7 @@ internal sealed class CalibrateCommand : ToolCommand
         using var calibration = new ExitCalibration(
             model, options, generation, prompts, progress => _context.Messages.ShowProgress(progress.Share, progress.ToString()));
         if (calibration.ResumedRuns > 0)
-            _context.Messages.Say($"Goes on from '{options.CheckpointPath}', where {calibration.ResumedRuns} runs are finished.");
+            _context.Messages.Say($"Goes on from '{options.CheckpointPath}': finished runs there: {calibration.ResumedRuns}.");
         CalibrationCertificate certificate;
         try
         {
@@ -132,7 +132,7 @@ internal sealed class CalibrateCommand : ToolCommand
         }
         catch (Exception) when (calibration.FinishedRuns > 0)
         {
-            _context.Messages.Say($"{calibration.FinishedRuns} finished runs stay in '{options.CheckpointPath}'; the same command goes on from them.");
+            _context.Messages.Say($"Finished runs stay in '{options.CheckpointPath}': {calibration.FinishedRuns}. The same command goes on from them.");
             throw;
         }
 

@@ -38,8 +38,8 @@ internal sealed class CalibrationCheckpoint : IDisposable
         }
     }
 
-    /// <summary>Runs that an earlier calibration finished.</summary>
-    public int Count => _results.Count + _texts.Count;
+    /// <summary>Finished runs.</summary>
+    public int Count { get; private set; }
 
     /// <summary>The result of a run; null where it is not finished.</summary>
     public CandidateResult? Find(string run) => _results.GetValueOrDefault(run);
@@ -48,25 +48,24 @@ internal sealed class CalibrationCheckpoint : IDisposable
     public string[]? FindTexts(string run) => _texts.GetValueOrDefault(run);
 
     /// <summary>Keeps a finished run.</summary>
-    public void Add(string run, CandidateResult result) => Append(writer =>
+    public void Add(string run, CandidateResult result) => AddRun(run, writer =>
     {
-        writer.WriteString("run", run);
         writer.WriteStartArray("losses");
         foreach (double loss in result.Losses)
             writer.WriteNumberValue(loss);
         writer.WriteEndArray();
         if (!double.IsNaN(result.MeanExitLayer))
             writer.WriteNumber("meanExitLayer", result.MeanExitLayer);
+        MeanOperationCounts operations = result.Operations;
         writer.WriteStartArray("operations");
-        foreach (double count in (double[])[result.Operations.Decoder, result.Operations.StatePropagation, result.Operations.Confidence, result.Operations.Head, result.Operations.Paper])
+        foreach (double count in (ReadOnlySpan<double>)[operations.Decoder, operations.StatePropagation, operations.Confidence, operations.Head, operations.Paper])
             writer.WriteNumberValue(count);
         writer.WriteEndArray();
     });
 
     /// <summary>Keeps the texts of a finished full-depth run.</summary>
-    public void AddTexts(string run, IReadOnlyList<string> texts) => Append(writer =>
+    public void AddTexts(string run, IReadOnlyList<string> texts) => AddRun(run, writer =>
     {
-        writer.WriteString("run", run);
         writer.WriteStartArray("texts");
         foreach (string text in texts)
             writer.WriteStringValue(text);
@@ -120,6 +119,7 @@ internal sealed class CalibrationCheckpoint : IDisposable
     private bool ReadRun(JsonFields fields)
     {
         string run = fields.GetString("run");
+        Count++;
         if (fields.Has("texts"))
         {
             _texts[run] = fields.GetStrings("texts");
@@ -134,6 +134,16 @@ internal sealed class CalibrationCheckpoint : IDisposable
             fields.Has("meanExitLayer") ? fields.GetDouble("meanExitLayer") : double.NaN,
             new MeanOperationCounts(operations[0], operations[1], operations[2], operations[3], operations[4]));
         return true;
+    }
+
+    private void AddRun(string run, Action<Utf8JsonWriter> write)
+    {
+        Append(writer =>
+        {
+            writer.WriteString("run", run);
+            write(writer);
+        });
+        Count++;
     }
 
     private void Append(Action<Utf8JsonWriter> write)
