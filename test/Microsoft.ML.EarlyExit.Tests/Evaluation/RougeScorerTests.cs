@@ -1,0 +1,196 @@
+using System.Text.Json;
+using FsCheck;
+using FsCheck.Fluent;
+using FsCheck.Xunit;
+
+namespace Microsoft.ML.EarlyExit.Tests.Evaluation;
+
+public sealed class RougeScorerTests
+{
+    private static readonly RougeScorer s_plain = new();
+    private static readonly RougeScorer s_stemmed = new(useStemmer: true);
+    private static readonly RougeScorer s_average = new(aggregation: ReferenceAggregation.Average);
+
+    [Theory]
+    [InlineData("pairs-own.json", 760)]
+    [InlineData("pairs-e2e.json", 550)]
+    public void Equals_rouge_score(string file, int count)
+    {
+        JsonElement cases = MetricFixtures.Read("rouge", file).GetProperty("cases");
+        Assert.Equal(count, cases.GetArrayLength());
+        AssertAllEqual(cases);
+    }
+
+    [Fact]
+    public void Equals_rouge_score_on_texts_beside_the_repository() =>
+        AssertAllEqual(MetricFixtures.ReadBeside("rouge", "pairs-samsum.json").GetProperty("cases"));
+
+    [Fact]
+    public void Takes_the_best_of_several_references_as_rouge_score()
+    {
+        JsonElement cases = MetricFixtures.Read("rouge", "multi-reference-e2e.json").GetProperty("cases");
+        Assert.Equal(150, cases.GetArrayLength());
+        foreach (JsonElement line in cases.EnumerateArray())
+        {
+            string prediction = line.Text("prediction");
+            string[] references = line.Texts("references");
+            AssertEqual(line.GetProperty("plain"), s_plain.Score(prediction, references), prediction);
+            AssertEqual(line.GetProperty("stemmed"), s_stemmed.Score(prediction, references), prediction);
+        }
+    }
+
+    [Fact]
+    public void Averages_several_references_when_asked_to()
+    {
+        foreach (JsonElement line in MetricFixtures.Read("rouge", "multi-reference-e2e.json").GetProperty("cases").EnumerateArray().Take(30))
+        {
+            string[] references = line.Texts("references");
+            RougeScores[] each = [.. references.Select(reference => s_plain.Score(line.Text("prediction"), reference))];
+            RougeScores average = s_average.Score(line.Text("prediction"), references);
+            Assert.Equal(each.Average(scores => scores.Rouge1.Precision), average.Rouge1.Precision, 1e-12);
+            Assert.Equal(each.Average(scores => scores.Rouge2.Recall), average.Rouge2.Recall, 1e-12);
+            Assert.Equal(each.Average(scores => scores.RougeL.FMeasure), average.RougeL.FMeasure, 1e-12);
+            Assert.Equal(each.Average(scores => scores.RougeLsum.FMeasure), average.RougeLsum.FMeasure, 1e-12);
+        }
+    }
+
+    [Fact]
+    public void Cuts_and_stems_words_as_rouge_score()
+    {
+        JsonElement lines = MetricFixtures.Read("rouge", "porter.json").GetProperty("tokens");
+        Assert.Equal(150, lines.GetArrayLength());
+        foreach (JsonElement line in lines.EnumerateArray())
+        {
+            Assert.Equal(line.Texts("plain"), Words(line.Text("text"), useStemmer: false));
+            Assert.Equal(line.Texts("stemmed"), Words(line.Text("text"), useStemmer: true));
+        }
+    }
+
+    [Property]
+    public Property All_numbers_are_in_the_unit_interval() => Prop.ForAll(AnyTexts.One, AnyTexts.One, (prediction, reference) =>
+    {
+        foreach (RougeScore score in All(s_stemmed.Score(prediction, reference)))
+        {
+            Assert.InRange(score.Precision, 0, 1);
+            Assert.InRange(score.Recall, 0, 1);
+            Assert.InRange(score.FMeasure, Math.Min(score.Precision, score.Recall) - 1e-12, Math.Max(score.Precision, score.Recall) + 1e-12);
+        }
+    });
+
+    [Property]
+    public Property A_text_scores_1_against_itself_where_it_has_words() => Prop.ForAll(AnyTexts.One, text =>
+    {
+        RougeScores scores = s_plain.Score(text, text);
+        int words = Words(text, useStemmer: false).Length;
+        RougeScore whole = new(1, 1, 1);
+        Assert.Equal(words > 0 ? whole : default, scores.Rouge1);
+        Assert.Equal(words > 1 ? whole : default, scores.Rouge2);
+        Assert.Equal(words > 0 ? whole : default, scores.RougeL);
+        Assert.Equal(words > 0 ? whole : default, scores.RougeLsum);
+    });
+
+    [Property]
+    public Property Swapping_the_texts_swaps_precision_and_recall() => Prop.ForAll(AnyTexts.One, AnyTexts.One, (one, other) =>
+    {
+        RougeScores forth = s_plain.Score(one, other);
+        RougeScores back = s_plain.Score(other, one);
+        foreach ((RougeScore first, RougeScore second) in new[] { (forth.Rouge1, back.Rouge1), (forth.Rouge2, back.Rouge2), (forth.RougeL, back.RougeL) })
+        {
+            Assert.Equal(first.Precision, second.Recall);
+            Assert.Equal(first.Recall, second.Precision);
+            Assert.Equal(first.FMeasure, second.FMeasure, 1e-12);
+        }
+    });
+
+    [Property]
+    public Property One_more_reference_never_lowers_the_best() => Prop.ForAll(AnyTexts.One, AnyTexts.Some, AnyTexts.One, (prediction, references, more) =>
+    {
+        RougeScore[] fewer = All(s_plain.Score(prediction, references));
+        RougeScore[] best = All(s_plain.Score(prediction, [.. references, more]));
+        for (int i = 0; i < fewer.Length; i++)
+            Assert.True(best[i].FMeasure >= fewer[i].FMeasure);
+    });
+
+    [Property]
+    public Property On_one_line_the_summary_is_scored_as_the_text() => Prop.ForAll(AnyTexts.One, AnyTexts.One, (one, other) =>
+    {
+        RougeScores scores = s_plain.Score(one.Replace('\n', ' '), other.Replace('\n', ' '));
+        Assert.Equal(scores.RougeL, scores.RougeLsum);
+    });
+
+    [Fact]
+    public void No_text_is_too_bad()
+    {
+        foreach (string prediction in MetricFixtures.HostileTexts)
+        {
+            foreach (string reference in MetricFixtures.HostileTexts)
+                Assert.All(All(s_stemmed.Score(prediction, reference)), score => Assert.InRange(score.FMeasure, 0, 1));
+        }
+    }
+
+    [Fact]
+    public void A_million_chars_of_two_lines_take_little_memory()
+    {
+        // Rows of the whole table would take 31 GB / 64 * 2 even as bits.
+        string prediction = string.Concat(Enumerable.Range(0, 125_000).Select(i => i % 3 == 0 ? "a b " : "c d ")) + "\n" + new string('x', 500_000);
+        string reference = "b a c\n" + string.Concat(Enumerable.Range(0, 500).Select(i => "d c a "));
+        long before = GC.GetTotalAllocatedBytes();
+        RougeScores scores = s_plain.Score(prediction, reference);
+        Assert.InRange(GC.GetTotalAllocatedBytes() - before, 0, 200_000_000);
+        Assert.InRange(scores.RougeLsum.Recall, 0.9, 1);
+    }
+
+    [Fact]
+    public void Several_threads_get_the_same_scores()
+    {
+        JsonElement[] cases = [.. MetricFixtures.Read("rouge", "pairs-e2e.json").GetProperty("cases").EnumerateArray()];
+        RougeScores[] expected = [.. cases.Select(line => s_stemmed.Score(line.Text("prediction"), line.Text("reference")))];
+        Parallel.For(0, 8 * cases.Length, new ParallelOptions { MaxDegreeOfParallelism = 8 }, i =>
+        {
+            JsonElement line = cases[i % cases.Length];
+            Assert.Equal(expected[i % cases.Length], s_stemmed.Score(line.Text("prediction"), line.Text("reference")));
+        });
+    }
+
+    [Fact]
+    public void Missing_texts_are_refused()
+    {
+        Assert.Throws<ArgumentNullException>("prediction", () => s_plain.Score(null!, "a"));
+        Assert.Throws<ArgumentNullException>("references", () => s_plain.Score("a", "b", null!));
+        Assert.Throws<ArgumentException>("references", () => s_plain.Score("a"));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new RougeScorer(aggregation: (ReferenceAggregation)7));
+    }
+
+    private static void AssertAllEqual(JsonElement cases)
+    {
+        foreach (JsonElement line in cases.EnumerateArray())
+        {
+            string prediction = line.Text("prediction");
+            AssertEqual(line.GetProperty("plain"), s_plain.Score(prediction, line.Text("reference")), prediction);
+            AssertEqual(line.GetProperty("stemmed"), s_stemmed.Score(prediction, line.Text("reference")), prediction);
+        }
+    }
+
+    private static void AssertEqual(JsonElement expected, RougeScores actual, string text)
+    {
+        RougeScore[] scores = All(actual);
+        string[] names = ["rouge1", "rouge2", "rougeL", "rougeLsum"];
+        for (int i = 0; i < names.Length; i++)
+        {
+            double[] numbers = expected.Numbers(names[i]);
+            (double precision, double recall, double fMeasure) = scores[i];
+            bool isEqual = Math.Abs(precision - numbers[0]) <= 1e-9 && Math.Abs(recall - numbers[1]) <= 1e-9 && Math.Abs(fMeasure - numbers[2]) <= 1e-9;
+            Assert.True(isEqual, $"'{text}': {names[i]} is {scores[i]}, not {string.Join(", ", numbers)}.");
+        }
+    }
+
+    private static RougeScore[] All(RougeScores scores) => [scores.Rouge1, scores.Rouge2, scores.RougeL, scores.RougeLsum];
+
+    private static string[] Words(string text, bool useStemmer)
+    {
+        TokenTable table = new();
+        RougeTokens tokens = new();
+        tokens.Read(text, useStemmer, table);
+        return [.. tokens.Ids.ToArray().Select(id => table[id].ToString())];
+    }
+}
