@@ -11,7 +11,7 @@ internal sealed class ExitPlan
     private readonly int _vocabularySize;
     private readonly bool _wholeAtLastLayer;
 
-    private ExitPlan(ExitPolicy? policy, T5Configuration configuration, int maxNewTokens)
+    private ExitPlan(ExitPolicy? policy, T5Configuration configuration, int maxNewTokens, bool asksEveryLayer)
     {
         _layerCount = configuration.DecoderLayerCount;
         _vocabularySize = configuration.VocabularySize;
@@ -20,7 +20,12 @@ internal sealed class ExitPlan
         LastLayer = staticLayer is not null && Speculation is null ? staticLayer.Value : _layerCount;
         FirstAskedLayer = policy is null ? LastLayer : staticLayer ?? policy.FirstAskedLayer;
         int lastAsked = staticLayer ?? policy?.ShallowDeep?.ExitLayer ?? (LastLayer - 1);
-        _asks = [.. Enumerable.Range(0, LastLayer + 2).Select(layer => layer >= FirstAskedLayer && layer <= lastAsked && layer < LastLayer)];
+        _asks =
+        [
+            .. Enumerable.Range(0, LastLayer + 2).Select(layer => asksEveryLayer
+                ? layer >= 1 && layer <= LastLayer
+                : layer >= FirstAskedLayer && layer <= lastAsked && layer < LastLayer),
+        ];
         Pruning = VocabularyPruning.None;
         _wholeAtLastLayer = true;
         _keepsHiddenState = new bool[LastLayer + 1];
@@ -97,10 +102,22 @@ internal sealed class ExitPlan
     public static ExitPlan Create(ExitPolicy? policy, T5Configuration configuration, int maxNewTokens)
     {
         policy?.Validate(configuration);
-        return new ExitPlan(policy, configuration, maxNewTokens);
+        return new ExitPlan(policy, configuration, maxNewTokens, asksEveryLayer: false);
     }
 
-    /// <summary>Whether a token can leave after a layer before the last.</summary>
+    /// <summary>A plan that asks after every layer, the last one too, and cuts nothing.</summary>
+    /// <param name="measure">Of it only the confidence counts, and the minimum layer, where amateurs begin; null for the softmax margin.</param>
+    /// <param name="configuration">The model's sizes.</param>
+    /// <exception cref="ArgumentException">The measure does not fit the model.</exception>
+    public static ExitPlan ForScoring(ExitPolicy? measure, T5Configuration configuration)
+    {
+        measure ??= new ExitPolicy();
+        var policy = new ExitPolicy { MinimumLayer = measure.MinimumLayer, Confidence = measure.Confidence.WithoutPruning() };
+        policy.Validate(configuration);
+        return new ExitPlan(policy, configuration, maxNewTokens: 1, asksEveryLayer: true);
+    }
+
+    /// <summary>Whether a token is asked after a layer: one before the last, unless given targets are scored.</summary>
     public bool Asks(int layer) => layer < _asks.Length && _asks[layer];
 
     /// <summary>Whether the hidden state after a layer is kept for a later one.</summary>

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -6,6 +7,17 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>Looks through many logits for the few that matter.</summary>
 internal static class LogitScan
 {
+    /// <summary>Where the largest number is, the first of equals; -1 where that is a NaN or an infinity.</summary>
+    public static int ArgMax(ReadOnlySpan<float> values)
+    {
+        int best = TensorPrimitives.IndexOfMax(values);
+        return float.IsFinite(values[best]) ? best : -1;
+    }
+
+    /// <summary>How many numbers come before that at a place: larger ones, and equals at earlier places.</summary>
+    public static int Rank(ReadOnlySpan<float> values, int place) =>
+        CountAtLeast(values[..place], values[place]) + CountAtLeast(values[(place + 1)..], MathF.BitIncrement(values[place]));
+
     /// <summary>How many numbers are at least as large as a border.</summary>
     public static int CountAtLeast(ReadOnlySpan<float> values, float border)
     {

@@ -8,8 +8,8 @@ namespace Microsoft.ML.EarlyExit;
 /// </summary>
 internal sealed class TeacherForcedRun : IDisposable
 {
-    /// <summary>Positions whose logits are computed together: the head's weights are read once for them, and their logits are all that is held.</summary>
-    private const int HeadBlock = 16;
+    /// <summary>Positions whose logits are computed together, at most: the head's weights are read once for them.</summary>
+    public const int HeadBlock = 16;
 
     /// <summary>The id where no logit is the largest, because one is not a number.</summary>
     public const int Invalid = -1;
@@ -19,7 +19,7 @@ internal sealed class TeacherForcedRun : IDisposable
     private readonly TeacherForcedDecoder _decoder;
     private readonly OnnxThreadPool.Lane _lane;
     private readonly NativeBuffer _normed;
-    private readonly NativeBuffer _logits;
+    private NativeBuffer? _logits;
 
     /// <summary>A run that ends a call of the model's; see <see cref="EarlyExitModel.StartTeacherForcing"/>.</summary>
     internal TeacherForcedRun(EarlyExitModel model)
@@ -28,7 +28,6 @@ internal sealed class TeacherForcedRun : IDisposable
         _decoder = new TeacherForcedDecoder(model.Sessions, model.Configuration, _run = new RunOptions());
         _lane = model.Sessions.ThreadPool.CreateLane();
         _normed = new NativeBuffer((long)HeadBlock * model.Head.Width * sizeof(float));
-        _logits = new NativeBuffer((long)HeadBlock * model.Head.VocabularySize * sizeof(float));
     }
 
     /// <summary>Decodes a row's target.</summary>
@@ -62,31 +61,38 @@ internal sealed class TeacherForcedRun : IDisposable
     /// <summary>The hidden state after a layer at a position of the last target: [d].</summary>
     public ReadOnlySpan<float> Hidden(int layer, int position) => _decoder.Hidden(layer, position);
 
+    /// <summary>The logits after a layer, over the whole vocabulary, at some positions of the last target: [positions, V].</summary>
+    /// <param name="layer">The layer, from 1.</param>
+    /// <param name="positions">At most <see cref="HeadBlock"/>.</param>
+    /// <param name="logits">The result.</param>
+    public void ComputeLogits(int layer, ReadOnlySpan<int> positions, Span<float> logits)
+    {
+        LanguageModelHead head = _model.Head;
+        Span<float> normed = _normed.Span<float>(0, positions.Length * head.Width);
+        for (int index = 0; index < positions.Length; index++)
+            head.Normalize(Hidden(layer, positions[index]), normed.Slice(index * head.Width, head.Width));
+        head.Multiply(_lane, normed, positions.Length, logits);
+    }
+
     /// <summary>The ids with the largest logits after a layer, over the whole vocabulary, at some positions of the last target;
     /// <see cref="Invalid"/> where there is none.</summary>
     public void ArgMax(int layer, ReadOnlySpan<int> positions, Span<int> ids)
     {
-        LanguageModelHead head = _model.Head;
+        int vocabularySize = _model.Head.VocabularySize;
+        _logits ??= new NativeBuffer((long)HeadBlock * vocabularySize * sizeof(float));
         for (int start = 0; start < positions.Length; start += HeadBlock)
         {
-            int count = Math.Min(HeadBlock, positions.Length - start);
-            Span<float> normed = _normed.Span<float>(0, count * head.Width);
-            Span<float> logits = _logits.Span<float>(0, count * head.VocabularySize);
-            for (int index = 0; index < count; index++)
-                head.Normalize(Hidden(layer, positions[start + index]), normed.Slice(index * head.Width, head.Width));
-            head.Multiply(_lane, normed, count, logits);
-            for (int index = 0; index < count; index++)
-            {
-                ReadOnlySpan<float> row = logits.Slice(index * head.VocabularySize, head.VocabularySize);
-                int best = TensorPrimitives.IndexOfMax(row);
-                ids[start + index] = float.IsFinite(row[best]) ? best : Invalid;
-            }
+            ReadOnlySpan<int> block = positions.Slice(start, Math.Min(HeadBlock, positions.Length - start));
+            Span<float> logits = _logits.Span<float>(0, block.Length * vocabularySize);
+            ComputeLogits(layer, block, logits);
+            for (int index = 0; index < block.Length; index++)
+                ids[start + index] = LogitScan.ArgMax(logits.Slice(index * vocabularySize, vocabularySize));
         }
     }
 
     public void Dispose()
     {
-        _logits.Dispose();
+        _logits?.Dispose();
         _normed.Dispose();
         _lane.Dispose();
         _decoder.Dispose();

@@ -157,7 +157,10 @@ internal sealed class ExitExampleCursor : DataViewRowCursor
         if (input.Error is { } error)
             throw Refuse(error);
         _inputIds = input.TokenIds;
-        _targetIds = ReadTarget(out int cutTargetTokens);
+        PreparedTarget target = PreparedTarget.Prepare(_getTarget(), _source.Model.Tokenizer, _source.Model.Configuration, _maximumTargetTokens, cuts: true);
+        if (target.Error is { } targetError)
+            throw Refuse(targetError);
+        _targetIds = target.TokenIds;
         _positions = _source.Sampling.ChoosePositions(_row, _targetIds.Length);
         if (input.CutTokens > 0 && !_source.HasGeneratedTargets)
         {
@@ -165,35 +168,9 @@ internal sealed class ExitExampleCursor : DataViewRowCursor
                 $"Row {_row}: the input exceeds MaxInputTokens ({_source.Generation.MaxInputTokens}); {input.CutTokens} tokens were cut off its end.");
         }
 
-        if (cutTargetTokens > 0)
-            _log.Warn($"Row {_row}: the target exceeds MaxNewTokens ({_maximumTargetTokens}); {cutTargetTokens} tokens were cut off its end.");
+        if (target.CutTokens > 0)
+            _log.Warn($"Row {_row}: the target exceeds MaxNewTokens ({_maximumTargetTokens}); {target.CutTokens} tokens were cut off its end.");
         return true;
-    }
-
-    /// <summary>The row's target, no longer than what could be generated.</summary>
-    private int[] ReadTarget(out int cutTokens)
-    {
-        GenerationInput target = _getTarget();
-        IReadOnlyList<int> ids;
-        try
-        {
-            ids = target.TokenIds ?? _source.Model.Tokenizer!.Encode(target.Text!);
-        }
-        catch (ArgumentException exception)
-        {
-            // Absurdly long.
-            throw Refuse(exception.Message);
-        }
-
-        if (ids.Count == 0)
-            throw Refuse("The target has no token ids; give at least the end-of-sequence id.");
-        cutTokens = Math.Max(0, ids.Count - _maximumTargetTokens);
-        int[] kept = [.. ids.Take(_maximumTargetTokens)];
-        int vocabularySize = _source.Model.Configuration.VocabularySize;
-        int outside = Array.FindIndex(kept, id => (uint)id >= (uint)vocabularySize);
-        if (outside >= 0)
-            throw Refuse($"Token id {kept[outside]} at position {outside} of the target is outside the vocabulary, which has ids 0 to {vocabularySize - 1}.");
-        return kept;
     }
 
     private TeacherForcedRun Decode(int index)

@@ -51,6 +51,9 @@ public abstract class Confidence
     /// <summary>The layers before the first asked one whose logits are needed when <paramref name="layer"/> is evaluated.</summary>
     internal virtual IEnumerable<int> AmateurLayers(int layer, ExitPlan plan) => [];
 
+    /// <summary>The measure as it is at j, before the first cut, where it would otherwise follow the pruning.</summary>
+    internal virtual Confidence WithoutPruning() => this;
+
     /// <summary>Checks the measure against a policy and a model.</summary>
     /// <exception cref="ArgumentException">They exclude each other.</exception>
     internal virtual void Validate(ExitPolicy policy, T5Configuration configuration)

@@ -24,6 +24,8 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
             throw new ArgumentException("PlausibilityFromPruning needs Pruning: without it every token would be plausible.");
     }
 
+    internal sealed override Confidence WithoutPruning() => Options.PlausibilityFromPruning ? With(Options with { PlausibilityFromPruning = false }) : this;
+
     internal sealed override float Evaluate(TokenState token)
     {
         LayerLogits expert = token.Logits;
@@ -46,6 +48,9 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
     private protected abstract bool HasNothingOutsideTheHead { get; }
 
     private protected abstract HeadWeight DefaultHeadWeight { get; }
+
+    /// <summary>The same measure with other options.</summary>
+    private protected abstract Confidence With(ContrastiveOptions options);
 
     /// <summary>The amateur of an expert; false where there is none, and the softmax margin takes the measure's place.</summary>
     private protected abstract bool TryFindAmateur(TokenState token, ReadOnlySpan<int> head, out int amateur);

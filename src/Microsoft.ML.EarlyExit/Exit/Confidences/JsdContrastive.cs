@@ -29,6 +29,8 @@ internal sealed class JsdContrastive(ContrastiveOptions options) : ContrastiveCo
         return Enumerable.Range(first, Math.Max(0, plan.FirstAskedLayer - first));
     }
 
+    private protected override Confidence With(ContrastiveOptions options) => new JsdContrastive(options);
+
     private protected override bool TryFindAmateur(TokenState token, ReadOnlySpan<int> head, out int amateur)
     {
         amateur = 0;

@@ -24,6 +24,8 @@ internal sealed class WeightedContrastive(ContrastiveOptions options) : Contrast
 
     internal override IEnumerable<int> AmateurLayers(int layer, ExitPlan plan) => layer / 2 is > 0 and int amateur && amateur < plan.FirstAskedLayer ? [amateur] : [];
 
+    private protected override Confidence With(ContrastiveOptions options) => new WeightedContrastive(options);
+
     private protected override bool TryFindAmateur(TokenState token, ReadOnlySpan<int> head, out int amateur)
     {
         amateur = token.Layer / 2;

@@ -24,8 +24,8 @@ internal sealed class TokenSelector(T5Configuration configuration, TextGeneratio
     /// <returns>The id, the lowest of equals; <see cref="Invalid"/>; or <see cref="Forbidden"/>.</returns>
     public int Choose(Span<float> logits, ReadOnlySpan<int> ids, DecodingRow row)
     {
-        int best = TensorPrimitives.IndexOfMax<float>(logits);
-        if (!float.IsFinite(logits[best]))
+        int best = LogitScan.ArgMax(logits);
+        if (best < 0)
             return Invalid;
         if (ChangesLogits)
         {
