@@ -68,6 +68,13 @@ internal static class Snippets
             .Append(mlContext.Transforms.Text.FeaturizeText("Features", "Summary"));
     }
 
+    internal static void DataSets(MLContext mlContext)
+    {
+        IDataView questions = mlContext.Data.LoadFromSquadFile("dev-v1.1.json");
+        ITransformer answering = mlContext.Transforms.Text.GenerateText("Answer", "Text", modelPath: "t5-small.bundle").Fit(questions);
+        IDataView answered = answering.Transform(mlContext.Data.TakeRows(questions, 100));
+    }
+
     internal static void Classifier(MLContext mlContext, IDataView data)
     {
         ExitClassifier classifier = mlContext.TextGeneration.TrainExitClassifier(data, new ExitClassifierOptions

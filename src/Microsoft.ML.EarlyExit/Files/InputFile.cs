@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit;
 
 /// <summary>Opens files that a user named.</summary>
 internal static class InputFile

@@ -1,11 +1,11 @@
 using System.Text;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit;
 
 /// <summary>The lines of a stream as bytes, one in memory at a time.</summary>
 internal sealed class LineReader(Stream stream)
 {
-    /// <summary>Bytes of a line; no row of text comes near.</summary>
+    /// <summary>Bytes of a line; no text comes near.</summary>
     public const int LongestLine = 16 << 20;
 
     private readonly byte[] _buffer = new byte[1 << 16];

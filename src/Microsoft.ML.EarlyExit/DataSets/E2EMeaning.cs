@@ -1,0 +1,4 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>One meaning representation of the E2E NLG challenge and all of its references.</summary>
+internal sealed record E2EMeaning(string MeaningRepresentation, string[] References);
