@@ -37,7 +37,7 @@ internal sealed class ReproduceCommand : ToolCommand
     };
 
     private readonly Option<int> _seed = CreateNumber("--seed", "What the examples are drawn with, and what resampling is seeded with.", 1, 0, int.MaxValue);
-    private readonly Option<int[]?> _minimumLayers = new("--minimum-layers")
+    private readonly Option<int[]> _minimumLayers = new("--minimum-layers")
     {
         Description = "The minimum layers of the figures over them, in the model's own layers; by default the paper's, scaled.",
         HelpName = "1,2,…",
@@ -55,7 +55,7 @@ internal sealed class ReproduceCommand : ToolCommand
     private readonly Option<string?> _options = PathSymbols.CreateFileOption("--options", $"The generation options, a JSON file. SamSum has the prefix '{SummarizePrefix}' unless the file gives one.");
     private readonly Option<int> _batch = CreateNumber("--batch", "How many rows are decoded side by side; times are always measured with one.", 1, 1, 1024);
     private readonly Option<int> _latencyRows =
-        CreateNumber("--latency-rows", "How many rows of each cell are timed, each beside the same row at full depth.", DefaultLatencyRows, 1, int.MaxValue);
+        CreateNumber("--latency-rows", "How many rows of each cell are timed, twice each, beside the same row at full depth.", DefaultLatencyRows, 1, int.MaxValue);
 
     private readonly Option<bool> _restart = new("--restart") { Description = "Delete what an earlier run left in the folder, and begin again." };
 
@@ -105,7 +105,7 @@ internal sealed class ReproduceCommand : ToolCommand
         return least;
     }
 
-    private static int[]? ParseLayers(ArgumentResult result)
+    private static int[] ParseLayers(ArgumentResult result)
     {
         string given = result.Tokens[0].Value;
         string[] parts = given.Split(',', StringSplitOptions.TrimEntries);
@@ -113,7 +113,7 @@ internal sealed class ReproduceCommand : ToolCommand
         if (layers.All(layer => layer >= 1))
             return layers;
         result.AddError($"--minimum-layers is '{given}'; it must be layers, whole numbers of at least 1, between commas.");
-        return null;
+        return [];
     }
 
     private static float ParseThreshold(ArgumentResult result)
@@ -125,12 +125,15 @@ internal sealed class ReproduceCommand : ToolCommand
         return 0;
     }
 
+    /// <summary>An option that is not given is an empty array, not null.</summary>
+    private int[]? GetMinimumLayers(ParseResult parsed) => parsed.GetValue(_minimumLayers) is { Length: > 0 } layers ? layers : null;
+
     private int Run(ParseResult parsed)
     {
         ReproductionModel[] models = [.. parsed.GetRequiredValue(_models).Select(ReproductionModel.Parse)];
         int latencyRows = parsed.GetValue(_latencyRows);
         float threshold = parsed.GetValue(_threshold);
-        int[]? minimumLayers = parsed.GetValue(_minimumLayers);
+        int[]? minimumLayers = GetMinimumLayers(parsed);
 
         // Whatever can fail quickly does so before anything is generated.
         ReproductionSample sample = ReproductionSample.Draw(
@@ -233,7 +236,7 @@ internal sealed class ReproduceCommand : ToolCommand
         Append("--format", sample.Settings.Format);
         Append("--samples", parsed.GetValue(_samples)?.ToString(CultureInfo.InvariantCulture) ?? "all");
         Append("--seed", parsed.GetValue(_seed).ToString(CultureInfo.InvariantCulture));
-        if (parsed.GetValue(_minimumLayers) is { } layers)
+        if (GetMinimumLayers(parsed) is { } layers)
             Append("--minimum-layers", string.Join(',', layers));
         Append("--threshold", parsed.GetValue(_threshold).ToString(CultureInfo.InvariantCulture));
         if (parsed.GetValue(_options) is { } options)

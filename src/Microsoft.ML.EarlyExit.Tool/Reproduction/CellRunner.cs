@@ -45,9 +45,10 @@ internal sealed class CellRunner(
     {
         TextGenerationOptions own = options with { Exit = policy };
         var results = new GenerationResult[examples.Count];
-        // Rows that are measured are generated twice more, there and at full depth.
+        // Rows that are measured are generated several times more, with the policy and at full depth.
         int measured = Math.Min(latencyRows, examples.Count);
-        double steps = examples.Count + (2 * measured);
+        const int MeasuredSteps = 2 * LatencyMeasurement.Repetitions;
+        double steps = examples.Count + (MeasuredSteps * measured);
         int done = 0;
         using (GenerationBatch batch = model.StartBatch(own, own.BatchSize, Finish, cancellation))
         {
@@ -60,7 +61,7 @@ internal sealed class CellRunner(
             }
         }
 
-        LatencySummary? latency = Measure(own, results, measured, () => progress((done += 2) / steps));
+        LatencySummary? latency = Measure(own, results, measured, () => progress((done += MeasuredSteps) / steps));
         CellRow[] rows = [.. results.Select((result, row) => ToRow(result, examples[row], fullDepth?.Rows[row], isFullDepth: fullDepth is null))];
         return (Summarize(results, rows, latency), null, rows);
 

@@ -3,11 +3,14 @@ using System.Diagnostics;
 namespace Microsoft.ML.EarlyExit.Tool;
 
 /// <summary>
-/// Measures the time per token of a policy at batch 1, each row beside the same row at full depth, so that a slow moment of the machine hits both. Which of the two
-/// comes first alternates.
+/// Measures the time per token of a policy at batch 1, each row beside the same row at full depth, so that a slow moment of the machine hits both: policy, full depth,
+/// full depth, policy. Of the two times of each the shorter counts, which leaves out what else the machine did.
 /// </summary>
 internal sealed class LatencyMeasurement : IDisposable
 {
+    /// <summary>How often a measured row is generated with the policy, and at full depth.</summary>
+    public const int Repetitions = 2;
+
     private readonly GenerationBatch _policy;
     private readonly GenerationBatch _fullDepth;
     private readonly List<(Run Policy, Run FullDepth)> _pairs = [];
@@ -38,11 +41,11 @@ internal sealed class LatencyMeasurement : IDisposable
             _isWarm = true;
         }
 
-        bool isPolicyFirst = _pairs.Count % 2 == 0;
-        Run? first = Generate(isPolicyFirst ? _policy : _fullDepth, input);
-        Run? second = Generate(isPolicyFirst ? _fullDepth : _policy, input);
-        if (first is { } one && second is { } other)
-            _pairs.Add(isPolicyFirst ? (one, other) : (other, one));
+        Run? first = Generate(_policy, input);
+        Run? fullDepth = Shorter(Generate(_fullDepth, input), Generate(_fullDepth, input));
+        Run? policy = Shorter(first, Generate(_policy, input));
+        if (policy is { } one && fullDepth is { } other)
+            _pairs.Add((one, other));
     }
 
     /// <summary>What was measured; null where no row was.</summary>
@@ -87,6 +90,11 @@ internal sealed class LatencyMeasurement : IDisposable
 
         return policy / tokens / (fullDepth / fullDepthTokens);
     });
+
+    /// <summary>Each time the shorter of two; the tokens are the same.</summary>
+    private static Run? Shorter(Run? first, Run? second) => first is { } one && second is { } other
+        ? new Run(one.Tokens, Math.Min(one.Decoder, other.Decoder), Math.Min(one.Whole, other.Whole))
+        : null;
 
     private Run? Generate(GenerationBatch batch, PreparedInput input)
     {

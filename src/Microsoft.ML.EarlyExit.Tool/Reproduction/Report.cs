@@ -121,10 +121,10 @@ internal sealed class Report(ReportData data)
             Text($"Quality is in percent ({metrics}); the numbers in brackets are 95 % bootstrap intervals ({data.Settings.BootstrapReplicates} replicates over the sample's rows). "
                 + (data.Cells.Values.FirstOrDefault(cell => cell.Generation is not null)?.Rows.Count < 100 ? "With so few rows they are rough. " : "")
                 + "*Same as full depth* is the share of outputs that are full depth's to the token. FLOPs are means per sample: *the paper's count* is d²·k for each confidence, as the "
-                + "published code counts; *exact* counts every product, a multiplication and its addition as 2; *in all* is decoder, state propagation, confidences and head, without the encoder.");
+                + "published code counts (with pruning without each token's first, and with adaptive pruning for V(1 - 0.9c) rows even where fewer are alive); *exact* counts every product, a multiplication and its addition as 2; *in all* is decoder, state propagation, confidences and head, without the encoder.");
             Text($"Times are at batch 1 after a warm-up, over up to {data.Settings.LatencyRows} rows spread over the sample, without the encoder (the CSV files have both). Machines drift, so every measured row "
-                + "was generated at full depth directly before or after: *time against full depth* is the policy's time per token divided by full depth's of the same rows, below 1 where leaving "
-                + "early saves time. The row of full depth is measured against itself and shows the noise.");
+                + "was generated at full depth directly beside: policy, full depth, full depth, policy; the shorter of the two times counts. *Time against full depth* is the policy's time per token "
+                + "divided by full depth's of the same rows, below 1 where leaving early saves time. The row of full depth is measured against itself and shows the noise.");
         }
 
         void Failures()

@@ -72,7 +72,7 @@ internal sealed class ReproductionFolder : IDisposable
     {
         if (restart)
             Clear();
-        JsonElement now = JsonSerializer.SerializeToElement(settings, ReproductionJsonContext.Default.ReproductionSettings);
+        JsonElement now = JsonSerializer.SerializeToElement(settings, ReproductionJsonContext.Readable.ReproductionSettings);
         if (File.Exists(SettingsPath))
         {
             JsonElement before;
@@ -91,7 +91,7 @@ internal sealed class ReproductionFolder : IDisposable
 
         foreach (string folder in (string[])[Cells, Tables, Figures])
             Directory.CreateDirectory(folder);
-        WriteJson(SettingsPath, settings, ReproductionJsonContext.Default.ReproductionSettings);
+        WriteJson(SettingsPath, settings, ReproductionJsonContext.Readable.ReproductionSettings);
         return SettingsComparison.Fingerprint(now);
     }
 
@@ -99,9 +99,10 @@ internal sealed class ReproductionFolder : IDisposable
     /// <param name="cell">Which.</param>
     /// <param name="fingerprint">The settings it must have been computed with.</param>
     /// <param name="rows">The rows it must have.</param>
+    /// <param name="metrics">The metrics it must have.</param>
     /// <param name="damage">What is wrong with the cell's file; null where nothing is or there is none.</param>
     /// <returns>The cell; null where it has to be computed.</returns>
-    public CellRecord? Read(PlannedCell cell, string fingerprint, int rows, out string? damage)
+    public CellRecord? Read(PlannedCell cell, string fingerprint, int rows, int metrics, out string? damage)
     {
         damage = null;
         string path = CellPath(cell);
@@ -109,7 +110,7 @@ internal sealed class ReproductionFolder : IDisposable
             return null;
         try
         {
-            CellRecord? record = JsonSerializer.Deserialize(File.ReadAllBytes(path), ReproductionJsonContext.Default.CellRecord);
+            CellRecord? record = JsonSerializer.Deserialize(File.ReadAllBytes(path), ReproductionJsonContext.Readable.CellRecord);
             damage = record switch
             {
                 null => "it holds null",
@@ -117,7 +118,8 @@ internal sealed class ReproductionFolder : IDisposable
                 _ when record.Fingerprint != fingerprint => "it was computed with other settings",
                 _ when record.Rows.Count != rows => $"it has {record.Rows.Count} rows of {rows}",
                 _ when record.Rows.Contains(null!) => "a row is null",
-                _ when (cell.Kind == CellKind.Layers ? record.Layers is null : record.Generation is not { Quality.Count: > 0 }) => "it lacks its results",
+                _ when (cell.Kind == CellKind.Layers ? record.Layers is null : record.Generation?.Quality.Count != metrics) => "it lacks its results",
+                _ when cell.Kind == CellKind.FullDepth && record.Rows.Any(row => row is { Error: null, TokenIds: null }) => "a row lacks its ids",
                 _ => null,
             };
             return damage is null ? record : null;
@@ -129,7 +131,7 @@ internal sealed class ReproductionFolder : IDisposable
         }
     }
 
-    public void Write(PlannedCell cell, CellRecord record) => WriteJson(CellPath(cell), record, ReproductionJsonContext.Default.CellRecord);
+    public void Write(PlannedCell cell, CellRecord record) => WriteJson(CellPath(cell), record, ReproductionJsonContext.Readable.CellRecord);
 
     /// <summary>Writes a text file below the folder.</summary>
     public void WriteText(string name, string text)

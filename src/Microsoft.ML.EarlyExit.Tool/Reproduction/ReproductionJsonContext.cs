@@ -1,3 +1,5 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using System.Text.Json.Serialization;
 
 namespace Microsoft.ML.EarlyExit.Tool;
@@ -11,4 +13,11 @@ namespace Microsoft.ML.EarlyExit.Tool;
     RespectNullableAnnotations = true)]
 [JsonSerializable(typeof(CellRecord))]
 [JsonSerializable(typeof(ReproductionSettings))]
-internal sealed partial class ReproductionJsonContext : JsonSerializerContext;
+internal sealed partial class ReproductionJsonContext : JsonSerializerContext
+{
+    private static ReproductionJsonContext? s_readable;
+
+    /// <summary>Leaves letters of all scripts readable.</summary>
+    public static ReproductionJsonContext Readable =>
+        s_readable ??= new(new JsonSerializerOptions(Default.Options!) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+}

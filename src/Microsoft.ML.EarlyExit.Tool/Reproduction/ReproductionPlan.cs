@@ -114,7 +114,7 @@ internal sealed class ReproductionPlan
             var policy = new ExitPolicy { MinimumLayer = layer, Threshold = _threshold, Confidence = Measure(measure), Pruning = Pruning(pruning) };
             // Between the minimum layer and the last a token is taken to leave in the middle.
             double weight = Weight((layer + Depth) / 2.0, (Depth - layer) / 2.0 * (measure == "softmax" ? 1 : 1.5), pruning != "none");
-            _cells.Add(new PlannedCell(_model, CellKind.EarlyExit, name, $"{measure}, {Words(pruning)}, minimum layer {layer}", policy, weight));
+            _cells.Add(new PlannedCell(_model, CellKind.EarlyExit, name, $"{ReportData.Words(measure)}, {Words(pruning)}, minimum layer {layer}", policy, weight));
         }
     }
 
@@ -142,6 +142,6 @@ internal sealed class ReproductionPlan
         double head = (isPruned ? Math.Min(evaluations, 1) + (evaluations / 20) : evaluations) + (evaluations == 0 ? 1 : 0);
         double policy = (layers * _block) + (head * _head);
         double full = (Depth * _block) + _head;
-        return ((_samples + _latencyRows) * policy) + (_latencyRows * full);
+        return (_samples * policy) + (LatencyMeasurement.Repetitions * _latencyRows * (policy + full));
     }
 }

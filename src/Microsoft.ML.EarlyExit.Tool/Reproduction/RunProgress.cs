@@ -14,7 +14,7 @@ internal sealed class RunProgress(MessageWriter messages, IReadOnlyList<PlannedC
     public void Show(PlannedCell cell, double share)
     {
         double done = _done + (share * cell.Weight);
-        messages.ShowProgress(done / _all, $"{Cells}, {cell.Model}: {cell.Title}; {Times(done)}");
+        messages.ShowProgress(done / _all, $"{Cells}, {Times(done)}");
     }
 
     /// <summary>Counts a cell, and says so.</summary>
