@@ -11,6 +11,7 @@ namespace Microsoft.ML.EarlyExit.Tool;
 internal sealed class ReproduceCommand : ToolCommand
 {
     private const int DefaultSamples = 100;
+    private const int AllSamples = int.MaxValue;
     private const int DefaultLatencyRows = 20;
     private const int MostModels = 2;
     private const string SummarizePrefix = "summarize: ";
@@ -28,12 +29,12 @@ internal sealed class ReproduceCommand : ToolCommand
     private readonly Option<string?> _data = PathSymbols.CreateFileOption("--data", "The data set: SQuAD v1.1 or SamSum JSON, E2E CSV, rows (JSON lines), or text and reference between tabs.");
     private readonly Option<string?> _format = new("--format") { Description = "The data set's form; found out by default.", HelpName = "squad|samsum|e2e|rows|tsv" };
     private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "The folder for the report. A run that was stopped goes on where it was.");
-    private readonly Option<int?> _samples = new("--samples")
+    private readonly Option<int> _samples = new("--samples")
     {
         Description = $"How many examples are drawn from the data, or all; {DefaultSamples} by default.",
         HelpName = "N|all",
         DefaultValueFactory = _ => DefaultSamples,
-        CustomParser = result => result.Tokens[0].Value == "all" ? null : ParseNumber(result, "--samples", 1, int.MaxValue, ", or all"),
+        CustomParser = result => result.Tokens[0].Value == "all" ? AllSamples : ParseNumber(result, "--samples", 1, int.MaxValue, ", or all"),
     };
 
     private readonly Option<int> _seed = CreateNumber("--seed", "What the examples are drawn with, and what resampling is seeded with.", 1, 0, int.MaxValue);
@@ -131,15 +132,14 @@ internal sealed class ReproduceCommand : ToolCommand
     private int Run(ParseResult parsed)
     {
         ReproductionModel[] models = [.. parsed.GetRequiredValue(_models).Select(ReproductionModel.Parse)];
+        int samples = parsed.GetValue(_samples);
         int latencyRows = parsed.GetValue(_latencyRows);
         float threshold = parsed.GetValue(_threshold);
         int[]? minimumLayers = GetMinimumLayers(parsed);
 
         // Whatever can fail quickly does so before anything is generated.
         ReproductionSample sample = ReproductionSample.Draw(
-            parsed.GetRequiredValue(_data)!, parsed.GetValue(_format) is { } format ? ReproductionSample.Formats[format] : null, parsed.GetValue(_samples), parsed.GetValue(_seed));
-        if (parsed.GetValue(_samples) > sample.Settings.Examples)
-            _context.Messages.Say($"The data set has {sample.Settings.Examples} examples; all are taken.");
+            parsed.GetRequiredValue(_data)!, parsed.GetValue(_format) is { } format ? ReproductionSample.Formats[format] : null, samples, parsed.GetValue(_seed));
         TextGenerationOptions options = ReadOptions(parsed.GetValue(_options), sample.Format) with { BatchSize = parsed.GetValue(_batch) };
         var loaded = new List<EarlyExitModel>();
         try
@@ -171,6 +171,8 @@ internal sealed class ReproduceCommand : ToolCommand
             using ReproductionFolder folder = ReproductionFolder.Open(parsed.GetRequiredValue(_output)!);
             folder.CheckRoom(plans.Sum(plan => plan.Cells.Count), sample.Examples.Count);
             string fingerprint = folder.Begin(settings, parsed.GetValue(_restart));
+            if (samples > sample.Settings.Examples && samples != AllSamples)
+                _context.Messages.Say($"The data set has {sample.Settings.Examples} examples; all are taken.");
             new ReproductionRun(_context, folder, settings, sample, options, plans, CommandLine(parsed, models, sample, folder)).Run(loaded, fingerprint);
         }
         finally
@@ -234,7 +236,7 @@ internal sealed class ReproduceCommand : ToolCommand
             Append("--model", $"{model.Name}={model.Folder}");
         Append("--data", sample.Settings.File);
         Append("--format", sample.Settings.Format);
-        Append("--samples", parsed.GetValue(_samples)?.ToString(CultureInfo.InvariantCulture) ?? "all");
+        Append("--samples", parsed.GetValue(_samples) is var samples && samples == AllSamples ? "all" : samples.ToString(CultureInfo.InvariantCulture));
         Append("--seed", parsed.GetValue(_seed).ToString(CultureInfo.InvariantCulture));
         if (GetMinimumLayers(parsed) is { } layers)
             Append("--minimum-layers", string.Join(',', layers));

@@ -1,11 +1,17 @@
+using System.Diagnostics;
+
 namespace Microsoft.ML.EarlyExit.Tool;
 
-/// <summary>Computes the cells that a folder lacks, and writes the report after each and at the end.</summary>
+/// <summary>Computes the cells that a folder lacks, and writes the report meanwhile and at the end.</summary>
 internal sealed class ReproductionRun(
     ToolContext context, ReproductionFolder folder, ReproductionSettings settings, ReproductionSample sample, TextGenerationOptions options,
     IReadOnlyList<ReproductionPlan> plans, string command)
 {
+    /// <summary>How old the report may be while cells are computed.</summary>
+    private static readonly TimeSpan s_oldestReport = TimeSpan.FromSeconds(10);
+
     private readonly Dictionary<(string Model, string Name), CellRecord> _cells = [];
+    private long _reported;
 
     /// <summary>Runs to the end.</summary>
     /// <param name="models">The loaded models, one for each plan; each is disposed after its last cell.</param>
@@ -26,8 +32,10 @@ internal sealed class ReproductionRun(
                 Run(model, [.. toDo.Where(cell => cell.Model == plans[index].Model)], plans[index], fingerprint, progress);
             }
         }
-        catch (Exception)
+        catch (Exception exception)
         {
+            if (exception is OperationCanceledException)
+                WriteReport(withFigures: false);
             context.Messages.Say($"{_cells.Count} of {kept + toDo.Length} cells are finished and stay in '{folder.Name}'; the same command computes the rest.");
             throw;
         }
@@ -45,7 +53,8 @@ internal sealed class ReproductionRun(
             CellRecord record = runner.Run(cell, fullDepth, share => progress.Show(cell, share));
             folder.Write(cell, record);
             _cells.Add((cell.Model, cell.Name), record);
-            WriteReport(withFigures: false);
+            if (Stopwatch.GetElapsedTime(_reported) > s_oldestReport)
+                WriteReport(withFigures: false);
             progress.Finish(cell, record);
         }
     }
@@ -60,5 +69,9 @@ internal sealed class ReproductionRun(
         return record is not null;
     }
 
-    private void WriteReport(bool withFigures) => new Report(new ReportData(settings, sample.Format, plans, _cells, command)).Write(folder, withFigures);
+    private void WriteReport(bool withFigures)
+    {
+        new Report(new ReportData(settings, sample.Format, plans, _cells, command)).Write(folder, withFigures);
+        _reported = Stopwatch.GetTimestamp();
+    }
 }

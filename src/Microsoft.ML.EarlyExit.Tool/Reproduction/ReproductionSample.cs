@@ -21,10 +21,10 @@ internal sealed record ReproductionSample(SampleSettings Settings, DataSetFormat
     /// <summary>Reads a data set and draws from it.</summary>
     /// <param name="path">The file.</param>
     /// <param name="format">Its form; null to find out.</param>
-    /// <param name="count">How many examples; null for all. Where there are fewer, all are taken.</param>
+    /// <param name="count">How many examples; where there are fewer, all are taken.</param>
     /// <param name="seed">What they are drawn with.</param>
     /// <exception cref="InvalidDataException">The file is not of that form, is empty, or mixes answers and references.</exception>
-    public static ReproductionSample Draw(string path, DataSetFormat? format, int? count, int seed)
+    public static ReproductionSample Draw(string path, DataSetFormat? format, int count, int seed)
     {
         string sha256;
         using (FileStream stream = InputFile.Open(path))
@@ -37,7 +37,7 @@ internal sealed record ReproductionSample(SampleSettings Settings, DataSetFormat
             throw new InvalidDataException($"The data set '{path}' has rows with answers and rows with references; give two files, since they are judged by different metrics.");
 
         int[] indices = [.. Enumerable.Range(0, all.Length)];
-        int taken = Math.Min(count ?? all.Length, all.Length);
+        int taken = Math.Min(count, all.Length);
         var random = new Random(seed);
         for (int index = 0; index < taken; index++)
         {
