@@ -1,12 +1,118 @@
+using System.Text.Json;
+using ScottPlot;
+
 namespace Microsoft.ML.EarlyExit.Tool;
 
 /// <summary>Lines over one axis, in one or more panels, such as mean exit and quality by minimum exit layer.</summary>
 /// <param name="Name">Its files' name.</param>
 /// <param name="Title">What it shows.</param>
 /// <param name="Axis">What the points stand at, e.g. "minimum exit layer".</param>
-/// <param name="Panels">The panels, side by side.</param>
+/// <param name="Panels">The panels, side by side. Lines of one name look the same in all of them.</param>
 internal sealed record LineFigure(string Name, string Title, string Axis, IReadOnlyList<LineFigure.Panel> Panels) : Figure(Name, Title)
 {
+    public const string Kind = "lines";
+
+    public static readonly string[] Columns = ["panel", "valueAxis", "series", "x", "y"];
+
+    private const int MostColumns = 3;
+
+    protected override void Check()
+    {
+        foreach (Panel panel in Panels)
+            CheckUnique(panel.Lines.Select(line => line.Name), $"line of '{panel.ValueAxis}'");
+    }
+
+    protected override IEnumerable<IReadOnlyList<string>> Rows()
+    {
+        yield return Columns;
+        for (int panel = 0; panel < Panels.Count; panel++)
+        {
+            foreach (Line line in Panels[panel].Lines)
+            {
+                foreach ((double x, double y) in line.Points)
+                    yield return [FigureNumbers.ToCsv(panel + 1L), Panels[panel].ValueAxis, line.Name, FigureNumbers.ToCsv(x), FigureNumbers.ToCsv(y)];
+            }
+        }
+    }
+
+    protected override void Describe(Utf8JsonWriter json)
+    {
+        json.WriteString("kind", Kind);
+        json.WriteString("title", Title);
+        json.WriteString("axis", Axis);
+        json.WriteStartArray("panels");
+        foreach (Panel panel in Panels)
+        {
+            json.WriteStartObject();
+            json.WriteString("valueAxis", panel.ValueAxis);
+            WriteStrings(json, "series", panel.Lines.Select(line => line.Name));
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+
+    protected override FigurePage CreatePage()
+    {
+        IReadOnlyList<Panel> shown = Panels.Count > 0 ? Panels : [new Panel("", [])];
+        int columns = Math.Min(shown.Count == 4 ? 2 : shown.Count, MostColumns);
+        string[] names = [.. shown.SelectMany(panel => panel.Lines).Where(line => line.Points.Any(IsFinite)).Select(line => line.Name).Distinct(StringComparer.Ordinal)];
+        (double X, double Y)[] all = [.. shown.SelectMany(panel => panel.Lines).SelectMany(line => line.Points).Where(IsFinite)];
+        FigurePanel[] panels = [.. shown.Select(panel => new FigurePanel("", Axis, panel.ValueAxis, FigurePage.PanelWidth(columns), columns == 1 ? 360 : 290))];
+        for (int index = 0; index < panels.Length; index++)
+        {
+            (double X, double Y)[] points = [.. shown[index].Lines.SelectMany(line => line.Points).Where(IsFinite)];
+            if (points.Length == 0)
+            {
+                panels[index].Left = FigurePanel.LeftOf(panels[index].ValueLabelWidth, new AxisTicks(0, 1, []));
+                panels[index].AddEmptyNote();
+                continue;
+            }
+
+            AxisTicks values = AxisTicks.Linear(points.Min(point => point.Y), points.Max(point => point.Y), 7, room: 0.06);
+            panels[index].Left = FigurePanel.LeftOf(panels[index].ValueLabelWidth, values);
+            panels[index].SetValueTicks(values);
+            panels[index].SetTicks(Ticks(all, panels[index].DataWidth), hasGrid: true);
+
+            // The first is drawn last, on top.
+            foreach (Line line in shown[index].Lines.Reverse())
+                AddLine(panels[index].Plot, line, FigureStyle.Of(Math.Max(0, Array.IndexOf(names, line.Name))));
+        }
+
+        return new FigurePage(Title, panels, columns, names, hasLines: true, "");
+    }
+
+    private static AxisTicks Ticks((double X, double Y)[] points, float width)
+    {
+        double first = points.Min(point => point.X);
+        double last = points.Max(point => point.X);
+        return points.All(point => double.IsInteger(point.X)) && last - first <= 1000
+            ? AxisTicks.Integers(first, last, Math.Max(2, (int)(width / 22)))
+            : AxisTicks.Linear(first, last, Math.Max(2, (int)(width / 44)), room: 0.04);
+    }
+
+    private static bool IsFinite((double X, double Y) point) => double.IsFinite(point.X) && double.IsFinite(point.Y);
+
+    /// <summary>Adds a line, with a gap where a value is missing.</summary>
+    private static void AddLine(Plot plot, Line line, FigureStyle style)
+    {
+        var run = new List<Coordinates>();
+        foreach ((double x, double y) in line.Points.Append((double.NaN, double.NaN)))
+        {
+            if (IsFinite((x, y)))
+            {
+                run.Add(new Coordinates(x, y));
+                continue;
+            }
+
+            if (run.Count > 0)
+            {
+                plot.Add.Plottable(new FigureLine(run, style));
+                run = [];
+            }
+        }
+    }
+
     /// <summary>One panel.</summary>
     internal sealed record Panel(string ValueAxis, IReadOnlyList<Line> Lines);
 

@@ -91,6 +91,12 @@ internal sealed class JsonFields
 
     internal float GetSingle(string name) => Single(Get(name)) ?? throw Refuse(name, "it must be a number");
 
+    internal string[] GetStrings(string name) =>
+    [
+        .. Items(name).Select(item => (item.ValueKind == JsonValueKind.String ? Text(item.GetString) : null)
+            ?? throw Refuse(name, $"its items must be strings of valid Unicode, not {Quote(item)}")),
+    ];
+
     internal float[] GetSingles(string name) =>
         [.. Items(name).Select(item => Single(item) ?? throw Refuse(name, $"its items must be numbers, not {Quote(item)}"))];
 
