@@ -89,17 +89,16 @@ public sealed class ReproduceCommandTests(ConvertedModels models) : IDisposable
     public void An_interrupted_run_is_finished_by_the_next_and_gives_the_same_numbers()
     {
         string[] arguments = Arguments(Answers);
-        using var cancellation = new CancellationTokenSource();
-        var error = new WatchedWriter(" spent", 7, cancellation.Cancel);
-        int code = EarlyExitTool.Run(arguments, new ToolContext(new StringWriter(), new MessageWriter(error, isTerminal: false), cancellation.Token));
-        Assert.Equal(130, code);
+        string error = Interrupt(7, arguments);
         Assert.Equal(7, Cells.Length);
-        Assert.Contains($"7 of {CellsPerModel} cells are finished and stay in 'report'", error.ToString());
-        Assert.Contains("Cancelled.", error.ToString());
+        Assert.Contains($"7 of {CellsPerModel} cells are finished and stay in 'report'", error);
+        Assert.Contains("Cancelled.", error);
         Assert.Contains($"not finished: 7 of {CellsPerModel} cells", File.ReadAllText(Path.Combine(Report, "README.md")));
         Assert.DoesNotContain(Directory.GetFiles(Report), file => Path.GetFileName(file) == ".running");
 
-        Succeed(arguments);
+        ToolResult rest = ToolRunner.Run(new StringWriter(), isTerminal: true, CancellationToken.None, arguments);
+        Assert.Equal(0, rest.ExitCode);
+        Assert.Matches($@"\r\[#+\.*\] +\d+% \d+/{CellsPerModel} cells, \d+ s spent, about \d+ s left", rest.Error);
         Assert.DoesNotContain("not finished", File.ReadAllText(Path.Combine(Report, "README.md")));
         JsonNode[] continued = [.. Cells.Select(Parse)];
         Succeed([.. arguments, "--restart"]);
@@ -112,9 +111,7 @@ public sealed class ReproduceCommandTests(ConvertedModels models) : IDisposable
     public void Another_setting_is_refused_until_told_to_begin_again()
     {
         string[] arguments = [.. Arguments(Answers), "--minimum-layers", "2"];
-        using var cancellation = new CancellationTokenSource();
-        EarlyExitTool.Run(
-            arguments, new ToolContext(new StringWriter(), new MessageWriter(new WatchedWriter(" spent", 1, cancellation.Cancel), isTerminal: false), cancellation.Token));
+        Interrupt(1, arguments);
         Assert.Single(Cells);
         ToolRunner.Run([.. arguments, "--seed", "2"]).AssertFailed(1, "data.seed was 1 and is 2", "--restart", "another folder");
         ToolRunner.Run([.. arguments.Select(argument => argument == "0.1" ? "0.25" : argument)]).AssertFailed(1, "threshold was 0.1 and is 0.25");
@@ -126,9 +123,9 @@ public sealed class ReproduceCommandTests(ConvertedModels models) : IDisposable
         File.WriteAllText(Path.Combine(Report, "settings.json"), "{");
         ToolRunner.Run(arguments).AssertFailed(1, "settings.json", "--restart");
         File.WriteAllText(Path.Combine(Report, "notes.txt"), "kept");
-        Succeed([.. arguments, "--restart"]);
+        Interrupt(2, [.. arguments, "--restart"]);
         Assert.Equal("kept", File.ReadAllText(Path.Combine(Report, "notes.txt")));
-        Assert.True(Cells.Length > 1);
+        Assert.Equal(2, Cells.Length);
     }
 
     [Theory]
@@ -143,14 +140,14 @@ public sealed class ReproduceCommandTests(ConvertedModels models) : IDisposable
     [InlineData("tsv", "data.tsv", "tea\tIt is tea.\n", "ROUGE-L", "no numbers for this data set")]
     public void Every_form_of_data_is_found_out_and_has_its_metric_and_published_numbers(string format, string name, string text, string metric, string words)
     {
-        Succeed("reproduce", "--model", models.TinyText, "--data", Write(name, text), "--output", Report, "--options", Options(), "--minimum-layers", "2");
+        Interrupt(1, "reproduce", "--model", models.TinyText, "--data", Write(name, text), "--output", Report, "--options", Options());
         JsonNode settings = Parse(Path.Combine(Report, "settings.json"));
         Assert.Equal(format, settings["data"]!["format"]!.GetValue<string>());
         Assert.Equal(format == "samsum" ? "summarize: " : "", settings["options"]!["prefix"]!.GetValue<string>());
         Assert.Equal(metric, ReadCell("tiny-text.full-depth")["generation"]!["quality"]![0]!["name"]!.GetValue<string>());
         string page = File.ReadAllText(Path.Combine(Report, "README.md"));
         Assert.Contains(words, page);
-        Assert.Contains(metric == "F1" ? "figure-04-softmax" : "figure-05-softmax", page);
+        Assert.Contains(metric == "F1" ? "## Figure 4: softmax" : "## Figure 5: softmax", page);
         Assert.Equal(format == "squad", page.Contains("| 96.27 |", StringComparison.Ordinal));
         Assert.Equal(format == "squad", page.Contains("| paper, T5-large, SQuAD | adaptive | 15, 17, 18, 19, 20 of 24 | 19.31 | 94.19 |", StringComparison.Ordinal));
     }
@@ -160,7 +157,7 @@ public sealed class ReproduceCommandTests(ConvertedModels models) : IDisposable
     {
         string data = Write("d.json", """[{"id": "1", "summary": "Ann greets.", "dialogue": "Ann: hi"}]""");
         string options = Write("o.json", """{"prefix": "", "maxNewTokens": 2}""");
-        Succeed("reproduce", "--model", models.TinyText, "--data", data, "--output", Report, "--options", options, "--minimum-layers", "1");
+        Interrupt(1, "reproduce", "--model", models.TinyText, "--data", data, "--output", Report, "--options", options);
         Assert.Equal("", Parse(Path.Combine(Report, "settings.json"))["options"]!["prefix"]!.GetValue<string>());
     }
 
@@ -168,8 +165,8 @@ public sealed class ReproduceCommandTests(ConvertedModels models) : IDisposable
     public void Rows_that_fail_are_counted_and_named()
     {
         string data = Write("data.jsonl", """
-            {"id": "short", "text": "a", "answers": ["a"]}
-            {"id": "long", "text": "a b c d e f g h i j", "answers": ["a"]}
+            {"id": "short", "text": "a", "references": ["a"]}
+            {"id": "long", "text": "a b c d e f g h i j", "references": ["a", "b"]}
             """);
         string options = Write("o.json", """{"maxNewTokens": 2, "maxInputTokens": 6, "truncate": false}""");
         Succeed("reproduce", "--model", models.TinyText, "--data", data, "--output", Report, "--options", options, "--minimum-layers", "2");
@@ -217,14 +214,6 @@ public sealed class ReproduceCommandTests(ConvertedModels models) : IDisposable
     {
         using ReproductionFolder first = ReproductionFolder.Open(Report);
         Assert.Contains("in use", Assert.Throws<IOException>(() => ReproductionFolder.Open(Report)).Message);
-    }
-
-    [Fact]
-    public void A_terminal_sees_a_bar()
-    {
-        string[] arguments = [.. Arguments("""{"text": "a", "answers": ["a"]}"""), "--minimum-layers", "2"];
-        string error = ToolRunner.Run(new StringWriter(), isTerminal: true, CancellationToken.None, arguments).Error;
-        Assert.Matches(@"\r\[#+\.*\] +\d+% \d+/\d+ cells, \d+ s spent, about \d+ s left", error);
     }
 
     private void CheckCells(string model)
@@ -301,6 +290,17 @@ public sealed class ReproduceCommandTests(ConvertedModels models) : IDisposable
         ToolResult result = ToolRunner.Run(arguments);
         Assert.True(result.ExitCode == 0, result.Error);
         return result;
+    }
+
+    /// <summary>Presses Ctrl+C after so many cells.</summary>
+    /// <returns>What was said.</returns>
+    private static string Interrupt(int cells, params string[] arguments)
+    {
+        using var cancellation = new CancellationTokenSource();
+        var error = new WatchedWriter(" spent", cells, cancellation.Cancel);
+        int code = EarlyExitTool.Run(arguments, new ToolContext(new StringWriter(), new MessageWriter(error, isTerminal: false), cancellation.Token));
+        Assert.True(code == 130, error.ToString());
+        return error.ToString();
     }
 
     private string[] Arguments(string rows) =>
