@@ -5,7 +5,9 @@ using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 
-/// <summary>A checkpoint of four decoder layers with random weights, and the first pieces of T5's tokenizer: what it generates says nothing, but it is text, and fast.</summary>
+/// <summary>
+/// A checkpoint of four decoder layers with random weights, and the first pieces of T5's tokenizer: what it generates says nothing, but it is text, and fast.
+/// </summary>
 internal static class TinyTextCheckpoint
 {
     public const int DecoderLayers = 4;
@@ -23,7 +25,8 @@ internal static class TinyTextCheckpoint
     public static void Write(string folder, int seed)
     {
         Directory.CreateDirectory(folder);
-        File.WriteAllBytes(Path.Combine(folder, "spiece.model"), FirstPieces(File.ReadAllBytes(Path.Combine(Repository.Folder, "samples", "t5-restaurants", "spiece.model"))));
+        byte[] tokenizer = File.ReadAllBytes(Path.Combine(Repository.Folder, "samples", "t5-restaurants", "spiece.model"));
+        File.WriteAllBytes(Path.Combine(folder, "spiece.model"), FirstPieces(tokenizer));
         File.WriteAllText(Path.Combine(folder, "config.json"), JsonSerializer.Serialize(new
         {
             model_type = "t5",

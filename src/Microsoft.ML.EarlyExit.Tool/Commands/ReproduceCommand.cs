@@ -19,14 +19,15 @@ internal sealed class ReproduceCommand : ToolCommand
     private readonly ToolContext _context;
     private readonly Option<string[]> _models = new("--model")
     {
-        Description = "The folder of a model bundle, with a name for the report or without; twice for two models side by side. The names pre-trained and fine-tuned say which of the paper's "
-            + "numbers a model is set beside.",
+        Description = "The folder of a model bundle, with a name for the report or without; twice for two models side by side. "
+            + "The names pre-trained and fine-tuned say which of the paper's numbers a model is set beside.",
         HelpName = "[NAME=]BUNDLE",
         Required = true,
         Arity = ArgumentArity.OneOrMore,
     };
 
-    private readonly Option<string?> _data = PathSymbols.CreateFileOption("--data", "The data set: SQuAD v1.1 or SamSum JSON, E2E CSV, rows (JSON lines), or text and reference between tabs.");
+    private readonly Option<string?> _data =
+        PathSymbols.CreateFileOption("--data", "The data set: SQuAD v1.1 or SamSum JSON, E2E CSV, rows (JSON lines), or text and reference between tabs.");
     private readonly Option<string?> _format = new("--format") { Description = "The data set's form; found out by default.", HelpName = "squad|samsum|e2e|rows|tsv" };
     private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "The folder for the report. A run that was stopped goes on where it was.");
     private readonly Option<int> _samples = new("--samples")
@@ -53,7 +54,8 @@ internal sealed class ReproduceCommand : ToolCommand
         CustomParser = ParseThreshold,
     };
 
-    private readonly Option<string?> _options = PathSymbols.CreateFileOption("--options", $"The generation options, a JSON file. SamSum has the prefix '{SummarizePrefix}' unless the file gives one.");
+    private readonly Option<string?> _options =
+        PathSymbols.CreateFileOption("--options", $"The generation options, a JSON file. SamSum has the prefix '{SummarizePrefix}' unless the file gives one.");
     private readonly Option<int> _batch = CreateNumber("--batch", "How many rows are decoded side by side; times are always measured with one.", 1, 1, 1024);
     private readonly Option<int> _latencyRows =
         CreateNumber("--latency-rows", "How many rows of each cell are timed, twice each, beside the same row at full depth.", DefaultLatencyRows, 1, int.MaxValue);
@@ -153,7 +155,10 @@ internal sealed class ReproduceCommand : ToolCommand
 
             int measured = Math.Min(latencyRows, sample.Examples.Count);
             ReproductionPlan[] plans =
-                [.. loaded.Zip(models, (model, named) => new ReproductionPlan(named.Name, model.Configuration, minimumLayers, threshold, sample.Examples.Count, measured))];
+            [
+                .. loaded.Zip(models, (model, named) =>
+                    new ReproductionPlan(named.Name, model.Configuration, minimumLayers, threshold, sample.Examples.Count, measured)),
+            ];
             var settings = new ReproductionSettings
             {
                 Version = Version(),
@@ -208,11 +213,11 @@ internal sealed class ReproduceCommand : ToolCommand
     {
         int depth = model.Configuration.DecoderLayerCount;
         if (model.Tokenizer is null)
-            throw new InvalidDataException($"The model bundle '{named.Path}' has no tokenizer; texts are needed here. Convert the checkpoint again with its spiece.model.");
+            throw new InvalidDataException($"The model bundle '{named.Path}' has no tokenizer, and texts are needed. Convert the checkpoint again with its spiece.model.");
         if (depth < 2)
             throw new InvalidDataException($"The model bundle '{named.Path}' has {depth} decoder layer; there is no layer to leave early after.");
         if (minimumLayers?.Max() >= depth)
-            throw new InvalidDataException($"--minimum-layers has {minimumLayers.Max()}, but the model '{named.Name}' has {depth} decoder layers; a minimum layer must be below that.");
+            throw new InvalidDataException($"--minimum-layers has {minimumLayers.Max()}, but the model '{named.Name}' has {depth} decoder layers; give lower ones.");
         model.CheckOptions(options);
     }
 
@@ -221,7 +226,8 @@ internal sealed class ReproduceCommand : ToolCommand
         foreach (PlannedCell cell in plan.Cells)
             cell.Policy?.Validate(model.Configuration);
         return new ModelSettings(
-            named.Name, named.Folder, model.Bundle.Identity, plan.Depth, model.MaxNewTokens(options), [.. plan.Cells.Select(cell => new CellSettings(cell.Name, CellRunner.ToJson(cell.Policy)))]);
+            named.Name, named.Folder, model.Bundle.Identity, plan.Depth, model.MaxNewTokens(options),
+            [.. plan.Cells.Select(cell => new CellSettings(cell.Name, CellRunner.ToJson(cell.Policy)))]);
     }
 
     /// <summary>The version without the commit: it is the numbers' meaning that it stands for.</summary>
@@ -248,6 +254,7 @@ internal sealed class ReproduceCommand : ToolCommand
         Append("--output", folder.Name);
         return line.ToString();
 
-        void Append(string option, string value) => line.Append(' ').Append(option).Append(' ').Append(value.Contains(' ', StringComparison.Ordinal) ? $"\"{value}\"" : value);
+        void Append(string option, string value) =>
+            line.Append(' ').Append(option).Append(' ').Append(value.Contains(' ', StringComparison.Ordinal) ? $"\"{value}\"" : value);
     }
 }

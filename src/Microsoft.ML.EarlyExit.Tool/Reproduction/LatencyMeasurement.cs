@@ -3,8 +3,8 @@ using System.Diagnostics;
 namespace Microsoft.ML.EarlyExit.Tool;
 
 /// <summary>
-/// Measures the time per token of a policy at batch 1, each row beside the same row at full depth, so that a slow moment of the machine hits both: policy, full depth,
-/// full depth, policy. Of the two times of each the shorter counts, which leaves out what else the machine did.
+/// Measures the time per token of a policy at batch 1, each row beside the same row at full depth, so that a slow moment of the machine hits both: policy,
+/// full depth, full depth, policy. Of the two times of each the shorter counts, which leaves out what else the machine did.
 /// </summary>
 internal sealed class LatencyMeasurement : IDisposable
 {

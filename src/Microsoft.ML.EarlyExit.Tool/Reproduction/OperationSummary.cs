@@ -7,6 +7,7 @@ internal sealed record OperationSummary(double Decoder, double StatePropagation,
     public static OperationSummary Mean(OperationCounts sum, int rows)
     {
         double count = rows;
-        return new OperationSummary(sum.Decoder / count, sum.StatePropagation / count, sum.Confidence / count, sum.Head / count, sum.Total / count, sum.Paper / count);
+        return new OperationSummary(
+            sum.Decoder / count, sum.StatePropagation / count, sum.Confidence / count, sum.Head / count, sum.Total / count, sum.Paper / count);
     }
 }

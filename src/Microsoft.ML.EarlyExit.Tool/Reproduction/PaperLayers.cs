@@ -18,8 +18,8 @@ internal static class PaperLayers
     /// <summary>The minimum layers that table 1 is a mean over.</summary>
     public static IReadOnlyList<int> Table1 { get; } = [15, 17, 18, 19, 20];
 
-    /// <summary>The minimum layers of figures 6, 7 and 10 to 13 unless others are asked for: those that the paper's text names, and some between them, for it does not
-    /// list the figures' own.</summary>
+    /// <summary>The minimum layers of figures 6, 7 and 10 to 13 unless others are asked for: those that the paper's text names, and some between them, for it
+    /// does not list the figures' own.</summary>
     public static IReadOnlyList<int> Curves { get; } = [2, 4, 7, 10, 12, 15, 17, 18, 19, 20, 22];
 
     /// <summary>The layer of a model that stands for one of the paper's: layer · depth / 24, halves rounded up, from 1 to depth - 1.</summary>

@@ -7,7 +7,8 @@ namespace Microsoft.ML.EarlyExit.Tool;
 /// <param name="Table1">JSD with pruning, the mean over minimum layers 15, 17, 18, 19 and 20, on 100 samples.</param>
 /// <param name="Late">Minimum layer 19, on 100 samples; empty where nothing is published.</param>
 internal sealed record PublishedNumbers(
-    string DataSet, string Metric, IReadOnlyList<PublishedNumbers.Bars> Softmax, IReadOnlyList<PublishedNumbers.MeanExit> Table1, IReadOnlyList<PublishedNumbers.Comparison> Late)
+    string DataSet, string Metric, IReadOnlyList<PublishedNumbers.Bars> Softmax, IReadOnlyList<PublishedNumbers.MeanExit> Table1,
+    IReadOnlyList<PublishedNumbers.Comparison> Late)
 {
     /// <summary>Where the numbers come from.</summary>
     public const string Source = "https://github.com/joanvelja/Confidently_Exiting (the paper's figures 4, 5, 8 and 9, its table 1 and its text)";

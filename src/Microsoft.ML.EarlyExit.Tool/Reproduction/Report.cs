@@ -45,7 +45,8 @@ internal sealed class Report(ReportData data)
         Table(_tables.Baseline);
 
         Text("## Figure 1: where the final token ranks");
-        Text("The rank, from 0, that each layer gives the token full depth chose, over all tokens of full depth's own outputs. Boxes are quartiles, whiskers the 5th and 95th hundredth.");
+        Text("The rank, from 0, that each layer gives the token full depth chose, over all tokens of full depth's own outputs. "
+            + "Boxes are quartiles, whiskers the 5th and 95th hundredth.");
         Figures([_figures.Ranks]);
         Folded(_tables.Ranks);
 
@@ -55,8 +56,8 @@ internal sealed class Report(ReportData data)
         Folded(_tables.Confidences);
 
         Text($"## Figure {Unpadded(4)}: softmax with pruning");
-        Text($"The paper's figure has minimum layer {PaperLayers.PreTrained} for the model that is not fine-tuned and {PaperLayers.FineTuned} for the fine-tuned one, and no adaptive pruning. "
-            + "Here every model has both minimum layers.");
+        Text($"The paper's figure has minimum layer {PaperLayers.PreTrained} for the model that is not fine-tuned and {PaperLayers.FineTuned} for the fine-tuned one, "
+            + "and no adaptive pruning. Here every model has both minimum layers.");
         Figures([_figures.SoftmaxPruning]);
         Table(_tables.SoftmaxPruning);
 
@@ -69,8 +70,8 @@ internal sealed class Report(ReportData data)
         Table(_tables.Compared);
 
         Text("## Table 1: JSD with pruning");
-        Text($"The mean over minimum layers {string.Join(", ", PaperLayers.Table1)} of the paper's {PaperLayers.Depth} ± the sample standard deviation. Layers that fall together in a model "
-            + "of fewer layers count once.");
+        Text($"The mean over minimum layers {string.Join(", ", PaperLayers.Table1)} of the paper's {PaperLayers.Depth} ± the sample standard deviation. "
+            + "Layers that fall together in a model of fewer layers count once.");
         Table(_tables.Table1);
 
         Text($"## Figures {data.Number(10)} and {data.Number(12)}: JSD with pruning, and baselines against adaptive pruning");
@@ -79,8 +80,8 @@ internal sealed class Report(ReportData data)
 
         Published();
         Text("## Files");
-        Text("`settings.json`: everything that the numbers depend on, every policy included. `cells`: one file per cell, with its policy, its rows and its sums. `tables`: every table "
-            + "above as Markdown and CSV, and `cells.csv` with every number of every cell. `figures`: PNG, SVG, and the numbers as CSV.");
+        Text("`settings.json`: everything that the numbers depend on, every policy included. `cells`: one file per cell, with its policy, its rows and its sums. "
+            + "`tables`: every table above as Markdown and CSV, and `cells.csv` with every number of every cell. `figures`: PNG, SVG, and the numbers as CSV.");
         return page.ToString();
 
         void Text(string text) => page.Append(text).Append("\n\n");
@@ -103,14 +104,17 @@ internal sealed class Report(ReportData data)
             foreach (ModelSettings model in settings.Models)
             {
                 ReproductionPlan plan = data.Plans.Single(plan => plan.Model == model.Name);
-                page.Append($"- Model **{model.Name}**: `{model.Bundle}`, {model.DecoderLayers} decoder layers, at most {model.MaxNewTokens} new tokens, SHA-256 of its manifest `{model.Sha256}`. ");
+                page.Append($"- Model **{model.Name}**: `{model.Bundle}`, {model.DecoderLayers} decoder layers, at most {model.MaxNewTokens} new tokens, ");
+                page.Append($"SHA-256 of its manifest `{model.Sha256}`. ");
                 page.Append($"Layers scaled from the paper's {PaperLayers.Depth}: {Scaled(plan)}.\n");
             }
 
             page.Append($"- Data: `{sample.File}` ({sample.Format}), SHA-256 `{sample.Sha256}`; {Sample(sample)}\n");
-            page.Append($"- Threshold {settings.Threshold.ToString(CultureInfo.InvariantCulture)}, state copying, contrastive measures with alpha 0.1 and amateurs from the minimum layer on; ");
+            page.Append($"- Threshold {settings.Threshold.ToString(CultureInfo.InvariantCulture)}, state copying, ");
+            page.Append("contrastive measures with alpha 0.1 and amateurs from the minimum layer on; ");
             page.Append("the fixed k and the adaptive K are the decaying function's value at the minimum layer (k max 35000, k min 250).\n");
-            page.Append($"- Options: `{Compact(settings.Options.GetRawText())}`. The published code also applies a repetition penalty of 1.2, which its options do not show; here it is as stated.\n");
+            page.Append($"- Options: `{Compact(settings.Options.GetRawText())}`. ");
+            page.Append("The published code also applies a repetition penalty of 1.2, which its options do not show; here it is as stated.\n");
             page.Append($"- Machine: {settings.Machine.Processor}, {settings.Machine.Threads} threads, {settings.Machine.OperatingSystem}, {settings.Machine.Runtime}; ");
             page.Append($"version {settings.Version}, fp32, batch {settings.Batch}.\n\n");
         }
@@ -118,18 +122,24 @@ internal sealed class Report(ReportData data)
         void Reading()
         {
             string metrics = data.AreAnswers ? "F1 and exact match, the best over the answers" : "ROUGE F-measures without stemming, the best over the references";
-            Text($"Quality is in percent ({metrics}); the numbers in brackets are 95 % bootstrap intervals ({data.Settings.BootstrapReplicates} replicates over the sample's rows). "
+            Text($"Quality is in percent ({metrics}); the numbers in brackets are 95 % bootstrap intervals ({data.Settings.BootstrapReplicates} replicates over the "
+                + "sample's rows). "
                 + (data.Cells.Values.FirstOrDefault(cell => cell.Generation is not null)?.Rows.Count < 100 ? "With so few rows they are rough. " : "")
-                + "*Same as full depth* is the share of outputs that are full depth's to the token. FLOPs are means per sample: *the paper's count* is d²·k for each confidence, as the "
-                + "published code counts (with pruning without each token's first, and with adaptive pruning for V(1 - 0.9c) rows even where fewer are alive); *exact* counts every product, a multiplication and its addition as 2; *in all* is decoder, state propagation, confidences and head, without the encoder.");
-            Text($"Times are at batch 1 after a warm-up, over up to {data.Settings.LatencyRows} rows spread over the sample, without the encoder (the CSV files have both). Machines drift, so every measured row "
-                + "was generated at full depth directly beside: policy, full depth, full depth, policy; the shorter of the two times counts. *Time against full depth* is the policy's time per token "
-                + "divided by full depth's of the same rows, below 1 where leaving early saves time. The row of full depth is measured against itself and shows the noise.");
+                + "*Same as full depth* is the share of outputs that are full depth's to the token. FLOPs are means per sample: *the paper's count* is d²·k for each "
+                + "confidence, as the published code counts (with pruning without each token's first, and with adaptive pruning for V(1 - 0.9c) rows even where fewer are alive); "
+                + "*exact* counts every product, a multiplication and its addition as 2; *in all* is decoder, state propagation, confidences and head, without the encoder.");
+            Text($"Times are at batch 1 after a warm-up, over up to {data.Settings.LatencyRows} rows spread over the sample, without the encoder (the CSV files have both). "
+                + "Machines drift, so every measured row was generated at full depth directly beside: policy, full depth, full depth, policy; the shorter of the two times counts. "
+                + "*Time against full depth* is the policy's time per token divided by full depth's of the same rows, below 1 where leaving early saves time. "
+                + "The row of full depth is measured against itself and shows the noise.");
         }
 
         void Failures()
         {
-            CellRecord[] failed = [.. data.Cells.Values.Where(cell => cell.Rows.Any(row => row.Error is not null)).OrderBy(cell => cell.Model, StringComparer.Ordinal).ThenBy(cell => cell.Name, StringComparer.Ordinal)];
+            CellRecord[] failed =
+            [
+                .. data.Plans.SelectMany(plan => plan.Cells.Select(cell => data.Find(plan, cell.Name))).OfType<CellRecord>().Where(cell => cell.Rows.Any(row => row.Error is not null)),
+            ];
             if (failed.Length > 0)
             {
                 Text("**Some rows failed.** They count 0 in quality, and their cells' files say why:");
@@ -148,8 +158,8 @@ internal sealed class Report(ReportData data)
             Text("## The paper's published numbers");
             if (data.Published is { } published)
             {
-                Text($"The paper's numbers are of T5-large on {published.DataSet}: the first tables' on the whole data set, table 1 and minimum layer 19 on 100 samples. Another model, another sample, other "
-                    + $"generation options or fewer layers make other numbers. Source: {PublishedNumbers.Source}. The paper has no times.");
+                Text($"The paper's numbers are of T5-large on {published.DataSet}: the first table's on the whole data set, table 1 and minimum layer 19 on 100 samples. "
+                    + $"Another model, another sample, other generation options or fewer layers make other numbers. Source: {PublishedNumbers.Source}. The paper has no times.");
                 foreach (ReportTable table in _tables.PublishedTables(published))
                 {
                     Text($"### {table.Title}");

@@ -7,7 +7,8 @@ namespace Microsoft.ML.EarlyExit.Tool;
 /// <param name="Cells">The finished cells by model and name.</param>
 /// <param name="Command">The command line, without paths of the machine.</param>
 internal sealed record ReportData(
-    ReproductionSettings Settings, DataSetFormat Format, IReadOnlyList<ReproductionPlan> Plans, IReadOnlyDictionary<(string Model, string Name), CellRecord> Cells, string Command)
+    ReproductionSettings Settings, DataSetFormat Format, IReadOnlyList<ReproductionPlan> Plans,
+    IReadOnlyDictionary<(string Model, string Name), CellRecord> Cells, string Command)
 {
     /// <summary>The models' name that stands for the paper's fine-tuned ones, and the one for those that are not.</summary>
     public const string FineTuned = "fine-tuned";

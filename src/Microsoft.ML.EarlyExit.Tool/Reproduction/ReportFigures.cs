@@ -33,12 +33,14 @@ internal sealed class ReportFigures(ReportData data)
                         new("mean softmax margin", [.. Layers(plan).Select(layer => ((double)layer.Layer, 100 * layer.MeanConfidence))]),
                         new($"{data.Metric}, all tokens leave here", Points(Enumerable.Range(1, plan.Depth), plan, plan.StaticName, cell => cell.Primary.Percent.Value)),
                     ]),
-                new LineFigure.Panel(TimeAxis, [new("all tokens leave here", Points(Enumerable.Range(1, plan.Depth), plan, plan.StaticName, cell => cell.Latency?.Ratio.Value))]),
+                new LineFigure.Panel(
+                    TimeAxis, [new("all tokens leave here", Points(Enumerable.Range(1, plan.Depth), plan, plan.StaticName, cell => cell.Latency?.Ratio.Value))]),
             ])),
     ];
 
     public Figure SoftmaxPruning => Bars(
-        $"figure-{data.Number(4)}-softmax-pruning", "Softmax with pruning", s_softmax, plan => plan.EarlyLayers, series => series.Pruning == "none" ? "no pruning" : series.Pruning);
+        $"figure-{data.Number(4)}-softmax-pruning", "Softmax with pruning", s_softmax, plan => plan.EarlyLayers,
+        series => series.Pruning == "none" ? "no pruning" : series.Pruning);
 
     public Figure Compared => Bars(
         $"figure-{data.Number(8)}-softmax-and-jsd", "Softmax and JSD, with and without pruning", s_compared, plan => plan.ComparedLayers, Title);
@@ -99,7 +101,9 @@ internal sealed class ReportFigures(ReportData data)
             [
                 .. series.Select(one => (IReadOnlyList<double>)
                 [
-                    .. groups.Select(group => data.Find(group.Plan, ReproductionPlan.Name(one.Measure, one.Pruning, group.Layer))?.Generation is { } cell ? value(cell) ?? double.NaN : double.NaN),
+                    .. from bar in groups
+                       let cell = data.Find(bar.Plan, ReproductionPlan.Name(one.Measure, one.Pruning, bar.Layer))?.Generation
+                       select cell is null ? double.NaN : value(cell) ?? double.NaN,
                 ]),
             ],
             isLogarithmic);
@@ -118,7 +122,8 @@ internal sealed class ReportFigures(ReportData data)
             ])),
     ];
 
-    private LineFigure.Panel Panel(string axis, ReproductionPlan plan, IReadOnlyList<(string Measure, string Pruning)> series, Func<GenerationSummary, double?> value) => new(
+    private LineFigure.Panel Panel(
+        string axis, ReproductionPlan plan, IReadOnlyList<(string Measure, string Pruning)> series, Func<GenerationSummary, double?> value) => new(
         axis,
         [
             .. series.Select(one => new LineFigure.Line(Title(one), Points(plan.Curve, plan, layer => ReproductionPlan.Name(one.Measure, one.Pruning, layer), value))),

@@ -20,8 +20,8 @@ internal sealed class ReportTables(ReportData data)
         "figure-01-ranks",
         "Figure 1: the rank, from 0, that the final token has at each layer",
         [
-            ReportColumn.Text("model"), new("layer"), new("tokens"), new("lowest", IsCsvOnly: true), new("5 %"), new("25 %"), new("median"), new("75 %"), new("95 %"), new("highest"),
-            new("rank 0, %"),
+            ReportColumn.Text("model"), new("layer"), new("tokens"), new("lowest", IsCsvOnly: true), new("5 %"), new("25 %"), new("median"), new("75 %"),
+            new("95 %"), new("highest"), new("rank 0, %"),
         ],
         [.. LayerRows((plan, layer) => (IReadOnlyList<ReportCell>)
         [
@@ -79,9 +79,10 @@ internal sealed class ReportTables(ReportData data)
         [
             .. data.Published is { } published ? published.Table1.Select(column => (IReadOnlyList<ReportCell>)
             [
-                ReportCell.Text($"paper, T5-large, {published.DataSet}"), ReportCell.Text(column.Pruning), ReportCell.Text($"{string.Join(", ", PaperLayers.Table1)} of {PaperLayers.Depth}"),
-                ReportCell.MeanAndDeviation([column.ExitLayer], 2), ReportCell.MeanAndDeviation([column.Quality], QualityDecimals), ReportCell.Scientific(null), ReportCell.Scientific(null),
-                ReportCell.MeanAndDeviation([], 2),
+                ReportCell.Text($"paper, T5-large, {published.DataSet}"), ReportCell.Text(column.Pruning),
+                ReportCell.Text($"{string.Join(", ", PaperLayers.Table1)} of {PaperLayers.Depth}"),
+                ReportCell.MeanAndDeviation([column.ExitLayer], 2), ReportCell.MeanAndDeviation([column.Quality], QualityDecimals),
+                ReportCell.Scientific(null), ReportCell.Scientific(null), ReportCell.MeanAndDeviation([], 2),
             ]) : [],
             .. from plan in data.Plans from pruning in (string[])["fixed", "decaying", "adaptive"] select Table1Row(plan, pruning),
         ]);
@@ -91,7 +92,8 @@ internal sealed class ReportTables(ReportData data)
         "pruning-gain",
         "What pruning saves: softmax without pruning, divided by softmax with it",
         [
-            ReportColumn.Text("model"), ReportColumn.Text("data"), ReportColumn.Text("minimum layer"), new("paper's count, none ÷ fixed"), new("paper's count, none ÷ decaying"),
+            ReportColumn.Text("model"), ReportColumn.Text("data"), ReportColumn.Text("minimum layer"),
+            new("paper's count, none ÷ fixed"), new("paper's count, none ÷ decaying"),
             new("exact count, none ÷ fixed"), new("exact count, none ÷ decaying"), new("time, none ÷ fixed"), new("time, none ÷ decaying"),
         ],
         [
@@ -111,7 +113,12 @@ internal sealed class ReportTables(ReportData data)
         "cells",
         "All cells",
         ["model", "cell"],
-        [.. data.Plans.SelectMany(plan => plan.Cells.Where(cell => cell.Kind != CellKind.Layers).Select(cell => (new[] { plan.Model, cell.Title }, data.Find(plan, cell.Name))))]);
+        [
+            .. from plan in data.Plans
+               from cell in plan.Cells
+               where cell.Kind != CellKind.Layers
+               select (new[] { plan.Model, cell.Title }, data.Find(plan, cell.Name)),
+        ]);
 
     /// <summary>The paper's numbers beside this run's.</summary>
     public IReadOnlyList<ReportTable> PublishedTables(PublishedNumbers published) =>
@@ -120,7 +127,8 @@ internal sealed class ReportTables(ReportData data)
             $"published-softmax-pruning",
             $"The paper's figure {data.Number(4).TrimStart('0')} beside this run: softmax, threshold 0.9 in the paper",
             [
-                ReportColumn.Text("model"), ReportColumn.Text("minimum layer"), .. PublishedNumbers.Prunings.Select(pruning => new ReportColumn($"{published.Metric}, {pruning}")),
+                ReportColumn.Text("model"), ReportColumn.Text("minimum layer"),
+                .. PublishedNumbers.Prunings.Select(pruning => new ReportColumn($"{published.Metric}, {pruning}")),
                 .. PublishedNumbers.Prunings.Select(pruning => new ReportColumn($"FLOPs, {pruning} (paper's count)")),
                 .. PublishedNumbers.Prunings.Select(pruning => new ReportColumn($"time against full depth, {pruning}")),
             ],
@@ -129,8 +137,10 @@ internal sealed class ReportTables(ReportData data)
             "published-minimum-layer-19",
             "What the paper's text says of minimum layer 19, beside this run",
             [
-                ReportColumn.Text("model"), ReportColumn.Text("measure"), ReportColumn.Text("minimum layer"), new($"{published.Metric}, unpruned"), new($"{published.Metric}, pruned"),
-                new("FLOPs, unpruned (paper's count)"), new("FLOPs, pruned (paper's count)"), new("time against full depth, unpruned"), new("time against full depth, pruned"),
+                ReportColumn.Text("model"), ReportColumn.Text("measure"), ReportColumn.Text("minimum layer"),
+                new($"{published.Metric}, unpruned"), new($"{published.Metric}, pruned"),
+                new("FLOPs, unpruned (paper's count)"), new("FLOPs, pruned (paper's count)"),
+                new("time against full depth, unpruned"), new("time against full depth, pruned"),
             ],
             [.. published.Late.SelectMany(LateRows)])],
     ];
@@ -205,7 +215,8 @@ internal sealed class ReportTables(ReportData data)
 
     private IReadOnlyList<ReportCell> Table1Row(ReproductionPlan plan, string pruning)
     {
-        GenerationSummary[] found = [.. plan.Table1.Select(layer => data.Find(plan, ReproductionPlan.Name("jsd", pruning, layer))?.Generation).OfType<GenerationSummary>()];
+        GenerationSummary[] found =
+            [.. plan.Table1.Select(layer => data.Find(plan, ReproductionPlan.Name("jsd", pruning, layer))?.Generation).OfType<GenerationSummary>()];
         bool isComplete = found.Length == plan.Table1.Count;
         GenerationSummary[] cells = isComplete ? found : [];
         return
@@ -245,7 +256,8 @@ internal sealed class ReportTables(ReportData data)
         yield return
         [
             ReportCell.Text($"paper, T5-large {bars.Model}"), ReportCell.Text($"{bars.MinimumLayer} of {PaperLayers.Depth}"),
-            .. bars.Quality.Select(value => ReportCell.Number(value)), .. bars.Operations.Select(value => ReportCell.Scientific(value)), .. bars.Quality.Select(_ => ReportCell.Number(null)),
+            .. bars.Quality.Select(value => ReportCell.Number(value)), .. bars.Operations.Select(value => ReportCell.Scientific(value)),
+            .. bars.Quality.Select(_ => ReportCell.Number(null)),
         ];
         foreach (ReproductionPlan plan in data.Plans.Where(plan => ReportData.StandsFor(plan.Model, bars.IsFineTuned)))
         {

@@ -10,6 +10,7 @@ namespace Microsoft.ML.EarlyExit.Tool;
 internal sealed class ReproductionFolder : IDisposable
 {
     private const string SettingsName = "settings.json";
+    private const string Advice = "Name another folder, or give --restart to begin again in this one.";
     private const string LockName = ".running";
 
     /// <summary>Bytes for figures, tables and the report, and for each row of each cell; generous.</summary>
@@ -50,7 +51,9 @@ internal sealed class ReproductionFolder : IDisposable
     {
         if (File.Exists(path))
             throw new IOException($"The output '{path}' is a file; name a folder.");
-        if (Directory.Exists(path) && !File.Exists(Path.Combine(path, SettingsName)) && Directory.EnumerateFileSystemEntries(path).Any(entry => Path.GetFileName(entry) != LockName))
+        bool isForeign = Directory.Exists(path) && !File.Exists(Path.Combine(path, SettingsName))
+            && Directory.EnumerateFileSystemEntries(path).Any(entry => Path.GetFileName(entry) != LockName);
+        if (isForeign)
             throw new IOException($"The folder '{path}' holds something else than a run of reproduce; name a new or empty folder.");
         return new ReproductionFolder(path);
     }
@@ -82,11 +85,11 @@ internal sealed class ReproductionFolder : IDisposable
             }
             catch (JsonException exception)
             {
-                throw new InvalidDataException($"'{SettingsPath}' is not valid JSON: {exception.Message} Name another folder, or give --restart to begin again in this one.", exception);
+                throw new InvalidDataException($"'{SettingsPath}' is not valid JSON: {exception.Message} {Advice}", exception);
             }
 
             if (SettingsComparison.Difference(before, now) is { } difference)
-                throw new InvalidDataException($"The run in '{_path}' has other settings: {difference}. Name another folder, or give --restart to begin again in this one.");
+                throw new InvalidDataException($"The run in '{_path}' has other settings: {difference}. {Advice}");
         }
 
         foreach (string folder in (string[])[Cells, Tables, Figures])
@@ -157,7 +160,10 @@ internal sealed class ReproductionFolder : IDisposable
     private void Clear()
     {
         foreach ((string folder, string[] patterns) in ((string, string[])[])
-            [(Cells, ["*.json", "*.partial"]), (Tables, ["*.md", "*.csv", "*.partial"]), (Figures, ["*.png", "*.svg", "*.csv", "*.partial"]), (_path, ["README.md", SettingsName, "*.partial"])])
+            [
+                (Cells, ["*.json", "*.partial"]), (Tables, ["*.md", "*.csv", "*.partial"]), (Figures, ["*.png", "*.svg", "*.csv", "*.partial"]),
+                (_path, ["README.md", SettingsName, "*.partial"]),
+            ])
         {
             if (!Directory.Exists(folder))
                 continue;

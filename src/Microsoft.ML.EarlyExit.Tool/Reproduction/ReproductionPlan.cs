@@ -83,7 +83,8 @@ internal sealed class ReproductionPlan
         for (int layer = 1; layer < Depth; layer++)
         {
             var policy = new ExitPolicy { StaticExitLayer = layer };
-            _cells.Add(new PlannedCell(_model, CellKind.Static, StaticName(layer), $"every token leaves after layer {layer}", policy, Weight(layer, 0, isPruned: false)));
+            double weight = Weight(layer, 0, isPruned: false);
+            _cells.Add(new PlannedCell(_model, CellKind.Static, StaticName(layer), $"every token leaves after layer {layer}", policy, weight));
         }
 
         foreach (int layer in EarlyLayers)

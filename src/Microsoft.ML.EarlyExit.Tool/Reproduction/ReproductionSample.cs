@@ -34,7 +34,7 @@ internal sealed record ReproductionSample(SampleSettings Settings, DataSetFormat
         if (all.Length == 0)
             throw new InvalidDataException($"The data set '{path}' has no examples.");
         if (all.Any(example => example.AreAnswers != all[0].AreAnswers))
-            throw new InvalidDataException($"The data set '{path}' has rows with answers and rows with references; give two files, since they are judged by different metrics.");
+            throw new InvalidDataException($"The data set '{path}' has rows with answers and rows with references; give them as two files.");
 
         int[] indices = [.. Enumerable.Range(0, all.Length)];
         int taken = Math.Min(count, all.Length);

@@ -33,7 +33,8 @@ internal sealed class RunProgress(MessageWriter messages, IReadOnlyList<PlannedC
         : time.TotalMinutes >= 1 ? $"{time.Minutes} min {time.Seconds:D2} s" : $"{time.TotalSeconds:F0} s";
 
     private static string Result(CellRecord record) => record.Generation is not { } generation ? ""
-        : $": {generation.Primary.Name} {generation.Primary.Percent.Value:F1}, mean exit {generation.MeanExitLayer:F2}{(generation.Errors == 0 ? "" : $", {generation.Errors} failed")}";
+        : $": {generation.Primary.Name} {generation.Primary.Percent.Value:F1}, mean exit {generation.MeanExitLayer:F2}"
+            + $"{(generation.Errors == 0 ? "" : $", {generation.Errors} failed")}";
 
     private string Times(double done)
     {
