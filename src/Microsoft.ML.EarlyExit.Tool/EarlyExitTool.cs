@@ -16,7 +16,8 @@ internal static class EarlyExitTool
         // Not a RootCommand: that one goes by the name of the assembly.
         var root = new System.CommandLine.Command(Name, "T5 text generation with early exit: converts, inspects and runs models.")
         {
-            new ConvertCommand(context), new InspectCommand(context), new GenerateCommand(context), new ReproduceCommand(context),
+            new ConvertCommand(context), new InspectCommand(context), new GenerateCommand(context), new ScoreCommand(context), new EvaluateCommand(context),
+            new ReproduceCommand(context),
             verbose, new VersionOption(), ExampleHelpAction.CreateOption(),
         };
         // A text may begin with '@'; nobody expects it to name a file of arguments.

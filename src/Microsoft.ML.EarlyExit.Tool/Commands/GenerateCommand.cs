@@ -1,7 +1,5 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using System.Text.Json;
-using System.Text.RegularExpressions;
 
 namespace Microsoft.ML.EarlyExit.Tool;
 
@@ -9,14 +7,6 @@ namespace Microsoft.ML.EarlyExit.Tool;
 internal sealed class GenerateCommand : ToolCommand
 {
     private const int LargestBatch = 1024;
-
-    private static readonly string[] s_optionNames =
-    [
-        nameof(ExitPolicy.MinimumLayer), nameof(ExitPolicy.Threshold), nameof(ExitPolicy.Thresholds), nameof(ExitPolicy.StaticExitLayer),
-        nameof(ExitPolicy.Pruning), nameof(ExitPolicy.FullVocabularyAtLastLayer), nameof(ExitPolicy.StatePropagation), nameof(ExitPolicy.ShallowDeep),
-        nameof(ShallowDeep.ExitLayer), nameof(ShallowDeep.AdaptiveThreshold), nameof(ExitPolicy.SelfSpeculation), nameof(ExitPolicy.ReferenceCompatible),
-        nameof(TextGenerationOptions.MinNewTokens), nameof(TextGenerationOptions.MaxNewTokens),
-    ];
 
     private readonly ToolContext _context;
     private readonly Argument<string> _bundle = PathSymbols.CreateArgument("BUNDLE", "The folder of the model bundle.");
@@ -70,16 +60,16 @@ internal sealed class GenerateCommand : ToolCommand
 
         // Whatever can fail quickly does so before the model is loaded.
         (TextGenerationOptions options, bool writesOperations) =
-            optionsPath is null ? new GenerationOptionsFile(new TextGenerationOptions(), false) : Read(optionsPath, GenerationOptionsFile.Parse);
-        ExitPolicy? policy = policyPath is null ? null : Read(policyPath, ExitPolicyJson.Parse);
+            optionsPath is null ? new GenerationOptionsFile(new TextGenerationOptions(), false) : InputFile.Read(optionsPath, GenerationOptionsFile.Parse);
+        ExitPolicy? policy = policyPath is null ? null : InputFile.Read(policyPath, ExitPolicyJson.Parse);
         options = options with { Exit = policy, BatchSize = parsed.GetValue(_batch), Trace = parsed.GetValue(_trace) };
         using FileStream? input = inputPath is null ? null : InputFile.Open(inputPath);
         if (outputPath is not null)
             PartialFile.Check(outputPath, inputPath);
 
         using EarlyExitModel model = EarlyExitModel.Load(parsed.GetRequiredValue(_bundle));
-        Check(() => policy?.Validate(model.Configuration), policyPath);
-        Check(() => model.CheckOptions(options), optionsPath);
+        OptionNames.Check(() => policy?.Validate(model.Configuration), policyPath);
+        OptionNames.Check(() => model.CheckOptions(options), optionsPath);
         _context.Cancellation.ThrowIfCancellationRequested();
 
         using PartialFile? file = outputPath is null ? null : PartialFile.Create(outputPath);
@@ -95,14 +85,12 @@ internal sealed class GenerateCommand : ToolCommand
         }
         catch (Exception) when (run.FinishedRows > 0)
         {
-            _context.Messages.Say($"{GenerationRun.CountRows(run.FinishedRows)} finished before {(file is null ? "went to standard output" : $"stay in '{file.Path}'")}.");
+            RowCounts.SayInterrupted(_context.Messages, run.FinishedRows, file);
             throw;
         }
 
-        if (run.ErrorRows > 0)
-            _context.Messages.Say($"Wrote {GenerationRun.CountRows(run.FinishedRows)}; {run.ErrorRows} of them {(run.ErrorRows == 1 ? "is an error and says" : "are errors and say")} why.");
-        else if (input is not null)
-            _context.Messages.Say($"Wrote {GenerationRun.CountRows(run.FinishedRows)}.");
+        if (input is not null || run.ErrorRows > 0)
+            RowCounts.SayDone(_context.Messages, run.FinishedRows, run.ErrorRows);
         return ExitCode.Done;
     }
 
@@ -113,26 +101,4 @@ internal sealed class GenerateCommand : ToolCommand
         for (; reader.TryRead(out GenerationRow row); start = reader.Position)
             run.Add(row, reader.Position - start);
     }
-
-    private static T Read<T>(string path, Func<Stream, string, T> parse)
-    {
-        using FileStream stream = InputFile.Open(path);
-        return parse(stream, path);
-    }
-
-    private static void Check(Action check, string? path)
-    {
-        try
-        {
-            check();
-        }
-        catch (ArgumentException exception) when (path is not null)
-        {
-            throw new InvalidDataException($"{path}: {WithFieldNames(ErrorSentence.Message(exception))}", exception);
-        }
-    }
-
-    /// <summary>The library names its options; whoever wrote a file knows them by the names of its fields.</summary>
-    private static string WithFieldNames(string message) =>
-        s_optionNames.Aggregate(message, (text, name) => Regex.Replace(text, $@"\b{name}\b", JsonNamingPolicy.CamelCase.ConvertName(name)));
 }

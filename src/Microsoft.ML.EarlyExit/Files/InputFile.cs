@@ -13,4 +13,13 @@ internal static class InputFile
             throw new FileNotFoundException($"There is no file '{path}'.");
         return new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 1 << 16, FileOptions.SequentialScan);
     }
+
+    /// <summary>Reads a whole file.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="parse">Makes something of its bytes; is told its name for messages.</param>
+    public static T Read<T>(string path, Func<Stream, string, T> parse)
+    {
+        using FileStream stream = Open(path);
+        return parse(stream, path);
+    }
 }

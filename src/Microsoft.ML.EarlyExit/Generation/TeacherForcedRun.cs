@@ -33,10 +33,14 @@ internal sealed class TeacherForcedRun : IDisposable
     /// <summary>Decodes a row's target.</summary>
     /// <param name="inputIds">The row's encoder ids, checked.</param>
     /// <param name="targetIds">The target, at least one id of the vocabulary, without the start token.</param>
+    /// <param name="cancellationToken">Looked at between operators.</param>
     /// <returns>What is wrong with the row's hidden states; null where all of them are numbers.</returns>
     /// <exception cref="InvalidModelException">A graph is damaged or cannot be run.</exception>
-    public string? Decode(IReadOnlyList<int> inputIds, ReadOnlySpan<int> targetIds)
+    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    public string? Decode(IReadOnlyList<int> inputIds, ReadOnlySpan<int> targetIds, CancellationToken cancellationToken = default)
     {
+        cancellationToken.ThrowIfCancellationRequested();
+        using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(static state => ((RunOptions)state!).Terminate = true, _run);
         try
         {
             using EncodedInput input = EncodedInput.Encode(_model.Sessions.Encoder, inputIds, _model.Configuration.ModelDimension, _run);
@@ -44,6 +48,7 @@ internal sealed class TeacherForcedRun : IDisposable
         }
         catch (OnnxRuntimeException exception)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             throw new InvalidModelException(
                 $"ONNX Runtime could not run the model bundle '{_model.Bundle.Folder}': {exception.Message} Unless memory ran out, convert the checkpoint again.",
                 exception);

@@ -10,6 +10,9 @@ using Microsoft.ML.Runtime;
 [assembly: LoadableClass(
     typeof(TextGenerationTransformer), typeof(MLNetInterop.TextGenerationLoader), null, typeof(SignatureLoadModel),
     "Text generation with early exit", MLNetInterop.TextGenerationSignature)]
+[assembly: LoadableClass(
+    typeof(LayerScoringTransformer), typeof(MLNetInterop.LayerScoringLoader), null, typeof(SignatureLoadModel),
+    "Scores of every decoder layer", MLNetInterop.LayerScoringSignature)]
 
 namespace Microsoft.ML.EarlyExit;
 
@@ -19,8 +22,11 @@ namespace Microsoft.ML.EarlyExit;
 /// </summary>
 internal static class MLNetInterop
 {
-    /// <summary>Names the loader in saved models: at most 24 characters, never to change.</summary>
+    /// <summary>Names the loader of text generations in saved models: at most 24 characters, never to change.</summary>
     internal const string TextGenerationSignature = "EarlyExitTextGeneration";
+
+    /// <summary>Names the loader of layer scorings, likewise.</summary>
+    internal const string LayerScoringSignature = "EarlyExitLayerScoring";
 
     /// <summary>What each model that is being saved holds already; an entry goes with the saving's own object.</summary>
     private static readonly ConditionalWeakTable<object, HashSet<string>> s_stored = [];
@@ -44,11 +50,11 @@ internal static class MLNetInterop
     /// <summary>How ML.NET's own messages name a column's type.</summary>
     internal static string Describe(SchemaShape.Column column) => Guard(() => column.GetTypeString());
 
-    /// <summary>Marks a saved component as ours, for <see cref="TextGenerationLoader"/>.</summary>
-    internal static void BeginSaveTextGeneration(ModelSaveContext context) => Guard(() =>
+    /// <summary>Marks a saved component as ours, for its loader.</summary>
+    internal static void BeginSave(ModelSaveContext context, SavedComponent component) => Guard(() =>
     {
         context.CheckAtModel();
-        context.SetVersionInfo(TextGenerationVersion());
+        context.SetVersionInfo(Version(component));
         return true;
     });
 
@@ -87,39 +93,50 @@ internal static class MLNetInterop
     private static string? Version(Assembly assembly) =>
         assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? assembly.GetName().Version?.ToString();
 
-    private static VersionInfo TextGenerationVersion() => new(
-        modelSignature: "EXITTEXT",
+    private static VersionInfo Version(SavedComponent component) => new(
+        // Exactly 8 characters, never to change.
+        modelSignature: component == SavedComponent.TextGeneration ? "EXITTEXT" : "EXITSCOR",
         verWrittenCur: 0x00010001,
         verReadableCur: 0x00010001,
         verWeCanReadBack: 0x00010001,
         // The simple name: another version of this assembly may load what this one saved.
         loaderAssemblyName: typeof(MLNetInterop).Assembly.GetName().Name,
-        loaderSignature: TextGenerationSignature);
+        loaderSignature: component == SavedComponent.TextGeneration ? TextGenerationSignature : LayerScoringSignature);
 
-    /// <summary>What ML.NET calls to load a saved transformer.</summary>
+    private static T Load<T>(
+        IHostEnvironment environment, ModelLoadContext context, SavedComponent component, Func<IHostEnvironment, Func<string, Action<Stream>, bool>, T> load)
+    {
+        try
+        {
+            Guard(() =>
+            {
+                context.CheckAtModel(Version(component));
+                return true;
+            });
+        }
+        catch (FormatException exception)
+        {
+            // ML.NET speaks of its own version here, which has nothing to do with it.
+            string what = component == SavedComponent.TextGeneration ? "text generation" : "layer scoring";
+            throw new InvalidModelException(
+                $"Microsoft.ML.EarlyExit {Version(typeof(MLNetInterop).Assembly)} cannot read this saved {what}: a newer version saved it, or it is damaged. "
+                + $"Update the package, or save the model again. ({exception.Message})");
+        }
+
+        return load(environment, (name, read) => Guard(() => context.TryLoadBinaryStream(name, reader => read(reader.BaseStream))));
+    }
+
+    /// <summary>What ML.NET calls to load a saved text generation.</summary>
     internal static class TextGenerationLoader
     {
-        internal static TextGenerationTransformer Create(IHostEnvironment environment, ModelLoadContext context)
-        {
-            try
-            {
-                Guard(() =>
-                {
-                    context.CheckAtModel(TextGenerationVersion());
-                    return true;
-                });
-            }
-            catch (FormatException exception)
-            {
-                // ML.NET speaks of its own version here, which has nothing to do with it.
-                throw new InvalidModelException(
-                    $"Microsoft.ML.EarlyExit {Version(typeof(MLNetInterop).Assembly)} cannot read this saved text generation: a newer version saved it, or it is damaged. "
-                    + $"Update the package, or save the model again. ({exception.Message})");
-            }
+        internal static TextGenerationTransformer Create(IHostEnvironment environment, ModelLoadContext context) =>
+            Load(environment, context, SavedComponent.TextGeneration, TextGenerationTransformer.Load);
+    }
 
-            return TextGenerationTransformer.Load(
-                environment,
-                (name, read) => Guard(() => context.TryLoadBinaryStream(name, reader => read(reader.BaseStream))));
-        }
+    /// <summary>What ML.NET calls to load a saved layer scoring.</summary>
+    internal static class LayerScoringLoader
+    {
+        internal static LayerScoringTransformer Create(IHostEnvironment environment, ModelLoadContext context) =>
+            Load(environment, context, SavedComponent.LayerScoring, LayerScoringTransformer.Load);
     }
 }

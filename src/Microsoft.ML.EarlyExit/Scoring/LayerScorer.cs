@@ -13,6 +13,9 @@ internal sealed class LayerScorer : IDisposable
     /// <summary>Memory for logits, unless one position's need more.</summary>
     private const long MostLogitBytes = 64 << 20;
 
+    /// <summary>Tokens of a target where the options do not say how many: the decoder needs memory that grows with their square.</summary>
+    private const int MostTargetTokens = 2048;
+
     private readonly EarlyExitModel _model;
     private readonly ExitPlan _plan;
     private readonly TeacherForcedRun _run;
@@ -53,6 +56,10 @@ internal sealed class LayerScorer : IDisposable
         _run = model.StartTeacherForcing();
     }
 
+    /// <summary>Checks that a model can be asked for a measure.</summary>
+    /// <exception cref="ArgumentException">The measure does not fit the model.</exception>
+    public static void Check(EarlyExitModel model, ExitPolicy? measure) => ExitPlan.ForScoring(measure, model.Configuration);
+
     /// <summary>Scores one row; the result has one item per layer, 1 to L.</summary>
     /// <param name="inputIds">Encoder ids, checked, as <see cref="EarlyExitModel.Prepare"/> makes them.</param>
     /// <param name="targetIds">The target, without the start token; at least one id.</param>
@@ -63,15 +70,27 @@ internal sealed class LayerScorer : IDisposable
     {
         if (PreparedTarget.Check(targetIds, _model.Configuration) is { } invalid)
             throw new ArgumentException(invalid, nameof(targetIds));
-        if (_run.Decode(inputIds, targetIds) is { } error)
-            throw new InvalidOperationException(error);
-        var scores = new Arrays[_layerCount + 1];
-        for (int layer = 1; layer <= _layerCount; layer++)
-            scores[layer] = new Arrays(targetIds.Length);
-        int block = Reserve(targetIds.Length);
-        for (int start = 0; start < targetIds.Length; start += block)
-            Score(targetIds, start, Math.Min(block, targetIds.Length - start), scores);
-        return [.. Enumerable.Range(1, _layerCount).Select(layer => scores[layer].ToScore(layer))];
+        return Score(inputIds, targetIds, out string? error, CancellationToken.None) ?? throw new InvalidOperationException(error);
+    }
+
+    /// <summary>Scores one row as it is given; what is wrong with it is said in the result.</summary>
+    /// <param name="input">The input.</param>
+    /// <param name="target">The target: a text, which <c>&lt;/s&gt;</c> is added to, or ids exactly as given.</param>
+    /// <param name="options">How the input is read, and how many tokens a target may have.</param>
+    /// <param name="cancellationToken">Looked at between operators and products.</param>
+    /// <exception cref="InvalidModelException">A graph is damaged or cannot be run.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    public ScoredTarget Score(GenerationInput input, GenerationInput target, TextGenerationOptions options, CancellationToken cancellationToken = default)
+    {
+        PreparedInput preparedInput = _model.Prepare(input, options);
+        if (preparedInput.Error is not null)
+            return ScoredTarget.Failed(preparedInput.Error);
+        PreparedTarget preparedTarget = PreparedTarget.Prepare(
+            target, _model.Tokenizer, _model.Configuration, options.MaxNewTokens ?? MostTargetTokens, cuts: false);
+        if (preparedTarget.Error is not null)
+            return ScoredTarget.Failed(preparedTarget.Error);
+        IReadOnlyList<LayerScore>? layers = Score(preparedInput.TokenIds, preparedTarget.TokenIds, out string? error, cancellationToken);
+        return layers is null ? ScoredTarget.Failed(error!) : new ScoredTarget(preparedTarget.TokenIds, layers, preparedInput.CutTokens, null);
     }
 
     public void Dispose()
@@ -83,7 +102,23 @@ internal sealed class LayerScorer : IDisposable
         _run.Dispose();
     }
 
-    private void Score(ReadOnlySpan<int> targetIds, int start, int count, Arrays[] scores)
+    private LayerScore[]? Score(IReadOnlyList<int> inputIds, ReadOnlySpan<int> targetIds, out string? error, CancellationToken cancellationToken)
+    {
+        error = _run.Decode(inputIds, targetIds, cancellationToken);
+        if (error is not null)
+            return null;
+        var arrays = new Arrays[_layerCount + 1];
+        for (int layer = 1; layer <= _layerCount; layer++)
+            arrays[layer] = new Arrays(targetIds.Length);
+        int block = Reserve(targetIds.Length);
+        for (int start = 0; start < targetIds.Length && error is null; start += block)
+            error = Score(targetIds, start, Math.Min(block, targetIds.Length - start), arrays, cancellationToken);
+        return error is null ? [.. Enumerable.Range(1, _layerCount).Select(layer => arrays[layer].ToScore(layer))] : null;
+    }
+
+    /// <summary>Scores a block of positions.</summary>
+    /// <returns>What is wrong with the row; null where nothing is.</returns>
+    private string? Score(ReadOnlySpan<int> targetIds, int start, int count, Arrays[] scores, CancellationToken cancellationToken)
     {
         ReadOnlySpan<int> positions = _positions.AsSpan(0, count);
         for (int index = 0; index < count; index++)
@@ -94,13 +129,15 @@ internal sealed class LayerScorer : IDisposable
         }
 
         // First, since every layer ranks its choice.
-        Compute(_layerCount, positions);
+        if (!TryCompute(_layerCount, positions))
+            return NotANumber("a logit of its target is a NaN or an infinity", _layerCount);
         for (int index = 0; index < count; index++)
             _lastArgMax[index] = LogitScan.ArgMax(Logits(_layerCount, index, 1));
         for (int layer = 1; layer <= _layerCount; layer++)
         {
-            if (layer < _layerCount)
-                Compute(layer, positions);
+            cancellationToken.ThrowIfCancellationRequested();
+            if (layer < _layerCount && !TryCompute(layer, positions))
+                return NotANumber("a logit of its target is a NaN or an infinity", layer);
             for (int index = 0; index < count; index++)
             {
                 TokenState state = _states[index]!;
@@ -109,21 +146,22 @@ internal sealed class LayerScorer : IDisposable
                 state.Logits.Set(logits, isWhole: true, keep: false);
                 float confidence = _plan.Confidence!.Evaluate(state);
                 if (float.IsNaN(confidence))
-                    throw NotANumber($"the confidence of token {start + index} is not a number", layer);
+                    return NotANumber($"the confidence of token {start + index} is no number", layer);
                 scores[layer].ArgMax[start + index] = LogitScan.ArgMax(logits);
                 scores[layer].Rank[start + index] = LogitScan.Rank(logits, _lastArgMax[index]);
                 scores[layer].Confidence[start + index] = confidence;
                 scores[layer].LogProbability[start + index] = (float)(logits[targetIds[start + index]] - state.Logits.LogSumExp);
             }
         }
+
+        return null;
     }
 
-    private void Compute(int layer, ReadOnlySpan<int> positions)
+    private bool TryCompute(int layer, ReadOnlySpan<int> positions)
     {
         Span<float> logits = Logits(layer, 0, positions.Length);
         _run.ComputeLogits(layer, positions, logits);
-        if (!TensorPrimitives.IsFiniteAll<float>(logits))
-            throw NotANumber("a logit of its target is a NaN or an infinity", layer);
+        return TensorPrimitives.IsFiniteAll<float>(logits);
     }
 
     private Span<float> Logits(int layer, int index, int count)
@@ -151,8 +189,7 @@ internal sealed class LayerScorer : IDisposable
         return block;
     }
 
-    private static InvalidOperationException NotANumber(string what, int layer) =>
-        new($"After decoder layer {layer} {what}: the model's weights do not fit this input.");
+    private static string NotANumber(string what, int layer) => $"After decoder layer {layer} {what}: the model's weights do not fit this input.";
 
     private readonly struct Arrays(int length)
     {

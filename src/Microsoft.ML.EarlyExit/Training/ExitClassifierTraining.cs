@@ -42,24 +42,13 @@ internal sealed class ExitClassifierTraining
 
     public static ExitClassifier Train(MLContext context, IDataView data, ExitClassifierOptions options)
     {
-        if ((options.ModelPath is null) == (options.Model is null))
-            throw new ArgumentException("Give either ModelPath, a model bundle's folder, or Model, a loaded one.", nameof(options));
-        if (options.ModelPath is not null)
-            ArgumentException.ThrowIfNullOrWhiteSpace(options.ModelPath, nameof(options.ModelPath));
-        if (options.Model is not null && options.ModelOptions is not null)
-        {
-            throw new ArgumentException(
-                "ModelOptions say how ModelPath is loaded; Model is loaded already. Leave them out, or load the model with them.", nameof(options));
-        }
-
+        var source = new ModelSource(options.ModelPath, options.Model, options.ModelOptions);
         ArgumentException.ThrowIfNullOrWhiteSpace(options.InputColumnName, nameof(options.InputColumnName));
         if (options.TargetColumnName is not null)
             ArgumentException.ThrowIfNullOrWhiteSpace(options.TargetColumnName, nameof(options.TargetColumnName));
 
         IHost host = ((IHostEnvironment)context).Register("TrainExitClassifier");
-        using ModelLease lease = options.Model is { } model
-            ? ModelLease.OfCaller(model)
-            : TextGenerationTransformer.LoadModel(host, options.ModelPath!, options.ModelOptions);
+        using ModelLease lease = source.Lease(host);
         return new ExitClassifierTraining(context, options, CreateSource(context, data, options, lease.Model, host)).Train();
     }
 
@@ -76,11 +65,11 @@ internal sealed class ExitClassifierTraining
                 nameof(options));
         }
 
-        ExitExampleSource.CheckColumn(data, options.InputColumnName, "input", model);
+        ExitExampleSource.CheckColumn(data, new InputColumn(options.InputColumnName), model);
         var sampling = new ExampleSampling(options.Seed, options.HeldOutFraction, options.MaximumTokensPerRow);
         if (options.TargetColumnName is { } target)
         {
-            ExitExampleSource.CheckColumn(data, target, "target", model);
+            ExitExampleSource.CheckColumn(data, new InputColumn(target, "target"), model);
             return new ExitExampleSource(data, options.InputColumnName, target, model, generation, options.MinimumLayer, sampling, host);
         }
 

@@ -40,8 +40,8 @@ internal sealed class ExitExampleCursor : DataViewRowCursor
         DataViewSchema.Column input = source.Input;
         DataViewSchema.Column target = source.Target;
         _rows = source.Data.GetRowCursor([input, target]);
-        _getInput = TextGenerationMapper.GetInputGetter(_rows, input);
-        _getTarget = TextGenerationMapper.GetInputGetter(_rows, target);
+        _getInput = InputColumn.CreateGetter(_rows, input);
+        _getTarget = InputColumn.CreateGetter(_rows, target);
         _getRowId = _rows.GetIdGetter();
         _log = new ExitExampleLog(source.Host, source.Data.GetRowCount(), TimeProvider.System);
     }

@@ -28,24 +28,8 @@ internal sealed record ExitExampleSource(
     /// <summary>Checks a column of the data.</summary>
     /// <exception cref="ArgumentOutOfRangeException">It is not there, or holds neither text nor ids.</exception>
     /// <exception cref="InvalidModelException">It holds text, and the model has no tokenizer.</exception>
-    public static void CheckColumn(IDataView data, string name, string kind, EarlyExitModel model)
-    {
-        if (data.Schema.GetColumnOrNull(name) is not { } column)
-            throw new ArgumentOutOfRangeException(nameof(data), $"Could not find {kind} column '{name}'");
-        bool isText = column.Type is TextDataViewType;
-        if (!isText && !TextGenerationColumns.IsTokenIds(column))
-        {
-            throw new ArgumentOutOfRangeException(
-                nameof(data), $"Schema mismatch for {kind} column '{name}': expected {TextGenerationColumns.ExpectedInput}, got {column.Type}");
-        }
-
-        if (isText && model.Tokenizer is null)
-        {
-            throw new InvalidModelException(
-                $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so it cannot read the text in {kind} column '{name}': give token ids, or convert a "
-                + "checkpoint that has its spiece.model.");
-        }
-    }
+    public static void CheckColumn(IDataView data, InputColumn column, EarlyExitModel model) =>
+        column.CheckTokenizer(model, column.Find(data.Schema, nameof(data)));
 
     private DataViewSchema.Column Find(string name) => Data.Schema[name];
 }

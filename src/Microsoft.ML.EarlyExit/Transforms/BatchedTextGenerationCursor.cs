@@ -45,7 +45,7 @@ internal sealed class BatchedTextGenerationCursor : DataViewRowCursor
         _capacity = capacity;
         _run = new TextGenerationRun(mapper.Transformer, rowCount, TimeProvider.System);
         _columns = [.. mapper.InputSchema.Select(column => active[column.Index] ? ColumnBuffer.Create(source, column, capacity) : null)];
-        _getInput = mapper.GetInputGetter(source);
+        _getInput = mapper.CreateInputGetter(source);
         _getId = source.GetIdGetter();
         _inputs = new GenerationInput[capacity];
         _ids = new DataViewRowId[capacity];
@@ -84,7 +84,7 @@ internal sealed class BatchedTextGenerationCursor : DataViewRowCursor
     {
         if (!IsColumnActive(column))
             throw new InvalidOperationException($"Column '{column.Name}' is not active in this cursor.");
-        return _mapper.IsGenerated(column)
+        return _mapper.IsAdded(column)
             ? _mapper.CreateGetter<TValue>(column, GetResult)
             : TextGenerationMapper.Cast<TValue>(_columns[column.Index]!.CreateGetter(GetEntry), column);
     }

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Microsoft.ML.Data;
 
 namespace Microsoft.ML.EarlyExit;
@@ -5,60 +6,38 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>The columns of a text generation.</summary>
 internal sealed class TextGenerationColumns
 {
-    internal const string ExpectedInput = "String, or a vector of Int32 (token ids)";
+    private readonly OutputColumns<GenerationResult> _outputs;
 
     /// <param name="input">The column to generate from; null for the one that receives the text.</param>
     /// <param name="outputs">The name of each generated column, null for those that are not wanted.</param>
-    internal TextGenerationColumns(string? input, params IEnumerable<(GeneratedColumn Column, string? Name)> outputs)
+    internal TextGenerationColumns(string? input, params IEnumerable<(OutputColumn<GenerationResult> Column, string? Name)> outputs)
     {
-        List<(GeneratedColumn Column, string Name)> named = [];
-        foreach ((GeneratedColumn column, string? name) in outputs)
-        {
-            if (name is null)
-                continue;
-            ArgumentException.ThrowIfNullOrWhiteSpace(name, column.Parameter);
-            if (named.Find(other => other.Name == name).Column is { } other)
-                throw new ArgumentException($"Column '{name}' cannot be both {other.Parameter} and {column.Parameter}: name two columns.", column.Parameter);
-            named.Add((column, name));
-        }
-
-        if (named.Count == 0)
-            throw new ArgumentException("No generated column is named: name at least outputColumnName.", GeneratedColumn.Text.Parameter);
-        Outputs = [.. GeneratedColumn.All.SelectMany(column => named.Where(output => output.Column == column))];
-        Input = !string.IsNullOrWhiteSpace(input)
+        _outputs = new OutputColumns<GenerationResult>(GeneratedColumn.All, outputs, "No generated column is named: name at least outputColumnName.");
+        Input = new InputColumn(!string.IsNullOrWhiteSpace(input)
             ? input
-            : NameOf(GeneratedColumn.Text) ?? throw new ArgumentException("Without outputColumnName, inputColumnName must be given.", "inputColumnName");
+            : NameOf(GeneratedColumn.Text) ?? throw new ArgumentException("Without outputColumnName, inputColumnName must be given.", "inputColumnName"));
     }
 
-    /// <summary>The column to generate from: text, or encoder ids.</summary>
-    internal string Input { get; }
+    /// <summary>The form in saved models.</summary>
+    internal static SavedTransformer<TextGenerationColumns> Format { get; } = new(
+        "text generation",
+        (columns, writer) => columns.Write(writer),
+        fields => new TextGenerationColumns(fields.GetString("inputColumnName"), OutputColumns<GenerationResult>.Read(GeneratedColumn.All, fields)));
+
+    /// <summary>The column to generate from.</summary>
+    internal InputColumn Input { get; }
 
     /// <summary>The generated columns that are wanted.</summary>
-    internal IReadOnlyList<(GeneratedColumn Column, string Name)> Outputs { get; }
+    internal IReadOnlyList<(OutputColumn<GenerationResult> Column, string Name)> Outputs => _outputs.Named;
 
     /// <summary>The name of a generated column; null where it is not wanted.</summary>
-    internal string? NameOf(GeneratedColumn column) => Outputs.FirstOrDefault(output => output.Column == column).Name;
+    internal string? NameOf(OutputColumn<GenerationResult> column) => _outputs.NameOf(column);
 
-    /// <summary>The input column of a schema, checked.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">It is not there, or is neither text nor a vector of ids.</exception>
-    internal DataViewSchema.Column FindInput(DataViewSchema inputSchema)
+    /// <summary>The shape of a schema with the generated columns added.</summary>
+    internal SchemaShape AddTo(SchemaShape inputSchema)
     {
-        DataViewSchema.Column column = inputSchema.GetColumnOrNull(Input) ?? throw NotFound(nameof(inputSchema));
-        return column.Type is TextDataViewType || IsTokenIds(column) ? column : throw Mismatch(nameof(inputSchema), column.Type.ToString());
-    }
-
-    /// <summary>Whether a checked input column holds ids rather than text.</summary>
-    internal static bool IsTokenIds(DataViewSchema.Column input) => input.Type is VectorDataViewType { ItemType: NumberDataViewType { RawType: var type } } && type == typeof(int);
-
-    /// <summary>As <see cref="FindInput"/>, for the shape of a schema that is not known yet.</summary>
-    internal void CheckInput(SchemaShape inputSchema)
-    {
-        SchemaShape.Column column = inputSchema.FirstOrDefault(candidate => candidate.Name == Input);
-        if (column.Name is null)
-            throw NotFound(nameof(inputSchema));
-        bool isScalar = column.Kind == SchemaShape.Column.VectorKind.Scalar;
-        if (isScalar ? column.ItemType is not TextDataViewType : column.ItemType != NumberDataViewType.Int32)
-            throw Mismatch(nameof(inputSchema), MLNetInterop.Describe(column));
+        Input.Check(inputSchema);
+        return _outputs.AddTo(inputSchema);
     }
 
     /// <summary>Checks that a model can do what the columns ask of it.</summary>
@@ -67,26 +46,20 @@ internal sealed class TextGenerationColumns
     /// <exception cref="InvalidModelException">They need a tokenizer, and the model has none.</exception>
     internal void CheckModel(EarlyExitModel model, DataViewSchema.Column? input)
     {
-        if (model.Tokenizer is not null)
-            return;
-        if (NameOf(GeneratedColumn.Text) is { } text)
+        if (model.Tokenizer is null && NameOf(GeneratedColumn.Text) is { } text)
         {
             throw new InvalidModelException(
                 $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so there is no text for column '{text}': name {GeneratedColumn.TokenIds.Parameter} instead of "
                 + $"{GeneratedColumn.Text.Parameter}, or convert a checkpoint that has its spiece.model.");
         }
 
-        if (input is { } column && !IsTokenIds(column))
-        {
-            throw new InvalidModelException(
-                $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so it cannot generate from the text in column '{Input}': give token ids, or convert a checkpoint "
-                + "that has its spiece.model.");
-        }
+        if (input is { } column)
+            Input.CheckTokenizer(model, column);
     }
 
-    // Type and sentences as ML.NET's own transforms have them.
-    private ArgumentOutOfRangeException NotFound(string parameter) => new(parameter, $"Could not find input column '{Input}'");
-
-    private ArgumentOutOfRangeException Mismatch(string parameter, string? actual) =>
-        new(parameter, $"Schema mismatch for input column '{Input}': expected {ExpectedInput}, got {actual}");
+    private void Write(Utf8JsonWriter writer)
+    {
+        writer.WriteString("inputColumnName", Input.Name);
+        _outputs.Write(writer);
+    }
 }

@@ -14,7 +14,8 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
     private readonly IHost _host;
     private readonly TextGenerationColumns _columns;
     private readonly TextGenerationOptions _generation;
-    private readonly Options _options;
+    private readonly ModelSource _model;
+    private readonly bool _savesByReference;
 
     internal TextGenerationEstimator(IHostEnvironment environment, Options options)
     {
@@ -26,17 +27,12 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
             (GeneratedColumn.Confidences, options.ConfidencesColumnName),
             (GeneratedColumn.StopReason, options.StopReasonColumnName),
             (GeneratedColumn.OperationCounts, options.OperationCountsColumnName));
-        if ((options.ModelPath is null) == (options.Model is null))
-            throw new ArgumentException("Give either ModelPath, a model bundle's folder, or Model, a loaded one.", nameof(options));
-        if (options.ModelPath is not null)
-            ArgumentException.ThrowIfNullOrWhiteSpace(options.ModelPath, "modelPath");
-        if (options.Model is not null && options.ModelOptions is not null)
-            throw new ArgumentException("ModelOptions say how ModelPath is loaded; Model is loaded already. Leave them out, or load the model with them.", nameof(options));
+        _model = new ModelSource(options.ModelPath, options.Model, options.ModelOptions);
         _generation = options.GenerationOptions ?? new TextGenerationOptions();
         if (_generation.Trace)
             throw new ArgumentException("Trace has no column in a data view: set it to false, or use EarlyExitModel.Generate.", nameof(options));
         _host = environment.Register(nameof(TextGenerationEstimator));
-        _options = options;
+        _savesByReference = options.SaveByReference;
     }
 
     /// <summary>Loads the model.</summary>
@@ -50,15 +46,12 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
     public TextGenerationTransformer Fit(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        DataViewSchema.Column column = _columns.FindInput(input.Schema);
-        ModelLease lease = _options.Model is { } model
-            ? ModelLease.OfCaller(model)
-            : TextGenerationTransformer.LoadModel(_host, _options.ModelPath!, _options.ModelOptions);
+        DataViewSchema.Column column = _columns.Input.Find(input.Schema);
+        ModelLease lease = _model.Lease(_host);
         try
         {
             _columns.CheckModel(lease.Model, column);
-            return new TextGenerationTransformer(
-                _host, lease, _columns, _generation, _options.SaveByReference ? _options.ModelPath ?? lease.Model.Bundle.Folder : null);
+            return new TextGenerationTransformer(_host, lease, _columns, _generation, _savesByReference ? _model.Reference : null);
         }
         catch
         {
@@ -74,13 +67,7 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
     public SchemaShape GetOutputSchema(SchemaShape inputSchema)
     {
         ArgumentNullException.ThrowIfNull(inputSchema);
-        _columns.CheckInput(inputSchema);
-        var columns = new OrderedDictionary<string, SchemaShape.Column>();
-        foreach (SchemaShape.Column column in inputSchema)
-            columns[column.Name] = column;
-        foreach ((GeneratedColumn column, string name) in _columns.Outputs)
-            columns[name] = column.ToShape(name);
-        return new SchemaShape(columns.Values);
+        return _columns.AddTo(inputSchema);
     }
 
     /// <summary>Everything a text generation can be given. Immutable.</summary>

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Microsoft.ML.Data;
 using Microsoft.ML.Runtime;
 
@@ -72,7 +71,7 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
     public IDataView Transform(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        return new TextGenerationDataView(input, new TextGenerationMapper(this, input.Schema));
+        return new ResultDataView<GenerationResult>(input, new TextGenerationMapper(this, input.Schema));
     }
 
     IRowToRowMapper ITransformer.GetRowToRowMapper(DataViewSchema inputSchema) => new TextGenerationMapper(this, inputSchema);
@@ -81,9 +80,8 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
     {
         ArgumentNullException.ThrowIfNull(ctx);
         ThrowIfDisposed();
-        MLNetInterop.BeginSaveTextGeneration(ctx);
-        bool isStored = ReferencePath is null && !MLNetInterop.TryMarkStored(ctx, Model.Bundle.Identity);
-        SavedTextGeneration.Save((name, write) => MLNetInterop.SaveStream(ctx, name, write), this, isStored);
+        MLNetInterop.BeginSave(ctx, SavedComponent.TextGeneration);
+        TextGenerationColumns.Format.Save(ctx, Model.Bundle, Columns, GenerationOptions, ReferencePath);
         GC.KeepAlive(this);
     }
 
@@ -92,81 +90,8 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
     /// <summary>Loads what <see cref="ICanSaveModel.Save"/> saved.</summary>
     /// <param name="environment">The environment that loads.</param>
     /// <param name="tryReadStream">Hands a saved stream to a reader, false where there is none of that name.</param>
-    internal static TextGenerationTransformer Load(IHostEnvironment environment, Func<string, Action<Stream>, bool> tryReadStream)
-    {
-        try
-        {
-            SavedTextGeneration saved = SavedTextGeneration.Read(tryReadStream);
-            ModelLease lease = LoadModel(environment, saved, tryReadStream);
-            try
-            {
-                return new TextGenerationTransformer(environment, lease, saved.Columns, saved.Options, saved.ReferencePath);
-            }
-            catch
-            {
-                lease.Dispose();
-                throw;
-            }
-        }
-        catch (InvalidModelException exception) when (exception.InnerException is not null)
-        {
-            // ML.NET wraps what is thrown here, so users look at the innermost exception: it must be the one with our message.
-            throw new InvalidModelException(exception.Message);
-        }
-    }
-
-    /// <summary>Loads a bundle, or shares it with whoever has loaded it.</summary>
-    internal static ModelLease LoadModel(
-        IHostEnvironment environment, string bundlePath, EarlyExitModelOptions? options, TemporaryFolder? folder = null, string? identity = null)
-    {
-        long start = Stopwatch.GetTimestamp();
-        ModelLease lease = ModelLease.Load(bundlePath, Complete(options, environment), folder, identity);
-        T5Configuration sizes = lease.Model.Configuration;
-        using IChannel channel = environment.Start("Loading the model");
-        channel.Info(
-            MessageSensitivity.None,
-            $"{(lease.WasLoaded ? "Shares the loaded" : "Loaded the")} model bundle '{lease.Model.Bundle.Folder}': {sizes.EncoderLayerCount} encoder and {sizes.DecoderLayerCount} decoder "
-            + $"layers of width {sizes.ModelDimension}, {sizes.VocabularySize} tokens, in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms.");
-        return lease;
-    }
-
-    private static ModelLease LoadModel(IHostEnvironment environment, SavedTextGeneration saved, Func<string, Action<Stream>, bool> tryReadStream)
-    {
-        if (saved.ReferencePath is { } path)
-        {
-            if (!Directory.Exists(path))
-            {
-                throw new DirectoryNotFoundException(
-                    $"The model was saved by reference to its bundle at '{path}', and there is no folder at '{Path.GetFullPath(path)}'. Put the bundle there, or save with the bundle inside.");
-            }
-
-            return LoadModel(environment, path, null, identity: saved.Identity);
-        }
-
-        // The transform of the same saved model that has the bundle was loaded just before.
-        if (saved.Files.Count == 0)
-            return ModelLease.TryShareLoaded(saved.Identity, Complete(null, environment)) ?? throw SavedTextGeneration.BundleIsMissing();
-
-        var folder = new TemporaryFolder(MLNetInterop.GetTempPath(environment));
-        try
-        {
-            saved.Unpack(tryReadStream, folder.Path);
-        }
-        catch
-        {
-            folder.Dispose();
-            throw;
-        }
-
-        return LoadModel(environment, folder.Path, null, folder, saved.Identity);
-    }
-
-    /// <summary>Options with the devices of the environment, where they name none.</summary>
-    private static EarlyExitModelOptions Complete(EarlyExitModelOptions? options, IHostEnvironment environment)
-    {
-        options ??= new EarlyExitModelOptions();
-        return options.GpuDeviceId is null && MLNetInterop.GetDevice(environment) is (int device, var fallbackToCpu)
-            ? options with { GpuDeviceId = device, FallbackToCpu = fallbackToCpu }
-            : options;
-    }
+    internal static TextGenerationTransformer Load(IHostEnvironment environment, Func<string, Action<Stream>, bool> tryReadStream) => TextGenerationColumns.Format.Load(
+        environment,
+        tryReadStream,
+        (lease, columns, options, referencePath) => new TextGenerationTransformer(environment, lease, columns, options, referencePath));
 }

@@ -44,7 +44,7 @@ public sealed class SaveLoadTests : IDisposable
         TextGenerationTransformer loaded = Assert.IsType<TextGenerationTransformer>(model);
         Assert.Equal(data.Schema.Select(column => column.Name), schema.Select(column => column.Name));
         Assert.Equal(s_options, loaded.GenerationOptions);
-        Assert.Equal("Prompt", loaded.Columns.Input);
+        Assert.Equal("Prompt", loaded.Columns.Input.Name);
         Assert.Equal([(GeneratedColumn.Text, "Text"), (GeneratedColumn.ExitLayers, "Layers")], loaded.Columns.Outputs);
         DemoOutput[] actual = Read(context, model.Transform(Load(context)));
         Assert.Equal(expected.Select(row => row.Text), actual.Select(row => row.Text));

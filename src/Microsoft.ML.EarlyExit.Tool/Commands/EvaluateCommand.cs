@@ -1,0 +1,175 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+
+namespace Microsoft.ML.EarlyExit.Tool;
+
+/// <summary><c>evaluate</c>: metrics of predictions against references, and statistics of exits.</summary>
+internal sealed class EvaluateCommand : ToolCommand
+{
+    private const int MostBootstrapSamples = 100_000;
+
+    private readonly ToolContext _context;
+    private readonly Argument<EvaluationKind> _kind = new("KIND")
+    {
+        Description = "rouge, squad, bleu or chrf compare predictions with references; exits reads what generate writes.",
+        HelpName = "rouge|squad|bleu|chrf|exits",
+        CustomParser = ParseKind,
+    };
+
+    private readonly Option<string?> _input = PathSymbols.CreateFileOption(
+        "--input", """Rows to evaluate, one JSON object per line: {"prediction" or "text", "reference" or "references" or "answers"}.""");
+
+    private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "Where the figures of the whole go; standard output by default.");
+    private readonly Option<string?> _rows = PathSymbols.CreateFileOption("--rows", "Where a line for every row goes.");
+    private readonly Option<bool> _stemmer = new("--stemmer") { Description = "Compare the stems of words (rouge)." };
+    private readonly Option<bool> _average = new("--average") { Description = "Average over a row's references instead of taking the best (rouge)." };
+    private readonly Option<int> _bootstrap = new("--bootstrap")
+    {
+        Description = $"Bootstrap samples for 95 % intervals, 1 to {MostBootstrapSamples}; none by default.",
+        HelpName = "N",
+        CustomParser = ParseBootstrap,
+    };
+
+    private readonly Option<int> _seed = new("--seed") { Description = "The seed of the bootstrap; 0 by default.", HelpName = "S" };
+
+    public EvaluateCommand(ToolContext context)
+        : base("evaluate", "Compute metrics of generated rows.", "rouge --input generated.jsonl --rows scores.jsonl --stemmer")
+    {
+        _context = context;
+        Add(_kind);
+        _input.Required = true;
+        foreach (Option option in (Option[])[_input, _output, _rows, _stemmer, _average, _bootstrap, _seed])
+            Add(option);
+        Validators.Add(result =>
+        {
+            // Another argument that is wrong has been said already, and has no value.
+            if (result.GetResult(_kind) is not { Tokens: [var token] } || !Enum.TryParse(token.Value, ignoreCase: true, out EvaluationKind kind))
+                return;
+            if (kind != EvaluationKind.Rouge && (result.GetResult(_stemmer) is not null || result.GetResult(_average) is not null))
+                result.AddError("--stemmer and --average are for rouge.");
+            if (kind is EvaluationKind.Bleu or EvaluationKind.Chrf && result.GetResult(_rows) is not null)
+                result.AddError("--rows is for rouge, squad and exits: BLEU and chrF are metrics of a whole corpus.");
+        });
+        SetAction(Run);
+    }
+
+    private static EvaluationKind ParseKind(ArgumentResult result)
+    {
+        string given = result.Tokens[0].Value;
+        foreach (EvaluationKind kind in Enum.GetValues<EvaluationKind>())
+        {
+            if (given == kind.ToString().ToLowerInvariant())
+                return kind;
+        }
+
+        result.AddError($"KIND is '{given}'; it must be rouge, squad, bleu, chrf or exits.");
+        return default;
+    }
+
+    private static int ParseBootstrap(ArgumentResult result)
+    {
+        string given = result.Tokens[0].Value;
+        if (int.TryParse(given, out int samples) && samples is >= 1 and <= MostBootstrapSamples)
+            return samples;
+        result.AddError($"--bootstrap is '{given}'; it must be a whole number from 1 to {MostBootstrapSamples}.");
+        return 0;
+    }
+
+    private int Run(ParseResult parsed)
+    {
+        EvaluationKind kind = parsed.GetValue(_kind);
+        string inputPath = parsed.GetRequiredValue(_input)!;
+        string? outputPath = parsed.GetValue(_output);
+        string? rowsPath = parsed.GetValue(_rows);
+        using FileStream input = InputFile.Open(inputPath);
+        if (outputPath is not null)
+            PartialFile.Check(outputPath, inputPath);
+        if (rowsPath is not null)
+            PartialFile.Check(rowsPath, inputPath);
+        if (outputPath is not null && rowsPath is not null && Path.GetFullPath(outputPath) == Path.GetFullPath(rowsPath))
+            throw new IOException($"--output and --rows are both '{rowsPath}'; name two files.");
+
+        RowScorer scorer = CreateScorer(kind, parsed);
+        int samples = parsed.GetValue(_bootstrap);
+        var totals = new EvaluationAccumulator(
+            scorer, samples > 0 ? new PoissonBootstrap(samples, EvaluationTotals.Count, parsed.GetValue(_seed)) : null);
+        var writer = new EvaluationWriter(kind);
+        var stopReasons = new SortedDictionary<string, long>(StringComparer.Ordinal);
+        using PartialFile? rowsFile = rowsPath is null ? null : PartialFile.Create(rowsPath);
+        long rows = 0;
+        long bad = 0;
+        bool countsOperations = true;
+        try
+        {
+            var reader = new EvaluatedRowReader(input, kind);
+            for (; reader.TryRead(out EvaluatedRow row); rows++)
+            {
+                _context.Cancellation.ThrowIfCancellationRequested();
+                RowScores scores = default;
+                if (row.StopReason is { } reason)
+                    stopReasons[reason] = stopReasons.GetValueOrDefault(reason) + 1;
+                if (row.Error is null)
+                {
+                    scores = totals.Add(row.Prediction, row.References, "", row.ExitLayers, row.Operations.GetValueOrDefault());
+                    countsOperations &= row.Operations is not null;
+                }
+                else
+                {
+                    totals.AddBad(row.Problem);
+                    bad++;
+                }
+
+                rowsFile?.Writer.WriteLine(writer.Row(row, scores));
+                if (input.CanSeek)
+                    _context.Messages.ShowProgress(reader.Position / Math.Max(1.0, input.Length), GenerationRun.CountRows(rows + 1));
+            }
+
+            if (rows == 0)
+                throw new InvalidDataException($"{inputPath}: there is no row to evaluate.");
+        }
+        catch (Exception) when (rows > 0 && rowsFile is not null)
+        {
+            _context.Messages.Say($"{GenerationRun.CountRows(rows)} evaluated before stay in '{rowsFile.Path}'.");
+            throw;
+        }
+
+        TextGenerationMetrics metrics = totals.ToMetrics(TimeSpan.Zero, TextGenerationEvaluationOptions.Defaults.ConfidenceLevel);
+        Write(writer.Corpus(metrics, stopReasons, countsOperations), outputPath);
+        rowsFile?.Complete();
+        _context.Messages.Say(bad == 0
+            ? $"Evaluated {GenerationRun.CountRows(rows)}."
+            : $"Evaluated {GenerationRun.CountRows(rows)}, but for {bad} that cannot be{(rowsFile is null ? "; --rows FILE says why" : $"; '{rowsPath}' says why")}.");
+        return ExitCode.Done;
+    }
+
+    private RowScorer CreateScorer(EvaluationKind kind, ParseResult parsed) => new(
+        kind switch
+        {
+            EvaluationKind.Rouge => EvaluationMetrics.Rouge,
+            EvaluationKind.Squad => EvaluationMetrics.Squad,
+            EvaluationKind.Bleu => EvaluationMetrics.Bleu,
+            EvaluationKind.Chrf => EvaluationMetrics.Chrf,
+            _ => EvaluationMetrics.None,
+        },
+        parsed.GetValue(_average) ? ReferenceAggregation.Average : ReferenceAggregation.Best,
+        parsed.GetValue(_stemmer))
+    {
+        HasExitLayers = kind == EvaluationKind.Exits,
+        HasOperations = kind == EvaluationKind.Exits,
+    };
+
+    private void Write(string json, string? path)
+    {
+        if (path is null)
+        {
+            _context.Messages.ClearProgress();
+            _context.Output.WriteLine(json);
+            _context.Output.Flush();
+            return;
+        }
+
+        using PartialFile file = PartialFile.Create(path);
+        file.Writer.WriteLine(json);
+        file.Complete();
+    }
+}

@@ -1,0 +1,11 @@
+namespace Microsoft.ML.EarlyExit.Tool;
+
+/// <summary>What <c>evaluate</c> evaluates.</summary>
+internal enum EvaluationKind
+{
+    Rouge,
+    Squad,
+    Bleu,
+    Chrf,
+    Exits,
+}

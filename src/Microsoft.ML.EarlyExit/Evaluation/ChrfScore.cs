@@ -1,0 +1,47 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>chrF of a corpus and what it is made of.</summary>
+public sealed class ChrfScore
+{
+    internal ChrfScore(double score, double precision, double recall, ReadOnlySpan<long> statistics, int? referenceCount)
+    {
+        Score = score;
+        Precision = precision;
+        Recall = recall;
+        int orders = statistics.Length / 3;
+        long[] predicted = new long[orders];
+        long[] expected = new long[orders];
+        long[] matches = new long[orders];
+        for (int order = 0; order < orders; order++)
+            (predicted[order], expected[order], matches[order]) = (statistics[3 * order], statistics[3 * order + 1], statistics[3 * order + 2]);
+        PredictionTotals = predicted;
+        ReferenceTotals = expected;
+        Matches = matches;
+        Signature = $"nrefs:{referenceCount?.ToString() ?? "var"}|case:mixed|eff:yes|nc:{orders}|nw:0|space:no|version:{CorpusStatistics.Version}";
+    }
+
+    /// <summary>chrF, 0 to 100: the mean of precision and recall in which recall counts twice as much.</summary>
+    public double Score { get; }
+
+    /// <summary>The mean over orders of the percentage of the predictions' n-grams that references have too, 0 to 100; of orders that both have n-grams of.</summary>
+    public double Precision { get; }
+
+    /// <summary>The mean over orders of the percentage of the references' n-grams that predictions have too, 0 to 100; of orders that both have n-grams of.</summary>
+    public double Recall { get; }
+
+    /// <summary>For n-grams of 1 to 6 characters, how many the predictions have; rows whose reference has none of an order are left out of it.</summary>
+    public IReadOnlyList<long> PredictionTotals { get; }
+
+    /// <summary>For n-grams of 1 to 6 characters, how many the references have, of each row the one that is best for it.</summary>
+    public IReadOnlyList<long> ReferenceTotals { get; }
+
+    /// <summary>For n-grams of 1 to 6 characters, how many both have.</summary>
+    public IReadOnlyList<long> Matches { get; }
+
+    /// <summary>How the score was computed, in sacrebleu's words, to be quoted with it; the version is the release of sacrebleu that it equals.</summary>
+    public string Signature { get; }
+
+    /// <summary>The score with its signature, as sacrebleu prints it.</summary>
+    /// <returns>For instance <c>chrF2|nrefs:1|…|version:2.6.0 = 57.06</c>.</returns>
+    public override string ToString() => $"chrF2|{Signature} = {CorpusStatistics.Format(Score, 2)}";
+}

@@ -1,0 +1,76 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>Scores single rows. Immutable and thread-safe.</summary>
+/// <param name="metrics">What compares predictions with references.</param>
+/// <param name="references">What ROUGE makes of several references.</param>
+/// <param name="useStemmer">Whether ROUGE compares stems.</param>
+internal sealed class RowScorer(EvaluationMetrics metrics, ReferenceAggregation references, bool useStemmer)
+{
+    private readonly RougeScorer _rouge = new(useStemmer, references);
+
+    /// <summary>Whether rows have the full model's text.</summary>
+    public bool HasFullDepth { get; init; }
+
+    /// <summary>Whether rows have exit layers.</summary>
+    public bool HasExitLayers { get; init; }
+
+    /// <summary>Whether rows have operation counts.</summary>
+    public bool HasOperations { get; init; }
+
+    /// <summary>Whether a metric is asked for.</summary>
+    public bool Has(EvaluationMetrics metric) => (metrics & metric) != 0;
+
+    /// <summary>Scores a row.</summary>
+    public RowScores Score(string prediction, ReadOnlySpan<string> references, string fullDepth)
+    {
+        var scores = default(RowScores);
+        if (Has(EvaluationMetrics.Rouge))
+            scores.Rouge = _rouge.Score(prediction, references);
+        if (Has(EvaluationMetrics.Squad))
+            scores.Squad = SquadScorer.Score(prediction, references);
+        if (HasFullDepth)
+        {
+            scores.AgreementExact = prediction == fullDepth ? 1 : 0;
+            scores.AgreementRougeL = _rouge.Score(prediction, fullDepth).RougeL.FMeasure;
+            scores.AgreementF1 = SquadScorer.Score(prediction, fullDepth).F1;
+        }
+
+        return scores;
+    }
+
+    /// <summary>Writes the numbers that a row adds to the totals, but those of its exits.</summary>
+    public void Count(in RowScores scores, string prediction, ReadOnlySpan<string> references, Span<double> numbers)
+    {
+        numbers.Clear();
+        numbers[EvaluationTotals.Rows] = 1;
+        Write(scores.Rouge.Rouge1, numbers[EvaluationTotals.Rouge..]);
+        Write(scores.Rouge.Rouge2, numbers[(EvaluationTotals.Rouge + 3)..]);
+        Write(scores.Rouge.RougeL, numbers[(EvaluationTotals.Rouge + 6)..]);
+        Write(scores.Rouge.RougeLsum, numbers[(EvaluationTotals.Rouge + 9)..]);
+        numbers[EvaluationTotals.ExactMatch] = scores.Squad.ExactMatch;
+        numbers[EvaluationTotals.F1] = scores.Squad.F1;
+        numbers[EvaluationTotals.Agreement] = scores.AgreementExact;
+        numbers[EvaluationTotals.Agreement + 1] = scores.AgreementRougeL;
+        numbers[EvaluationTotals.Agreement + 2] = scores.AgreementF1;
+        Span<long> whole = stackalloc long[Math.Max(BleuScorer.StatisticCount, ChrfScorer.StatisticCount)];
+        if (Has(EvaluationMetrics.Bleu))
+        {
+            BleuScorer.Count(prediction, references, whole[..BleuScorer.StatisticCount]);
+            Copy(whole[..BleuScorer.StatisticCount], numbers[EvaluationTotals.Bleu..]);
+        }
+
+        if (Has(EvaluationMetrics.Chrf))
+        {
+            ChrfScorer.Count(prediction, references, whole[..ChrfScorer.StatisticCount]);
+            Copy(whole[..ChrfScorer.StatisticCount], numbers[EvaluationTotals.Chrf..]);
+        }
+    }
+
+    private static void Write(RougeScore score, Span<double> numbers) => (numbers[0], numbers[1], numbers[2]) = (score.Precision, score.Recall, score.FMeasure);
+
+    private static void Copy(ReadOnlySpan<long> whole, Span<double> numbers)
+    {
+        for (int index = 0; index < whole.Length; index++)
+            numbers[index] = whole[index];
+    }
+}

@@ -1,0 +1,7 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>How far texts agree with those of the full model: means over rows, in [0, 1].</summary>
+/// <param name="Exact">The share of rows whose texts are equal, character by character.</param>
+/// <param name="RougeL">ROUGE-L's F-measure, the full model's text being the reference.</param>
+/// <param name="F1">SQuAD's F1, the full model's text being the answer.</param>
+public readonly record struct TextAgreement(double Exact, double RougeL, double F1);

@@ -1,0 +1,63 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>What an evaluation of generated texts found. A metric that was not asked for, or for which no row could be scored, is null.</summary>
+public sealed class TextGenerationMetrics
+{
+    internal TextGenerationMetrics()
+    {
+    }
+
+    /// <summary>Rows read.</summary>
+    public required long RowCount { get; init; }
+
+    /// <summary>Rows without a prediction, or without the full model's text where that is asked for.</summary>
+    public required long MissingPredictionCount { get; init; }
+
+    /// <summary>Rows without a reference.</summary>
+    public required long MissingReferenceCount { get; init; }
+
+    /// <summary>Rows whose generation failed, or whose exit layers or operation counts cannot be.</summary>
+    public required long FailedRowCount { get; init; }
+
+    /// <summary>Rows that have no part in the figures.</summary>
+    public long BadRowCount => MissingPredictionCount + MissingReferenceCount + FailedRowCount;
+
+    /// <summary>Rows that the figures are made of.</summary>
+    public long ScoredRowCount => RowCount - BadRowCount;
+
+    /// <summary>ROUGE: means over rows, in [0, 1].</summary>
+    public RougeScores? Rouge { get; init; }
+
+    /// <summary>SQuAD's exact match: the percentage of rows.</summary>
+    public double? ExactMatch { get; init; }
+
+    /// <summary>SQuAD's F1: the mean over rows, in percent.</summary>
+    public double? F1 { get; init; }
+
+    /// <summary>BLEU of all rows together, 0 to 100.</summary>
+    public double? Bleu { get; init; }
+
+    /// <summary>chrF of all rows together, 0 to 100.</summary>
+    public double? Chrf { get; init; }
+
+    /// <summary>How far texts agree with the full model's.</summary>
+    public TextAgreement? Agreement { get; init; }
+
+    /// <summary>Where tokens left the decoder.</summary>
+    public ExitStatistics? Exits { get; init; }
+
+    /// <summary>Floating-point operations of decoding, a row on average.</summary>
+    public MeanOperationCounts? Operations { get; init; }
+
+    /// <summary>The time that reading the rows took. Rows that are generated when they are read are generated in it; scoring them is not part of it.</summary>
+    public required TimeSpan ReadingTime { get; init; }
+
+    /// <summary>Tokens per second of <see cref="ReadingTime"/>: the speed of the generation where rows are generated when they are read. Null without exit layers.</summary>
+    public double? TokensPerSecond => Exits is { TokenCount: > 0 } exits && ReadingTime > TimeSpan.Zero ? exits.TokenCount / ReadingTime.TotalSeconds : null;
+
+    /// <summary>
+    /// The bootstrap interval of every figure, by the path to it from here, such as <c>Rouge.RougeL.FMeasure</c>, <c>F1</c>, <c>Agreement.Exact</c> or
+    /// <c>Exits.MeanExitLayer</c>; empty where none was asked for.
+    /// </summary>
+    public required IReadOnlyDictionary<string, ConfidenceInterval> ConfidenceIntervals { get; init; }
+}

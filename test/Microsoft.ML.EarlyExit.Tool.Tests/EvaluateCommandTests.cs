@@ -1,0 +1,164 @@
+using System.Text.Json;
+
+namespace Microsoft.ML.EarlyExit.Tool.Tests;
+
+public sealed class EvaluateCommandTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Rouge_writes_the_whole_and_a_line_for_every_row()
+    {
+        ToolResult result = Evaluate(
+            "rouge",
+            """{"prediction": "the cats sat", "reference": "the cat sat"}""",
+            "",
+            """{"text": "a b", "references": ["x", "a b"], "id": 5, "unknown": {}}""",
+            """{"prediction": "", "reference": ""}""");
+
+        Assert.Equal((0, "Evaluated 3 rows.\n"), (result.ExitCode, result.Error));
+        JsonElement whole = JsonDocument.Parse(result.Output).RootElement;
+        Assert.Equal(["rows", "badRows", "rouge1", "rouge2", "rougeL", "rougeLsum"], whole.EnumerateObject().Select(property => property.Name));
+        Assert.Equal((2 / 3.0 + 1) / 3, whole.GetProperty("rouge1").GetProperty("fMeasure").GetDouble(), 1e-12);
+        JsonElement[] rows = Rows();
+        Assert.Equal([2 / 3.0, 1, 0], rows.Select(row => row.GetProperty("rougeL").GetProperty("recall").GetDouble()));
+        Assert.Equal(1, Rows("--stemmer")[0].GetProperty("rougeL").GetProperty("recall").GetDouble());
+        Assert.Equal([2 / 3.0, 0.5, 0], Rows("--average").Select(row => row.GetProperty("rouge1").GetProperty("recall").GetDouble()));
+
+        JsonElement[] Rows(params string[] options)
+        {
+            if (options.Length > 0)
+                Assert.Equal(0, Run("rouge", options).ExitCode);
+            return [.. File.ReadAllLines(_folder.File("rows.jsonl")).Select(line => JsonDocument.Parse(line).RootElement)];
+        }
+    }
+
+    [Fact]
+    public void Squad_is_in_percent_for_the_whole_and_in_shares_for_rows()
+    {
+        ToolResult result = Evaluate("squad", """{"prediction": "The Eagle!", "answers": ["no", "eagle"]}""", """{"text": "red car", "answers": ["red bus"]}""");
+
+        JsonElement whole = JsonDocument.Parse(result.Output).RootElement;
+        Assert.Equal((50.0, 75.0), (whole.GetProperty("exactMatch").GetDouble(), whole.GetProperty("f1").GetDouble()));
+        Assert.Equal(["""{"exactMatch":1,"f1":1}""", """{"exactMatch":0,"f1":0.5}"""], File.ReadAllLines(_folder.File("rows.jsonl")));
+    }
+
+    [Theory]
+    [InlineData("bleu")]
+    [InlineData("chrf")]
+    public void Corpus_metrics_have_intervals_on_request(string kind)
+    {
+        File.WriteAllLines(_folder.File("in.jsonl"), Enumerable.Range(0, 30).Select(i => $$"""{"prediction": "a b c d e f {{i % 5}}", "reference": "a b c d e f {{i % 3}}"}"""));
+
+        ToolResult result = ToolRunner.Run("evaluate", kind, "--input", _folder.File("in.jsonl"), "--bootstrap", "200", "--seed", "3");
+        JsonElement whole = JsonDocument.Parse(result.Output).RootElement;
+
+        JsonElement interval = whole.GetProperty("intervals").GetProperty(kind);
+        Assert.InRange(whole.GetProperty(kind).GetDouble(), interval[0].GetDouble(), interval[1].GetDouble());
+        Assert.InRange(interval[0].GetDouble(), 10, 100);
+        Assert.Equal(result.Output, ToolRunner.Run("evaluate", kind, "--input", _folder.File("in.jsonl"), "--bootstrap", "200", "--seed", "3").Output);
+    }
+
+    [Fact]
+    public void Exits_reads_what_generate_writes()
+    {
+        ToolResult result = Evaluate(
+            "exits",
+            """{"id": 1, "text": "a", "exitLayers": [1, 2, 3], "stopReason": "endOfSequence", "flops": {"decoder": 10, "statePropagation": 1, "confidence": 2, "head": 3, "paper": 4}}""",
+            """{"id": 2, "text": "a", "exitLayers": [3], "stopReason": "maxNewTokens", "flops": {"decoder": 20, "statePropagation": 1, "confidence": 2, "head": 3, "paper": 4}}""",
+            """{"id": 3, "text": "", "exitLayers": [], "stopReason": "error", "error": "…"}""");
+
+        JsonElement whole = JsonDocument.Parse(result.Output).RootElement;
+        Assert.Equal((3, 1, 4, 2.25), (whole.GetProperty("rows").GetInt32(), whole.GetProperty("badRows").GetInt32(), whole.GetProperty("tokens").GetInt32(), whole.GetProperty("meanExitLayer").GetDouble()));
+        Assert.Equal("""{"1":1,"2":1,"3":2}""", JsonSerializer.Serialize(whole.GetProperty("histogram")));
+        Assert.Equal("[2,2,3]", JsonSerializer.Serialize(whole.GetProperty("meanExitLayerByPosition")));
+        Assert.Equal("""{"endOfSequence":1,"error":1,"maxNewTokens":1}""", JsonSerializer.Serialize(whole.GetProperty("stopReasons")));
+        Assert.Equal(15, whole.GetProperty("meanFlops").GetProperty("decoder").GetDouble());
+        Assert.Equal(["""{"tokens":3,"meanExitLayer":2}""", """{"tokens":1,"meanExitLayer":3}""", """{"error":"line 3: its generation failed."}"""], File.ReadAllLines(_folder.File("rows.jsonl")));
+    }
+
+    [Theory]
+    [InlineData("rouge", """{"prediction": "a"}""", "line 1: it has neither reference nor references.")]
+    [InlineData("rouge", """{"reference": "a"}""", "line 1: it has neither prediction nor text.")]
+    [InlineData("rouge", """{"prediction": null, "text": null, "reference": "a"}""", "line 1: it has neither prediction nor text.")]
+    [InlineData("rouge", """{"prediction": 5, "reference": "a"}""", "line 1: prediction is not a string.")]
+    [InlineData("rouge", """{"prediction": "a", "references": "a"}""", "line 1: references is not an array of strings.")]
+    [InlineData("rouge", """{"prediction": "a", "references": ["a", 1]}""", "line 1: references[1] is not a string.")]
+    [InlineData("rouge", """{"prediction": "a", "references": []}""", "line 1: it has neither reference nor references.")]
+    [InlineData("rouge", """{"prediction": "a", "reference": "a", "references": ["a"]}""", "line 1: it has both reference and references; give one of them.")]
+    [InlineData("rouge", """{"prediction": "a", "prediction": "b", "reference": "a"}""", "line 1: it is not valid JSON: Duplicate property 'prediction'")]
+    [InlineData("rouge", """["a"]""", "line 1: it is not a JSON object.")]
+    [InlineData("rouge", """{"prediction": "a",""", "line 1: it is not valid JSON:")]
+    [InlineData("rouge", """{"text": "a", "reference": "a", "stopReason": "error"}""", "line 1: its generation failed.")]
+    [InlineData("squad", """{"prediction": "a", "reference": "a"}""", "line 1: it has no answers.")]
+    [InlineData("exits", """{"text": "a"}""", "line 1: it has no array exitLayers, as generate writes it.")]
+    [InlineData("exits", """{"exitLayers": [1, 0]}""", "line 1: exitLayers[1] is not a number of layers from 1 to 1024.")]
+    [InlineData("exits", """{"exitLayers": [1], "flops": {"decoder": 1.5}}""", "line 1: flops.decoder is not a whole number of operations.")]
+    public void A_bad_row_says_why_and_leaves_the_others_alone(string kind, string row, string error)
+    {
+        string good = """{"prediction": "a", "reference": "a"}""";
+        if (kind != "rouge")
+            good = kind == "squad" ? """{"prediction": "a", "answers": ["a"]}""" : """{"exitLayers": [1]}""";
+
+        ToolResult result = Evaluate(kind, row, good);
+
+        Assert.Equal(0, result.ExitCode);
+        Assert.Equal($"Evaluated 2 rows, but for 1 that cannot be; '{_folder.File("rows.jsonl")}' says why.\n", result.Error);
+        string[] lines = File.ReadAllLines(_folder.File("rows.jsonl"));
+        Assert.StartsWith(error, JsonDocument.Parse(lines[0]).RootElement.GetProperty("error").GetString());
+        Assert.DoesNotContain("error", lines[1]);
+        Assert.Equal((2, 1), (JsonDocument.Parse(result.Output).RootElement.GetProperty("rows").GetInt32(), JsonDocument.Parse(result.Output).RootElement.GetProperty("badRows").GetInt32()));
+    }
+
+    [Fact]
+    public void Half_a_surrogate_pair_and_invalid_bytes_do_no_harm()
+    {
+        File.WriteAllBytes(_folder.File("in.jsonl"), [.. "{\"prediction\": \"a\\ud800\", \"reference\": \"a\"}\n{\"prediction\": \""u8, 0xFF, .. "\", \"reference\": \"a\"}\n"u8]);
+
+        Assert.Equal(0, Run("rouge").ExitCode);
+
+        string[] lines = File.ReadAllLines(_folder.File("rows.jsonl"));
+        Assert.Equal(1, JsonDocument.Parse(lines[0]).RootElement.GetProperty("rouge1").GetProperty("fMeasure").GetDouble());
+        Assert.Equal("""{"error":"line 2: it is not valid UTF-8."}""", lines[1]);
+    }
+
+    [Fact]
+    public void Bad_files_and_options_are_refused_in_a_sentence()
+    {
+        File.WriteAllText(_folder.File("empty.jsonl"), "\n \n");
+        ToolResult empty = ToolRunner.Run("evaluate", "rouge", "--input", _folder.File("empty.jsonl"));
+        Assert.Equal((1, $"{_folder.File("empty.jsonl")}: there is no row to evaluate.\n"), (empty.ExitCode, empty.Error));
+
+        Assert.Equal(1, ToolRunner.Run("evaluate", "rouge", "--input", _folder.File("none.jsonl")).ExitCode);
+        Assert.Equal(2, ToolRunner.Run("evaluate", "rouge").ExitCode);
+        Assert.Contains("KIND is 'meteor'", ToolRunner.Run("evaluate", "meteor", "--input", "x").Error);
+        Assert.Contains("--stemmer and --average are for rouge.", ToolRunner.Run("evaluate", "squad", "--input", "x", "--stemmer").Error);
+        Assert.Contains("--rows is for rouge, squad and exits", ToolRunner.Run("evaluate", "bleu", "--input", "x", "--rows", "y").Error);
+        Assert.Contains("--bootstrap is '0'", ToolRunner.Run("evaluate", "bleu", "--input", "x", "--bootstrap", "0").Error);
+    }
+
+    [Fact]
+    public void Interrupted_rows_stay_beside_the_output()
+    {
+        File.WriteAllLines(_folder.File("in.jsonl"), Enumerable.Repeat("""{"prediction": "a", "reference": "a"}""", 3));
+
+        ToolResult result = ToolRunner.Run(
+            new StringWriter(), isTerminal: false, new CancellationToken(canceled: true),
+            "evaluate", "rouge", "--input", _folder.File("in.jsonl"), "--rows", _folder.File("rows.jsonl"), "--output", _folder.File("out.json"));
+
+        Assert.Equal(130, result.ExitCode);
+        Assert.False(File.Exists(_folder.File("rows.jsonl")));
+        Assert.False(File.Exists(_folder.File("out.json")));
+    }
+
+    private ToolResult Evaluate(string kind, params string[] rows)
+    {
+        File.WriteAllLines(_folder.File("in.jsonl"), rows);
+        return Run(kind);
+    }
+
+    private ToolResult Run(string kind, params string[] options) =>
+        ToolRunner.Run(["evaluate", kind, "--input", _folder.File("in.jsonl"), "--rows", _folder.File("rows.jsonl"), .. options]);
+}
