@@ -62,6 +62,7 @@ internal sealed class Report(ReportData data)
         Table(_tables.SoftmaxPruning);
 
         Text($"## Figure {Unpadded(6)}: measures by minimum exit layer");
+        Text("The three measures without pruning, beside full depth; the numbers are in the table of all minimum layers below.");
         Figures(_figures.Measures);
         Text($"## Figure {Unpadded(8)}: softmax and JSD, unpruned and pruned");
         Text($"The paper's text says that the minimum layer of figures 8 and 9 is {PaperLayers.Late}, and so does the caption of figure 9; the caption of figure 8 says "
@@ -71,7 +72,7 @@ internal sealed class Report(ReportData data)
 
         Text("## Table 1: JSD with pruning");
         Text($"The mean over minimum layers {string.Join(", ", PaperLayers.Table1)} of the paper's {PaperLayers.Depth} ± the sample standard deviation. "
-            + "Layers that fall together in a model of fewer layers count once.");
+            + "(The text names these five; the table's caption says the last four.) Layers that fall together in a model of fewer layers count once.");
         Table(_tables.Table1);
 
         Text($"## Figures {data.Number(10)} and {data.Number(12)}: JSD with pruning, and baselines against adaptive pruning");
@@ -131,6 +132,7 @@ internal sealed class Report(ReportData data)
             Text($"Times are at batch 1 after a warm-up, over up to {data.Settings.LatencyRows} rows spread over the sample, without the encoder (the CSV files have both). "
                 + "Machines drift, so every measured row was generated at full depth directly beside: policy, full depth, full depth, policy; the shorter of the two times counts. "
                 + "*Time against full depth* is the policy's time per token divided by full depth's of the same rows, below 1 where leaving early saves time. "
+                + "It is the time of a token, not of a sample: a policy may generate more or fewer of them, which *tokens per sample* shows. "
                 + "The row of full depth is measured against itself and shows the noise.");
         }
 

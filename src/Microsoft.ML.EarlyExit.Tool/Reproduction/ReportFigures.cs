@@ -34,16 +34,16 @@ internal sealed class ReportFigures(ReportData data)
                         new($"{data.Metric}, all tokens leave here", Points(Enumerable.Range(1, plan.Depth), plan, plan.StaticName, cell => cell.Primary.Percent.Value)),
                     ]),
                 new LineFigure.Panel(
-                    TimeAxis, [new("all tokens leave here", Points(Enumerable.Range(1, plan.Depth), plan, plan.StaticName, cell => cell.Latency?.Ratio.Value))]),
+                    TimeAxis, [new("time, all tokens leave here", Points(Enumerable.Range(1, plan.Depth), plan, plan.StaticName, cell => cell.Latency?.Ratio.Value))]),
             ])),
     ];
 
     public Figure SoftmaxPruning => Bars(
-        $"figure-{data.Number(4)}-softmax-pruning", "Softmax with pruning", s_softmax, plan => plan.EarlyLayers,
+        $"figure-{data.Number(4)}-softmax-pruning", "Softmax with pruning, per sample", s_softmax, plan => plan.EarlyLayers,
         series => series.Pruning == "none" ? "no pruning" : series.Pruning);
 
     public Figure Compared => Bars(
-        $"figure-{data.Number(8)}-softmax-and-jsd", "Softmax and JSD, with and without pruning", s_compared, plan => plan.ComparedLayers, Title);
+        $"figure-{data.Number(8)}-softmax-and-jsd", "Softmax and JSD, with and without pruning, per sample", s_compared, plan => plan.ComparedLayers, Title);
 
     /// <summary>Mean exit and quality of the three measures by minimum layer, for each model.</summary>
     public IReadOnlyList<Figure> Measures => Curves($"figure-{data.Number(6)}-measures", "Measures without pruning", s_measures);
@@ -84,13 +84,13 @@ internal sealed class ReportFigures(ReportData data)
         return new BarFigure(
             name,
             title,
-            [.. groups.Select(group => $"{group.Plan.Model}, from layer {group.Layer} of {group.Plan.Depth}")],
+            [.. groups.Select(group => $"{group.Plan.Model}, from layer {group.Layer}")],
             [.. series.Select(seriesTitle)],
             [
                 Panel($"{data.Metric}, %", cell => cell.Primary.Percent.Value),
-                Panel("FLOPs per sample, paper's count", cell => Positive(cell.OperationsPerSample.Paper), isLogarithmic: true),
-                Panel("confidence FLOPs per sample, exact", cell => Positive(cell.OperationsPerSample.Confidence), isLogarithmic: true),
+                Panel("confidence FLOPs, paper's count", cell => Positive(cell.OperationsPerSample.Paper), isLogarithmic: true),
                 Panel(TimeAxis, cell => cell.Latency?.Ratio.Value),
+                Panel("confidence FLOPs, exact", cell => Positive(cell.OperationsPerSample.Confidence), isLogarithmic: true),
             ]);
 
         // A bar of nothing has no place on a logarithmic axis.

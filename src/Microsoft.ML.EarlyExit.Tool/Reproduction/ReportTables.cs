@@ -171,6 +171,7 @@ internal sealed class ReportTables(ReportData data)
             .. data.Metrics.Skip(1).Select(metric => new ReportColumn($"{metric}, %")),
             new("same as full depth, %"),
             new("mean exit"),
+            new("tokens per sample"),
             new("FLOPs of confidences, the paper's count"),
             new("FLOPs of confidences, exact"),
             new("FLOPs in all, exact"),
@@ -182,7 +183,6 @@ internal sealed class ReportTables(ReportData data)
             new("FLOPs of the decoder", IsCsvOnly: true),
             new("FLOPs of state propagation", IsCsvOnly: true),
             new("FLOPs of the head", IsCsvOnly: true),
-            new("tokens", IsCsvOnly: true),
             new("rows measured", IsCsvOnly: true),
             new("failed rows", IsCsvOnly: true),
         ],
@@ -197,6 +197,7 @@ internal sealed class ReportTables(ReportData data)
             yield return ReportCell.Number(generation?.Quality[metric].Percent.Value, QualityDecimals);
         yield return ReportCell.Number(generation?.Agreement.Value, 1);
         yield return ReportCell.Number(generation?.MeanExitLayer);
+        yield return ReportCell.Number((double?)generation?.Tokens / generation?.Samples, 1);
         yield return ReportCell.Scientific(operations?.Paper);
         yield return ReportCell.Scientific(operations?.Confidence);
         yield return ReportCell.Scientific(operations?.Total);
@@ -208,7 +209,6 @@ internal sealed class ReportTables(ReportData data)
         yield return ReportCell.Scientific(operations?.Decoder);
         yield return ReportCell.Scientific(operations?.StatePropagation);
         yield return ReportCell.Scientific(operations?.Head);
-        yield return ReportCell.Number(generation?.Tokens, 0);
         yield return ReportCell.Number(latency?.Rows, 0);
         yield return ReportCell.Number(generation?.Errors, 0);
     }

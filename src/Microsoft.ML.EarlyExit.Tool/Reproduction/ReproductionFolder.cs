@@ -61,8 +61,13 @@ internal sealed class ReproductionFolder : IDisposable
     /// <summary>Fails where there is no room for a run of that size.</summary>
     public void CheckRoom(long cells, long rows)
     {
+        string full = Path.GetFullPath(_path);
+        string drive = OperatingSystem.IsWindows() ? Path.GetPathRoot(full)! : full;
+        // Of a network share Windows tells nothing here.
+        if (drive.StartsWith(@"\\", StringComparison.Ordinal))
+            return;
         long needed = FixedBytes + (cells * rows * RowBytes);
-        if (new DriveInfo(Path.GetFullPath(_path)).AvailableFreeSpace is var free && free < needed)
+        if (new DriveInfo(drive).AvailableFreeSpace is var free && free < needed)
             throw new IOException($"The disk of '{_path}' has {free >> 20} MB left; this run may need {needed >> 20} MB. Make room, or name a folder on another disk.");
     }
 
