@@ -36,6 +36,50 @@ public static class T5Converter
         new Conversion(checkpoint, options.Progress, cancellationToken).Run(bundleFolder, options.Overwrite);
     }
 
+    /// <summary>Writes encoder and decoder of a bundle as one ONNX file with its weights inside, for ML.NET's <c>ApplyOnnxModel</c> and other tools: what every decoder
+    /// layer would say at every position of a given target.</summary>
+    /// <remarks>
+    /// <para>Inputs, int64: <c>input_ids</c> and <c>attention_mask</c> [batch, sequence]; <c>decoder_input_ids</c> [batch, target], the decoder start token and the target
+    /// without its last id. Outputs, for a decoder of L layers: <c>hidden_states_0</c> to <c>hidden_states_L</c>, float [batch, target, d], the residual stream after
+    /// every layer, 0 being the embedding; <c>argmax_1</c> to <c>argmax_L</c>, int64 [batch, target], the likeliest id at the layer, over the whole vocabulary.</para>
+    /// <para>Both sides may be padded at their ends, with a mask of 0 on the input's side. What the decoder computes at padding has no meaning.</para>
+    /// <para>In a pipeline <c>mlContext.Transforms.Text.ScoreLayers</c> gives the same and more, for targets of any length and models of any size.</para>
+    /// </remarks>
+    /// <param name="bundleFolder">The bundle.</param>
+    /// <param name="filePath">The file to write; its folder must exist. It is written beside and moved into place when complete; an older file is replaced.</param>
+    /// <exception cref="ArgumentException">A path is null or empty.</exception>
+    /// <exception cref="DirectoryNotFoundException">The bundle or the file's folder does not exist.</exception>
+    /// <exception cref="InvalidModelException">The bundle is damaged.</exception>
+    /// <exception cref="NotSupportedException">The file would have 2 GB or more, which no ONNX file can have; nothing is written.</exception>
+    /// <exception cref="IOException">The path is a folder or a device, or the file cannot be written or replaced.</exception>
+    /// <exception cref="UnauthorizedAccessException">The folder or the older file must not be written.</exception>
+    public static void ExportLayerScoring(string bundleFolder, string filePath)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(bundleFolder);
+        ArgumentException.ThrowIfNullOrEmpty(filePath);
+        using ModelBundle bundle = ModelBundle.Open(bundleFolder);
+        var tensors = bundle.Manifest.Tensors.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
+        var graphs = new T5GraphBuilder(bundle.Configuration, tensors, bundle.Manifest.WeightsFile);
+        SelfContainedModel model;
+        try
+        {
+            model = new SelfContainedModel(bundle, graphs.LayerScoring(bundle.Manifest.TensorNames.Head));
+        }
+        catch (KeyNotFoundException exception)
+        {
+            throw new InvalidModelException($"The model bundle '{bundle.Folder}' lacks a tensor of its configuration: {exception.Message} Convert the checkpoint again.", exception);
+        }
+
+        if (model.Bytes > int.MaxValue)
+        {
+            throw new NotSupportedException(
+                $"With its weights inside, the graph of '{bundle.Folder}' would have {model.Bytes} bytes, and an ONNX file must have less than 2 GB. Score with "
+                + "mlContext.Transforms.Text.ScoreLayers, or run the bundle's own graphs where they lie.");
+        }
+
+        AtomicFile.Write(filePath, "ONNX file", model.Write);
+    }
+
     private static void CheckTarget(string bundleFolder, bool overwrite)
     {
         if (File.Exists(bundleFolder))

@@ -8,8 +8,10 @@ return args switch
     ["policies", string prompts] => PolicyComparison.Run(int.Parse(prompts, System.Globalization.CultureInfo.InvariantCulture)),
     ["asking"] => AskingCost.Run(),
     ["traces"] => TraceComparison.Run(),
+    ["metrics"] => MetricThroughput.Run(),
     ["pipeline"] => PipelineOverhead.Run(),
     ["memory"] => PipelineMemory.Run(),
+    ["evaluation"] => EvaluationThroughput.Run(),
     ["make-random", string shape, string folder] => RandomT5.Make(shape, folder),
     _ => Usage(),
 };
@@ -22,7 +24,9 @@ static int Usage()
         policies [PROMPTS]          every measure and pruning at several thresholds on PROMPTS prompts of each task, 100 by default
         asking                      what confidences cost on the shape of T5-large when no token leaves
         traces                      the traces of the paper's code, with its deviations and without; fails where one with them differs
+        metrics                     pairs per second of each text metric; fails where a pair allocates
         pipeline                    what a row costs through ML.NET against the model itself; fails above 3 %
+        evaluation                  pairs per second and memory of evaluating a million rows; fails above 300 MB
         memory                      what a pipeline holds over 10,000 rows; fails where it grows
         make-random SHAPE FOLDER    a checkpoint with random weights; SHAPE is large, base or small
         """);

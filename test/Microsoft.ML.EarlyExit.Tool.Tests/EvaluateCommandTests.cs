@@ -55,8 +55,8 @@ public sealed class EvaluateCommandTests : IDisposable
         ToolResult result = ToolRunner.Run("evaluate", kind, "--input", _folder.File("in.jsonl"), "--bootstrap", "200", "--seed", "3");
         JsonElement whole = JsonDocument.Parse(result.Output).RootElement;
 
-        JsonElement interval = whole.GetProperty("intervals").GetProperty(kind);
-        Assert.InRange(whole.GetProperty(kind).GetDouble(), interval[0].GetDouble(), interval[1].GetDouble());
+        JsonElement interval = whole.GetProperty("intervals").GetProperty("score");
+        Assert.InRange(whole.GetProperty("score").GetDouble(), interval[0].GetDouble(), interval[1].GetDouble());
         Assert.InRange(interval[0].GetDouble(), 10, 100);
         Assert.Equal(result.Output, ToolRunner.Run("evaluate", kind, "--input", _folder.File("in.jsonl"), "--bootstrap", "200", "--seed", "3").Output);
     }

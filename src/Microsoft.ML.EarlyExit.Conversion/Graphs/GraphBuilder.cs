@@ -20,7 +20,10 @@ internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, Bund
     }
 
     /// <summary>Declares <paramref name="value"/> as an output.</summary>
-    public void Output(string value, params ReadOnlySpan<object> shape) => _graph.Output.Add(ValueInfo(value, TensorProto.Types.DataType.Float, shape));
+    public void Output(string value, params ReadOnlySpan<object> shape) => Output(value, TensorProto.Types.DataType.Float, shape);
+
+    /// <summary>As the other, for values that are no floats.</summary>
+    public void Output(string value, TensorProto.Types.DataType type, params ReadOnlySpan<object> shape) => _graph.Output.Add(ValueInfo(value, type, shape));
 
     /// <summary>A tensor of the weights file.</summary>
     public string Weight(string weight)

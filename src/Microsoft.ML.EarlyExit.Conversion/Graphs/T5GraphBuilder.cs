@@ -17,21 +17,7 @@ internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDic
     public ModelProto Encoder()
     {
         GraphBuilder graph = NewGraph("encoder");
-        string ids = graph.Input(GraphContract.InputIds, DataType.Int64, "batch", "sequence");
-        string mask = graph.Input(GraphContract.AttentionMask, DataType.Int64, "batch", "sequence");
-        string hidden = graph.Node("embed", "Gather", [graph.Weight(T5TensorNames.Embedding), ids], Attribute("axis", 0L));
-        string bias = graph.Node(
-            "bias", "Add", [RelativeBias(graph, "encoder_bias", ids, T5TensorNames.EncoderRelativeBias, bidirectional: true), KeyMask(graph, "key_mask", mask)]);
-        for (int layer = 0; layer < configuration.EncoderLayerCount; layer++)
-        {
-            string at = $"encoder.{layer}";
-            string normed = Norm(graph, $"{at}.self.norm", hidden);
-            string keysValues = MatMul(graph, $"{at}.self.kv", normed);
-            hidden = Attention(graph, $"{at}.self", hidden, normed, keysValues, bias);
-            hidden = FeedForward(graph, $"{at}.ff", hidden);
-        }
-
-        graph.Node("output", "Identity", [Norm(graph, T5TensorNames.EncoderFinalNorm, hidden)], [GraphContract.EncoderOutput], "");
+        AddEncoder(graph, graph.Input(GraphContract.InputIds, DataType.Int64, "batch", "sequence"), graph.Input(GraphContract.AttentionMask, DataType.Int64, "batch", "sequence"));
         graph.Output(GraphContract.EncoderOutput, "batch", "sequence", _width);
         return graph.Build();
     }
@@ -42,21 +28,30 @@ internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDic
         GraphBuilder graph = NewGraph("decoder_teacher_forced");
         string ids = graph.Input(GraphContract.DecoderInputIds, DataType.Int64, "batch", "target");
         string encoded = graph.Input(GraphContract.EncoderOutput, DataType.Float, "batch", "sequence", _width);
-        string mask = graph.Input(GraphContract.EncoderAttentionMask, DataType.Int64, "batch", "sequence");
-        string crossBias = KeyMask(graph, "cross_mask", mask);
-        string selfBias = RelativeBias(graph, "decoder_bias", ids, T5TensorNames.DecoderRelativeBias, bidirectional: false);
-        string hidden = graph.Node(
-            "embed", "Gather", [graph.Weight(T5TensorNames.Embedding), ids], [GraphContract.HiddenStates(0)], "", Attribute("axis", 0L))[0];
-        graph.Output(hidden, "batch", "target", _width);
-        for (int layer = 0; layer < configuration.DecoderLayerCount; layer++)
+        AddTeacherForcedDecoder(graph, ids, encoded, graph.Input(GraphContract.EncoderAttentionMask, DataType.Int64, "batch", "sequence"));
+        return graph.Build();
+    }
+
+    /// <summary>Encoder and teacher-forced decoder in one, with every layer's hidden state and likeliest ids. Standard operators only.</summary>
+    /// <param name="head">The name of the LM head's tensor.</param>
+    public ModelProto LayerScoring(string head)
+    {
+        GraphBuilder graph = NewGraph("layer_scoring");
+        string ids = graph.Input(GraphContract.InputIds, DataType.Int64, "batch", "sequence");
+        string mask = graph.Input(GraphContract.AttentionMask, DataType.Int64, "batch", "sequence");
+        string target = graph.Input(GraphContract.DecoderInputIds, DataType.Int64, "batch", "target");
+        AddTeacherForcedDecoder(graph, target, AddEncoder(graph, ids, mask), mask);
+        for (int layer = 1; layer <= configuration.DecoderLayerCount; layer++)
         {
-            string at = $"decoder.{layer}";
-            string normed = Norm(graph, $"{at}.self.norm", hidden);
-            hidden = Attention(graph, $"{at}.self", hidden, normed, MatMul(graph, $"{at}.self.kv", normed), selfBias);
-            normed = Norm(graph, $"{at}.cross.norm", hidden);
-            hidden = Attention(graph, $"{at}.cross", hidden, normed, MatMul(graph, $"{at}.cross.kv", encoded), crossBias);
-            hidden = FeedForward(graph, $"{at}.ff", hidden, GraphContract.HiddenStates(layer + 1));
-            graph.Output(hidden, "batch", "target", _width);
+            string normed = graph.Node(
+                $"head_{layer}.rms", "RMSNormalization", [GraphContract.HiddenStates(layer), graph.Weight(T5TensorNames.DecoderFinalNorm)],
+                Attribute("axis", -1L), Attribute("epsilon", configuration.LayerNormEpsilon));
+
+            // Positions are turned rather than the head, which is large. The head's scale, above 0, changes no arg max.
+            string turned = graph.Node($"head_{layer}.turned", "Transpose", [normed], Attribute("perm", 0L, 2L, 1L));
+            string logits = graph.Node($"head_{layer}.logits", "MatMul", [graph.Weight(head), turned]);
+            graph.Node($"argmax_{layer}", "ArgMax", [logits], Attribute("axis", 1L), Attribute("keepdims", 0L));
+            graph.Output($"argmax_{layer}", DataType.Int64, "batch", "target");
         }
 
         return graph.Build();
@@ -106,6 +101,42 @@ internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDic
     {
         GraphBuilder graph = NewGraph($"decoder_cross_keys_values_{layer + 1}");
         return KeysValues(graph, $"decoder.{layer}.cross.kv", graph.Input(GraphContract.Hidden, DataType.Float, "positions", _width));
+    }
+
+    private string AddEncoder(GraphBuilder graph, string ids, string mask)
+    {
+        string hidden = graph.Node("embed", "Gather", [graph.Weight(T5TensorNames.Embedding), ids], Attribute("axis", 0L));
+        string bias = graph.Node(
+            "bias", "Add", [RelativeBias(graph, "encoder_bias", ids, T5TensorNames.EncoderRelativeBias, bidirectional: true), KeyMask(graph, "key_mask", mask)]);
+        for (int layer = 0; layer < configuration.EncoderLayerCount; layer++)
+        {
+            string at = $"encoder.{layer}";
+            string normed = Norm(graph, $"{at}.self.norm", hidden);
+            string keysValues = MatMul(graph, $"{at}.self.kv", normed);
+            hidden = Attention(graph, $"{at}.self", hidden, normed, keysValues, bias);
+            hidden = FeedForward(graph, $"{at}.ff", hidden);
+        }
+
+        return graph.Node("output", "Identity", [Norm(graph, T5TensorNames.EncoderFinalNorm, hidden)], [GraphContract.EncoderOutput], "")[0];
+    }
+
+    private void AddTeacherForcedDecoder(GraphBuilder graph, string ids, string encoded, string mask)
+    {
+        string crossBias = KeyMask(graph, "cross_mask", mask);
+        string selfBias = RelativeBias(graph, "decoder_bias", ids, T5TensorNames.DecoderRelativeBias, bidirectional: false);
+        string hidden = graph.Node(
+            "decoder_embed", "Gather", [graph.Weight(T5TensorNames.Embedding), ids], [GraphContract.HiddenStates(0)], "", Attribute("axis", 0L))[0];
+        graph.Output(hidden, "batch", "target", _width);
+        for (int layer = 0; layer < configuration.DecoderLayerCount; layer++)
+        {
+            string at = $"decoder.{layer}";
+            string normed = Norm(graph, $"{at}.self.norm", hidden);
+            hidden = Attention(graph, $"{at}.self", hidden, normed, MatMul(graph, $"{at}.self.kv", normed), selfBias);
+            normed = Norm(graph, $"{at}.cross.norm", hidden);
+            hidden = Attention(graph, $"{at}.cross", hidden, normed, MatMul(graph, $"{at}.cross.kv", encoded), crossBias);
+            hidden = FeedForward(graph, $"{at}.ff", hidden, GraphContract.HiddenStates(layer + 1));
+            graph.Output(hidden, "batch", "target", _width);
+        }
     }
 
     private GraphBuilder NewGraph(string name) => new(name, weights, weightsFile);

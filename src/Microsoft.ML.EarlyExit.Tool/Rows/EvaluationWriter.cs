@@ -46,10 +46,10 @@ internal sealed class EvaluationWriter(EvaluationKind kind)
                     WriteNumber(json, "f1", metrics.F1);
                     break;
                 case EvaluationKind.Bleu:
-                    WriteNumber(json, "bleu", metrics.Bleu);
+                    WriteBleu(json, metrics.Bleu);
                     break;
                 case EvaluationKind.Chrf:
-                    WriteNumber(json, "chrf", metrics.Chrf);
+                    WriteChrf(json, metrics.Chrf);
                     break;
                 case EvaluationKind.Exits:
                     WriteExits(json, metrics, stopReasons, writesOperations);
@@ -79,6 +79,25 @@ internal sealed class EvaluationWriter(EvaluationKind kind)
             WriteNumber(json, "fMeasure", score?.FMeasure);
             json.WriteEndObject();
         }
+    }
+
+    private static void WriteBleu(Utf8JsonWriter json, BleuScore? bleu)
+    {
+        WriteNumber(json, "score", bleu?.Score);
+        json.WritePropertyName("precisions");
+        WriteArray(json, bleu?.Precisions ?? []);
+        WriteNumber(json, "brevityPenalty", bleu?.BrevityPenalty);
+        WriteNumber(json, "predictionLength", bleu?.PredictionLength);
+        WriteNumber(json, "referenceLength", bleu?.ReferenceLength);
+        json.WriteString("signature", bleu?.Signature);
+    }
+
+    private static void WriteChrf(Utf8JsonWriter json, ChrfScore? chrf)
+    {
+        WriteNumber(json, "score", chrf?.Score);
+        WriteNumber(json, "precision", chrf?.Precision);
+        WriteNumber(json, "recall", chrf?.Recall);
+        json.WriteString("signature", chrf?.Signature);
     }
 
     private static void WriteExits(Utf8JsonWriter json, TextGenerationMetrics metrics, IReadOnlyDictionary<string, long> stopReasons, bool writesOperations)

@@ -18,7 +18,8 @@ public sealed class BleuScore
     /// <summary>BLEU, 0 to 100: the geometric mean of the precisions times the brevity penalty.</summary>
     public double Score { get; }
 
-    /// <summary>For n-grams of 1 to 4 tokens, the percentage of the predictions' that references have too; smoothed where that is 0, and 0 where nothing matches at all.</summary>
+    /// <summary>For n-grams of 1 to 4 tokens, the percentage of the predictions' that references have too.</summary>
+    /// <remarks>Smoothed where that would be 0; 0 where nothing matches at all, and for orders from the first on that no prediction is long enough for.</remarks>
     public IReadOnlyList<double> Precisions { get; }
 
     /// <summary>What short predictions are multiplied by, 0 to 1; 1 where they are not shorter than the references.</summary>

@@ -2,7 +2,9 @@ using System.Runtime.InteropServices;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>BLEU of a corpus, equal to sacrebleu's default: its tokens "13a", mixed case, n-grams of up to four tokens, exponential smoothing. Thread-safe.</summary>
+/// <summary>
+/// BLEU of a corpus, equal to sacrebleu's default: its tokens "13a", mixed case, n-grams of up to four tokens, exponential smoothing. Thread-safe.
+/// </summary>
 /// <remarks>
 /// K. Papineni et al., "BLEU: a Method for Automatic Evaluation of Machine Translation", 2002; M. Post, "A Call for Clarity in Reporting BLEU Scores", 2018.
 /// BLEU is a measure of a whole corpus: it is no mean over rows, and of a single short text it is mostly 0.
@@ -13,9 +15,6 @@ public static class BleuScorer
     internal const int StatisticCount = 2 + 2 * Orders;
 
     private const int Orders = 4;
-
-    // What a thread keeps for the next call; buffers blown up by a huge text are let go.
-    private const int LargestKept = 1 << 18;
 
     [ThreadStatic]
     private static Scratch? t_scratch;
@@ -67,7 +66,7 @@ public static class BleuScorer
             statistics[2 + Orders + order] = Math.Max(0, length - order);
         }
 
-        if (scratch.Capacity > LargestKept)
+        if (scratch.Capacity > MetricBuffers.LargestKept)
             t_scratch = null;
     }
 

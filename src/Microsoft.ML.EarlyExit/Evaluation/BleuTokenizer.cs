@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>The words and marks of a text as sacrebleu's tokenizer "13a" has them, which is that of NIST's mteval-v13a. Holds buffers; not thread-safe.</summary>
@@ -9,19 +7,22 @@ namespace Microsoft.ML.EarlyExit;
 /// </remarks>
 internal sealed class BleuTokenizer
 {
-    private List<char> _text = [];
-    private List<char> _next = [];
+    private char[] _text = new char[1024];
+    private char[] _next = new char[1024];
+    private int _length;
 
     /// <summary>How many chars the larger buffer has room for.</summary>
-    public int Capacity => Math.Max(_text.Capacity, _next.Capacity);
+    public int Capacity => Math.Max(_text.Length, _next.Length);
 
     /// <summary>The text with white space between its tokens, until the next call.</summary>
     public ReadOnlySpan<char> Tokenize(ReadOnlySpan<char> text)
     {
-        _text.Clear();
-        _text.Add(' ');
-        _text.AddRange(text);
-        _text.Add(' ');
+        _length = text.Length + 2;
+        if (_text.Length < _length)
+            _text = new char[_length];
+        _text[0] = ' ';
+        text.CopyTo(_text.AsSpan(1));
+        _text[_length - 1] = ' ';
         Replace("<skipped>", "");
         Replace("-\n", "");
         Replace("\n", " ");
@@ -42,7 +43,7 @@ internal sealed class BleuTokenizer
         return Text;
     }
 
-    private Span<char> Text => CollectionsMarshal.AsSpan(_text);
+    private Span<char> Text => _text.AsSpan(0, _length);
 
     // In place, for what comes is never longer.
     private void Replace(string what, string with)
@@ -65,83 +66,100 @@ internal sealed class BleuTokenizer
             at += kept.Length;
         }
 
-        CollectionsMarshal.SetCount(_text, length);
+        _length = length;
     }
 
     private void SetMarksApart()
     {
+        Span<char> next = Next(3);
+        int length = 0;
         foreach (char c in Text)
         {
             if (c is (>= ' ' and <= '&') or (>= '(' and <= '+') or '/' or (>= ':' and <= '@') or (>= '[' and <= '`') or (>= '{' and <= '~'))
             {
-                _next.Add(' ');
-                _next.Add(c);
-                _next.Add(' ');
+                next[length++] = ' ';
+                next[length++] = c;
+                next[length++] = ' ';
             }
             else
             {
-                _next.Add(c);
+                next[length++] = c;
             }
         }
 
-        Swap();
+        Swap(length);
     }
 
     private void SetApartUnlessAfterDigit()
     {
         Span<char> text = Text;
+        Span<char> next = Next(2);
+        int length = 0;
         for (int i = 0; i < text.Length; i++)
         {
-            _next.Add(text[i]);
+            next[length++] = text[i];
             if (i + 1 < text.Length && (text[i + 1] is '.' or ',') && !char.IsAsciiDigit(text[i]))
             {
-                _next.Add(' ');
-                _next.Add(text[++i]);
-                _next.Add(' ');
+                next[length++] = ' ';
+                next[length++] = text[++i];
+                next[length++] = ' ';
             }
         }
 
-        Swap();
+        Swap(length);
     }
 
     private void SetApartUnlessBeforeDigit()
     {
         Span<char> text = Text;
+        Span<char> next = Next(2);
+        int length = 0;
         for (int i = 0; i < text.Length; i++)
         {
             if ((text[i] is '.' or ',') && i + 1 < text.Length && !char.IsAsciiDigit(text[i + 1]))
             {
-                _next.Add(' ');
-                _next.Add(text[i++]);
-                _next.Add(' ');
+                next[length++] = ' ';
+                next[length++] = text[i++];
+                next[length++] = ' ';
             }
 
-            _next.Add(text[i]);
+            next[length++] = text[i];
         }
 
-        Swap();
+        Swap(length);
     }
 
     private void SetDashApartAfterDigit()
     {
         Span<char> text = Text;
+        Span<char> next = Next(2);
+        int length = 0;
         for (int i = 0; i < text.Length; i++)
         {
-            _next.Add(text[i]);
+            next[length++] = text[i];
             if (char.IsAsciiDigit(text[i]) && i + 1 < text.Length && text[i + 1] == '-')
             {
-                _next.Add(' ');
-                _next.Add(text[++i]);
-                _next.Add(' ');
+                next[length++] = ' ';
+                next[length++] = text[++i];
+                next[length++] = ' ';
             }
         }
 
-        Swap();
+        Swap(length);
     }
 
-    private void Swap()
+    // Room for a text so many times as long.
+    private Span<char> Next(int times)
+    {
+        int length = checked(times * _length);
+        if (_next.Length < length)
+            _next = new char[length];
+        return _next;
+    }
+
+    private void Swap(int length)
     {
         (_text, _next) = (_next, _text);
-        _next.Clear();
+        _length = length;
     }
 }

@@ -23,10 +23,10 @@ public sealed class ChrfScore
     /// <summary>chrF, 0 to 100: the mean of precision and recall in which recall counts twice as much.</summary>
     public double Score { get; }
 
-    /// <summary>The mean over orders of the percentage of the predictions' n-grams that references have too, 0 to 100; of orders that both have n-grams of.</summary>
+    /// <summary>The mean percentage of the predictions' n-grams that references have too, 0 to 100, over the orders that both have n-grams of.</summary>
     public double Precision { get; }
 
-    /// <summary>The mean over orders of the percentage of the references' n-grams that predictions have too, 0 to 100; of orders that both have n-grams of.</summary>
+    /// <summary>The mean percentage of the references' n-grams that predictions have too, 0 to 100, over the orders that both have n-grams of.</summary>
     public double Recall { get; }
 
     /// <summary>For n-grams of 1 to 6 characters, how many the predictions have; rows whose reference has none of an order are left out of it.</summary>

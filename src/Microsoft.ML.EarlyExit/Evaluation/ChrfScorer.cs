@@ -19,9 +19,6 @@ public static class ChrfScorer
     // Beta squared.
     private const double RecallWeight = 4;
 
-    // What a thread keeps for the next call; buffers blown up by a huge text are let go.
-    private const int LargestKept = 1 << 18;
-
     [ThreadStatic]
     private static Scratch? t_scratch;
 
@@ -78,7 +75,7 @@ public static class ChrfScorer
             }
         }
 
-        if (scratch.Capacity > LargestKept)
+        if (scratch.Capacity > MetricBuffers.LargestKept)
             t_scratch = null;
     }
 

@@ -14,6 +14,11 @@ internal sealed class EvaluationAccumulator(RowScorer scorer, PoissonBootstrap? 
     private readonly List<(long Layers, long Tokens)> _positions = [];
     private readonly long[] _bad = new long[Enum.GetValues<RowProblem>().Length];
     private long _rows;
+    private int _fewestReferences = int.MaxValue;
+    private int _mostReferences;
+
+    /// <summary>References of every row; null where rows have different numbers of them.</summary>
+    private int? ReferenceCount => _fewestReferences == _mostReferences ? _mostReferences : null;
 
     /// <summary>Adds a row that cannot be evaluated.</summary>
     public void AddBad(RowProblem problem)
@@ -33,6 +38,8 @@ internal sealed class EvaluationAccumulator(RowScorer scorer, PoissonBootstrap? 
         RowScores scores = scorer.Score(prediction, references, fullDepth);
         scorer.Count(scores, prediction, references, _numbers);
         AddExits(exitLayers);
+        _fewestReferences = Math.Min(_fewestReferences, references.Length);
+        _mostReferences = Math.Max(_mostReferences, references.Length);
         _numbers[EvaluationTotals.Operations] = operations.Decoder;
         _numbers[EvaluationTotals.Operations + 1] = operations.StatePropagation;
         _numbers[EvaluationTotals.Operations + 2] = operations.Confidence;
@@ -57,8 +64,8 @@ internal sealed class EvaluationAccumulator(RowScorer scorer, PoissonBootstrap? 
             Rouge = any && scorer.Has(EvaluationMetrics.Rouge) ? EvaluationTotals.RougeOf(_totals) : null,
             ExactMatch = any && scorer.Has(EvaluationMetrics.Squad) ? EvaluationTotals.Percent(_totals, EvaluationTotals.ExactMatch) : null,
             F1 = any && scorer.Has(EvaluationMetrics.Squad) ? EvaluationTotals.Percent(_totals, EvaluationTotals.F1) : null,
-            Bleu = any && scorer.Has(EvaluationMetrics.Bleu) ? EvaluationTotals.BleuOf(_totals) : null,
-            Chrf = any && scorer.Has(EvaluationMetrics.Chrf) ? EvaluationTotals.ChrfOf(_totals) : null,
+            Bleu = any && scorer.Has(EvaluationMetrics.Bleu) ? EvaluationTotals.BleuOf(_totals, ReferenceCount) : null,
+            Chrf = any && scorer.Has(EvaluationMetrics.Chrf) ? EvaluationTotals.ChrfOf(_totals, ReferenceCount) : null,
             Agreement = any && scorer.HasFullDepth
                 ? new TextAgreement(
                     EvaluationTotals.Mean(_totals, EvaluationTotals.Agreement),

@@ -10,7 +10,7 @@ internal sealed class EvaluationColumns
     public EvaluationColumns(DataViewSchema schema, TextGenerationEvaluationOptions options)
     {
         Prediction = Find(schema, options.PredictionColumnName, nameof(options.PredictionColumnName), IsText, "String");
-        Label = Find(schema, options.LabelColumnName, nameof(options.LabelColumnName), type => IsText(ItemType(type)), "String, or a vector of String");
+        Label = Find(schema, options.LabelColumnName, nameof(options.LabelColumnName), ReferenceReader.Accepts, ReferenceReader.Expected);
         FullDepth = Find(schema, options.FullDepthColumnName, nameof(options.FullDepthColumnName), IsText, "String");
         ExitLayers = Find(
             schema, options.ExitLayersColumnName, nameof(options.ExitLayersColumnName), type => type is VectorDataViewType && IsNumber<int>(ItemType(type)), "a vector of Int32");

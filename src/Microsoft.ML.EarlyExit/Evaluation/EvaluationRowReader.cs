@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Microsoft.ML.Data;
 
 namespace Microsoft.ML.EarlyExit;
@@ -7,26 +6,20 @@ namespace Microsoft.ML.EarlyExit;
 internal sealed class EvaluationRowReader
 {
     private readonly ValueGetter<ReadOnlyMemory<char>>? _getPrediction;
-    private readonly ValueGetter<ReadOnlyMemory<char>>? _getReference;
-    private readonly ValueGetter<VBuffer<ReadOnlyMemory<char>>>? _getReferences;
+    private readonly ReferenceReader? _references;
     private readonly ValueGetter<ReadOnlyMemory<char>>? _getFullDepth;
     private readonly ValueGetter<VBuffer<int>>? _getExitLayers;
     private readonly ValueGetter<VBuffer<long>>? _getOperations;
     private readonly ValueGetter<ReadOnlyMemory<char>>? _getStopReason;
-    private VBuffer<ReadOnlyMemory<char>> _referenceItems;
     private VBuffer<int> _layerItems;
     private VBuffer<long> _operationItems;
-    private string[] _references = [];
-    private int _referenceCount;
     private int[] _exitLayers = [];
 
     public EvaluationRowReader(DataViewRow row, EvaluationColumns columns)
     {
         _getPrediction = Getter<ReadOnlyMemory<char>>(row, columns.Prediction);
-        if (columns.Label?.Type is VectorDataViewType)
-            _getReferences = Getter<VBuffer<ReadOnlyMemory<char>>>(row, columns.Label);
-        else
-            _getReference = Getter<ReadOnlyMemory<char>>(row, columns.Label);
+        if (columns.Label is { } label)
+            _references = new ReferenceReader(row, row.Schema[label.Index]);
         _getFullDepth = Getter<ReadOnlyMemory<char>>(row, columns.FullDepth);
         _getExitLayers = Getter<VBuffer<int>>(row, columns.ExitLayers);
         _getOperations = Getter<VBuffer<long>>(row, columns.Operations);
@@ -35,7 +28,8 @@ internal sealed class EvaluationRowReader
 
     public string Prediction { get; private set; } = "";
 
-    public ReadOnlySpan<string> References => _references.AsSpan(0, _referenceCount);
+    /// <summary>The references; none where no column has any.</summary>
+    public ReadOnlySpan<string> References => _references is null ? [] : _references.Current;
 
     public string FullDepth { get; private set; } = "";
 
@@ -59,7 +53,7 @@ internal sealed class EvaluationRowReader
         if (_getPrediction is not null)
         {
             _getPrediction(ref text);
-            if (IsMissing(text))
+            if (ReferenceReader.IsMissing(text))
                 return RowProblem.MissingPrediction;
             Prediction = text.ToString();
         }
@@ -67,17 +61,13 @@ internal sealed class EvaluationRowReader
         if (_getFullDepth is not null)
         {
             _getFullDepth(ref text);
-            if (IsMissing(text))
+            if (ReferenceReader.IsMissing(text))
                 return RowProblem.MissingPrediction;
             FullDepth = text.ToString();
         }
 
-        return TryReadReferences() ? RowProblem.None : RowProblem.MissingReference;
+        return _references is null || _references.Read() > 0 ? RowProblem.None : RowProblem.MissingReference;
     }
-
-    /// <summary>Whether a text is missing rather than empty: ML.NET makes no difference, but a null of a program, and a field that a file leaves empty, have no memory.</summary>
-    private static bool IsMissing(ReadOnlyMemory<char> text) =>
-        text.IsEmpty && !MemoryMarshal.TryGetString(text, out _, out _, out _) && !(MemoryMarshal.TryGetArray(text, out ArraySegment<char> segment) && segment.Array is { Length: > 0 });
 
     private static ValueGetter<T>? Getter<T>(DataViewRow row, DataViewSchema.Column? column) =>
         column is { } found ? row.GetGetter<T>(row.Schema[found.Index]) : null;
@@ -102,39 +92,5 @@ internal sealed class EvaluationRowReader
             counts[item.Key] = item.Value;
         Operations = new OperationCounts(counts[0], counts[1], counts[2], counts[3], counts[4]);
         return !counts.ContainsAnyExceptInRange(0, long.MaxValue);
-    }
-
-    private bool TryReadReferences()
-    {
-        ReadOnlyMemory<char> text = default;
-        if (_getReference is not null)
-        {
-            _getReference(ref text);
-            if (IsMissing(text))
-                return false;
-            Take(text, 0);
-            _referenceCount = 1;
-        }
-
-        if (_getReferences is null)
-            return true;
-        _getReferences(ref _referenceItems);
-        _referenceCount = 0;
-
-        // A missing text among others says nothing; an item that a sparse vector leaves out is one.
-        foreach (KeyValuePair<int, ReadOnlyMemory<char>> item in _referenceItems.Items())
-        {
-            if (!IsMissing(item.Value))
-                Take(item.Value, _referenceCount++);
-        }
-
-        return _referenceCount > 0;
-    }
-
-    private void Take(ReadOnlyMemory<char> text, int at)
-    {
-        if (at == _references.Length)
-            Array.Resize(ref _references, Math.Max(4, 2 * at));
-        _references[at] = text.ToString();
     }
 }

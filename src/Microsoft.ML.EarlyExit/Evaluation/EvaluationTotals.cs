@@ -43,9 +43,9 @@ internal static class EvaluationTotals
         }
 
         if (scorer.Has(EvaluationMetrics.Bleu))
-            yield return ("Bleu", BleuOf);
+            yield return ("Bleu.Score", sums => sums[Rows] == 0 ? double.NaN : BleuScorer.Score(Whole(sums, Bleu, stackalloc long[BleuScorer.StatisticCount])));
         if (scorer.Has(EvaluationMetrics.Chrf))
-            yield return ("Chrf", ChrfOf);
+            yield return ("Chrf.Score", sums => sums[Rows] == 0 ? double.NaN : ChrfScorer.Score(Whole(sums, Chrf, stackalloc long[ChrfScorer.StatisticCount])));
         if (scorer.HasFullDepth)
         {
             yield return ("Agreement.Exact", sums => Mean(sums, Agreement));
@@ -72,17 +72,11 @@ internal static class EvaluationTotals
 
     public static double MeanExitLayer(double[] sums) => sums[ExitLayers] / sums[Tokens];
 
-    public static double BleuOf(double[] sums)
-    {
-        Span<long> statistics = stackalloc long[BleuScorer.StatisticCount];
-        return sums[Rows] == 0 ? double.NaN : BleuScorer.Score(Whole(sums, Bleu, statistics));
-    }
+    public static BleuScore BleuOf(double[] sums, int? referenceCount) =>
+        BleuScorer.Score(Whole(sums, Bleu, stackalloc long[BleuScorer.StatisticCount]), referenceCount);
 
-    public static double ChrfOf(double[] sums)
-    {
-        Span<long> statistics = stackalloc long[ChrfScorer.StatisticCount];
-        return sums[Rows] == 0 ? double.NaN : ChrfScorer.Score(Whole(sums, Chrf, statistics));
-    }
+    public static ChrfScore ChrfOf(double[] sums, int? referenceCount) =>
+        ChrfScorer.Score(Whole(sums, Chrf, stackalloc long[ChrfScorer.StatisticCount]), referenceCount);
 
     public static RougeScores RougeOf(double[] sums)
     {
@@ -94,7 +88,7 @@ internal static class EvaluationTotals
     public static MeanOperationCounts OperationsOf(double[] sums) => new(
         Mean(sums, Operations), Mean(sums, Operations + 1), Mean(sums, Operations + 2), Mean(sums, Operations + 3), Mean(sums, Operations + 4));
 
-    private static ReadOnlySpan<long> Whole(ReadOnlySpan<double> sums, int at, Span<long> statistics)
+    private static Span<long> Whole(ReadOnlySpan<double> sums, int at, Span<long> statistics)
     {
         TensorPrimitives.ConvertSaturating(sums.Slice(at, statistics.Length), statistics);
         return statistics;

@@ -1,4 +1,4 @@
-using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.EarlyExit;
 
@@ -8,6 +8,7 @@ internal sealed class PairTable
     // A random odd factor, so that no text can be made whose pairs all fall into one slot.
     private readonly ulong _factor = (ulong)Random.Shared.NextInt64() | 1;
     private Slot[] _slots = new Slot[256];
+    private int _shift = 64 - 8;
 
     // Slots of an older round are free: forgetting costs nothing.
     private int _round = 1;
@@ -51,6 +52,7 @@ internal sealed class PairTable
     }
 
     /// <summary>The number of a pair, -1 where it has none.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int Find(int first, int second)
     {
         ref Slot slot = ref Place(Key(first, second));
@@ -59,10 +61,11 @@ internal sealed class PairTable
 
     private static long Key(int first, int second) => ((long)first << 32) | (uint)second;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private ref Slot Place(long key)
     {
         Slot[] slots = _slots;
-        int at = (int)(((ulong)key * _factor) >> (64 - BitOperations.Log2((uint)slots.Length)));
+        int at = (int)(((ulong)key * _factor) >> _shift);
         while (slots[at].Round == _round && slots[at].Key != key)
             at = (at + 1) & (slots.Length - 1);
         return ref slots[at];
@@ -72,6 +75,7 @@ internal sealed class PairTable
     {
         Slot[] old = _slots;
         _slots = new Slot[checked(2 * old.Length)];
+        _shift--;
         foreach (Slot slot in old)
         {
             if (slot.Round == _round)

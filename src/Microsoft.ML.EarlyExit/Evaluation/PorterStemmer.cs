@@ -8,20 +8,22 @@ namespace Microsoft.ML.EarlyExit;
 /// </remarks>
 internal static class PorterStemmer
 {
-    private static readonly (string Suffix, string Replacement)[] s_derivations =
+    // By the suffix's last letter but one, so that most rules need no look; those that fit the same word stay in order.
+    private static readonly (string Suffix, string Replacement)[]?[] s_derivations = ByLetter(
     [
         ("ational", "ate"), ("tional", "tion"), ("enci", "ence"), ("anci", "ance"), ("izer", "ize"), ("bli", "ble"), ("alli", "al"),
         ("entli", "ent"), ("eli", "e"), ("ousli", "ous"), ("ization", "ize"), ("ation", "ate"), ("ator", "ate"), ("alism", "al"),
         ("iveness", "ive"), ("fulness", "ful"), ("ousness", "ous"), ("aliti", "al"), ("iviti", "ive"), ("biliti", "ble"), ("fulli", "ful"),
-    ];
+    ]);
 
-    private static readonly (string Suffix, string Replacement)[] s_endings =
-        [("icate", "ic"), ("ative", ""), ("alize", "al"), ("iciti", "ic"), ("ical", "ic"), ("ful", ""), ("ness", "")];
+    private static readonly (string Suffix, string Replacement)[]?[] s_endings = ByLetter(
+        [("icate", "ic"), ("ative", ""), ("alize", "al"), ("iciti", "ic"), ("ical", "ic"), ("ful", ""), ("ness", "")]);
 
-    private static readonly string[] s_remainders =
+    private static readonly (string Suffix, string Replacement)[]?[] s_remainders = ByLetter(
     [
-        "al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent", "ion", "ou", "ism", "ate", "iti", "ous", "ive", "ize",
-    ];
+        ("al", ""), ("ance", ""), ("ence", ""), ("er", ""), ("ic", ""), ("able", ""), ("ible", ""), ("ant", ""), ("ement", ""), ("ment", ""), ("ent", ""),
+        ("ion", ""), ("ou", ""), ("ism", ""), ("ate", ""), ("iti", ""), ("ous", ""), ("ive", ""), ("ize", ""),
+    ]);
 
     /// <summary>Stems a word of lower case in place; returns the length of the stem, which is never more than the word's.</summary>
     public static int Stem(Span<char> word)
@@ -105,9 +107,9 @@ internal static class PorterStemmer
     }
 
     // Of the rules whose suffix fits only the first counts, whether the stem before it is long enough or not.
-    private static int ReplaceFirst(Span<char> word, int length, (string Suffix, string Replacement)[] rules)
+    private static int ReplaceFirst(Span<char> word, int length, (string Suffix, string Replacement)[]?[] rules)
     {
-        foreach ((string suffix, string replacement) in rules)
+        foreach ((string suffix, string replacement) in Fitting(rules, word, length))
         {
             if (!word[..length].EndsWith(suffix))
                 continue;
@@ -124,7 +126,7 @@ internal static class PorterStemmer
     // Step 4.
     private static int RemoveRemainder(ReadOnlySpan<char> word, int length)
     {
-        foreach (string suffix in s_remainders)
+        foreach ((string suffix, _) in Fitting(s_remainders, word, length))
         {
             if (!word[..length].EndsWith(suffix))
                 continue;
@@ -134,6 +136,20 @@ internal static class PorterStemmer
         }
 
         return length;
+    }
+
+    private static ReadOnlySpan<(string Suffix, string Replacement)> Fitting((string Suffix, string Replacement)[]?[] rules, ReadOnlySpan<char> word, int length)
+    {
+        int letter = length < 2 ? -1 : word[length - 2] - 'a';
+        return (uint)letter < (uint)rules.Length ? rules[letter] : default(ReadOnlySpan<(string, string)>);
+    }
+
+    private static (string Suffix, string Replacement)[]?[] ByLetter((string Suffix, string Replacement)[] rules)
+    {
+        var byLetter = new (string Suffix, string Replacement)[]?['z' - 'a' + 1];
+        foreach (IGrouping<int, (string, string)> letter in rules.GroupBy(rule => rule.Suffix[^2] - 'a'))
+            byLetter[letter.Key] = [.. letter];
+        return byLetter;
     }
 
     // Step 5.

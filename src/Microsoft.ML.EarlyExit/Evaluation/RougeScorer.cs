@@ -12,9 +12,6 @@ namespace Microsoft.ML.EarlyExit;
 /// </remarks>
 public sealed class RougeScorer
 {
-    // What a thread keeps for the next call; buffers blown up by a huge text are let go.
-    private const int LargestKept = 1 << 18;
-
     [ThreadStatic]
     private static RougeScratch? t_scratch;
 
@@ -55,7 +52,7 @@ public sealed class RougeScorer
                 Combine(scores.RougeL, next.RougeL), Combine(scores.RougeLsum, next.RougeLsum));
         }
 
-        if (scratch.Capacity > LargestKept)
+        if (scratch.Capacity > MetricBuffers.LargestKept)
             t_scratch = null;
         if (_aggregation == ReferenceAggregation.Best || references.Length == 1)
             return scores;

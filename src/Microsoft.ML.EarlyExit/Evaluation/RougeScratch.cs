@@ -5,6 +5,8 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>Buffers in which one thread scores a prediction against references, one after the other.</summary>
 internal sealed class RougeScratch
 {
+    private const int IsRepeated = -2;
+
     private readonly TokenTable _tokens = new();
     private readonly RougeTokens _prediction = new();
     private readonly RougeTokens _reference = new();
@@ -15,13 +17,23 @@ internal sealed class RougeScratch
     private readonly List<int> _sharedByReference = [];
     private readonly List<bool> _marks = [];
 
+    // Lines of the prediction that have word w are at _lineStarts[w] to _lineStarts[w + 1] of _linesByWord.
+    private readonly List<int> _lineStarts = [];
+    private readonly List<int> _linesByWord = [];
+    private readonly TokenTable _differentLines = new();
+
+    // By the prediction's line and by word: the last of the reference's lines that was compared with it, or for which it has nothing more.
+    private readonly List<int> _comparedWith = [];
+    private readonly List<int> _exhaustedBy = [];
+
     // By token: how often it occurs in the prediction, and what is left of that while a reference is gone through.
     private readonly List<int> _predictionCounts = [];
     private readonly List<int> _left = [];
 
     /// <summary>How many elements the largest buffers have.</summary>
     public int Capacity => Math.Max(
-        Math.Max(_tokens.Capacity, _subsequence.Capacity), Math.Max(_prediction.Capacity, Math.Max(_reference.Capacity, _marks.Capacity)));
+        Math.Max(Math.Max(_tokens.Capacity, _differentLines.Capacity), _subsequence.Capacity),
+        Math.Max(_prediction.Capacity, Math.Max(_reference.Capacity, _marks.Capacity)));
 
     /// <summary>Takes the prediction that is scored next.</summary>
     public void ReadPrediction(string prediction, bool useStemmer)
@@ -115,21 +127,15 @@ internal sealed class RougeScratch
     // A word of the reference counts once however many lines of the prediction share it, and no more often than the prediction has it.
     private int CountUnion()
     {
-        CollectionsMarshal.SetCount(_marks, _reference.Ids.Length);
+        ReadOnlySpan<int> ids = _reference.Ids;
+        CollectionsMarshal.SetCount(_marks, ids.Length);
         Span<bool> marks = CollectionsMarshal.AsSpan(_marks);
         marks.Clear();
-        for (int i = 0; i < _prediction.LineCount; i++)
-        {
-            ReadOnlySpan<int> predicted = _prediction.Line(i, out _);
-            for (int j = 0; j < _reference.LineCount; j++)
-            {
-                ReadOnlySpan<int> expected = _reference.Line(j, out int start);
-                _subsequence.Mark(expected, predicted, _tokens.Count, marks.Slice(start, expected.Length));
-            }
-        }
+        IndexLines();
+        for (int line = 0; line < _reference.LineCount; line++)
+            MarkUnion(line, _reference.Line(line, out int start), marks[start..]);
 
         Span<int> left = CopyCounts();
-        ReadOnlySpan<int> ids = _reference.Ids;
         int shared = 0;
         for (int i = 0; i < ids.Length; i++)
         {
@@ -138,6 +144,74 @@ internal sealed class RougeScratch
         }
 
         return shared;
+    }
+
+    // Only a line that has a word can mark it, and once it is marked no other line matters to it: texts of very many lines need not be compared line by line.
+    private void MarkUnion(int line, ReadOnlySpan<int> expected, Span<bool> marks)
+    {
+        ReadOnlySpan<int> starts = CollectionsMarshal.AsSpan(_lineStarts);
+        ReadOnlySpan<int> lines = CollectionsMarshal.AsSpan(_linesByWord);
+        Span<int> comparedWith = CollectionsMarshal.AsSpan(_comparedWith);
+        Span<int> exhaustedBy = CollectionsMarshal.AsSpan(_exhaustedBy);
+        for (int i = 0; i < expected.Length; i++)
+        {
+            int id = expected[i];
+            if (marks[i] || exhaustedBy[id] == line)
+                continue;
+            for (int at = starts[id]; at < starts[id + 1] && !marks[i]; at++)
+            {
+                int other = lines[at];
+                if (comparedWith[other] == line)
+                    continue;
+                comparedWith[other] = line;
+                _subsequence.Mark(expected, _prediction.Line(other, out _), _tokens.Count, marks);
+            }
+
+            if (!marks[i])
+                exhaustedBy[id] = line;
+        }
+    }
+
+    // The prediction's lines by the words they have; of equal lines only the first.
+    private void IndexLines()
+    {
+        int words = _tokens.Count;
+        CollectionsMarshal.SetCount(_lineStarts, words + 1);
+        CollectionsMarshal.SetCount(_linesByWord, _prediction.Ids.Length);
+        CollectionsMarshal.SetCount(_exhaustedBy, words);
+        CollectionsMarshal.SetCount(_comparedWith, _prediction.LineCount);
+        CollectionsMarshal.AsSpan(_exhaustedBy).Fill(-1);
+        CollectionsMarshal.AsSpan(_comparedWith).Fill(-1);
+        Span<int> starts = CollectionsMarshal.AsSpan(_lineStarts);
+        Span<int> lines = CollectionsMarshal.AsSpan(_linesByWord);
+
+        _differentLines.Clear();
+        starts.Clear();
+        for (int line = 0; line < _prediction.LineCount; line++)
+        {
+            ReadOnlySpan<int> predicted = _prediction.Line(line, out _);
+            int known = _differentLines.Count;
+            if (_differentLines.Add(MemoryMarshal.Cast<int, char>(predicted)) < known)
+            {
+                CollectionsMarshal.AsSpan(_comparedWith)[line] = IsRepeated;
+                continue;
+            }
+
+            foreach (int id in predicted)
+                starts[id + 1]++;
+        }
+
+        for (int id = 0; id < words; id++)
+            starts[id + 1] += starts[id];
+        Span<int> next = CopyCounts();
+        starts[..words].CopyTo(next);
+        for (int line = 0; line < _prediction.LineCount; line++)
+        {
+            if (_comparedWith[line] == IsRepeated)
+                continue;
+            foreach (int id in _prediction.Line(line, out _))
+                lines[next[id]++] = line;
+        }
     }
 
     private Span<int> CopyCounts()

@@ -6,7 +6,8 @@ namespace Microsoft.ML.EarlyExit;
 internal sealed class RougeTokens
 {
     // The char in lower case where it belongs to a word, else 0.
-    private static readonly char[] s_wordChars = [.. Enumerable.Range(0, 128).Select(c => char.IsAsciiLetterOrDigit((char)c) ? char.ToLowerInvariant((char)c) : '\0')];
+    private static readonly char[] s_wordChars =
+        [.. Enumerable.Range(0, 128).Select(c => char.IsAsciiLetterOrDigit((char)c) ? char.ToLowerInvariant((char)c) : '\0')];
 
     private readonly List<int> _ids = [];
     private readonly List<int> _lineEnds = [];

@@ -10,9 +10,6 @@ namespace Microsoft.ML.EarlyExit;
 /// </remarks>
 public static class SquadScorer
 {
-    // What a thread keeps for the next call; buffers blown up by a huge text are let go.
-    private const int LargestKept = 1 << 18;
-
     [ThreadStatic]
     private static Scratch? t_scratch;
 
@@ -40,7 +37,7 @@ public static class SquadScorer
             f1 = Math.Max(f1, F1(scratch.CountShared(), predicted.Length, expected.Length));
         }
 
-        if (scratch.Capacity > LargestKept)
+        if (scratch.Capacity > MetricBuffers.LargestKept)
             t_scratch = null;
         return new(exactMatch, f1);
     }

@@ -34,11 +34,11 @@ public sealed class TextGenerationMetrics
     /// <summary>SQuAD's F1: the mean over rows, in percent.</summary>
     public double? F1 { get; init; }
 
-    /// <summary>BLEU of all rows together, 0 to 100.</summary>
-    public double? Bleu { get; init; }
+    /// <summary>BLEU of all rows together.</summary>
+    public BleuScore? Bleu { get; init; }
 
-    /// <summary>chrF of all rows together, 0 to 100.</summary>
-    public double? Chrf { get; init; }
+    /// <summary>chrF of all rows together.</summary>
+    public ChrfScore? Chrf { get; init; }
 
     /// <summary>How far texts agree with the full model's.</summary>
     public TextAgreement? Agreement { get; init; }

@@ -6,7 +6,8 @@ namespace Microsoft.ML.EarlyExit.Tests.Evaluation;
 /// <summary>Texts of few words, so that they share some, with line breaks, marks and characters of other scripts between them.</summary>
 internal static class AnyTexts
 {
-    private static readonly string[] s_words = ["the", "a", "cat", "cats", "running", "ran", "1,000", "3.5", "x", "café", "日本", "Σ", "\U0001F600", "news", "cat's"];
+    private static readonly string[] s_words =
+        ["the", "a", "cat", "cats", "running", "ran", "1,000", "3.5", "x", "café", "日本", "Σ", "\U0001F600", "news", "cat's"];
     private static readonly string[] s_gaps = [" ", " ", " ", "\n", ", ", "-", ". ", "", "\t"];
 
     public static Arbitrary<string> One { get; } = Gen.Elements(s_words).Zip(Gen.Elements(s_gaps)).ArrayOf()

@@ -39,7 +39,8 @@ public sealed class LongestCommonSubsequenceTests
         return table;
     }
 
-    private static bool[] ReadOut(int[] reference, int[] prediction)
+    /// <summary>Which words of the reference rouge_score reads out of the whole table.</summary>
+    internal static bool[] ReadOut(int[] reference, int[] prediction)
     {
         int[,] table = Table(reference, prediction);
         bool[] marks = new bool[reference.Length];

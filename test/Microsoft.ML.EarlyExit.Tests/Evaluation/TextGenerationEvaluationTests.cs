@@ -38,8 +38,9 @@ public sealed class TextGenerationEvaluationTests
         Assert.Equal(each.Average(scores => scores.RougeLsum.FMeasure), metrics.Rouge.Value.RougeLsum.FMeasure, 1e-12);
         Assert.Equal(100 * rows.Average(row => SquadScorer.Score(row.Prediction!, row.Reference!).F1), metrics.F1!.Value, 1e-12);
         Assert.Equal(100 * rows.Average(row => SquadScorer.Score(row.Prediction!, row.Reference!).ExactMatch), metrics.ExactMatch!.Value, 1e-12);
-        Assert.Equal(Corpus(rows, BleuScorer.StatisticCount, BleuScorer.Count, BleuScorer.Score), metrics.Bleu!.Value, 1e-12);
-        Assert.Equal(Corpus(rows, ChrfScorer.StatisticCount, ChrfScorer.Count, ChrfScorer.Score), metrics.Chrf!.Value, 1e-12);
+        Assert.Equal(Corpus(rows, BleuScorer.StatisticCount, BleuScorer.Count, BleuScorer.Score), metrics.Bleu!.Score, 1e-12);
+        Assert.Equal(Corpus(rows, ChrfScorer.StatisticCount, ChrfScorer.Count, ChrfScorer.Score), metrics.Chrf!.Score, 1e-12);
+        Assert.StartsWith("nrefs:1|", metrics.Bleu.Signature);
         Assert.Null(metrics.Agreement);
         Assert.Null(metrics.Exits);
         Assert.Empty(metrics.ConfidenceIntervals);
@@ -106,7 +107,7 @@ public sealed class TextGenerationEvaluationTests
         TextGenerationMetrics bad = Evaluate([new() { Prediction = null }]);
 
         Assert.Equal((0, 1), (none.RowCount, bad.BadRowCount));
-        Assert.All([none, bad], metrics => Assert.Equal((null, null, null, null), (metrics.Rouge, metrics.F1, metrics.Bleu, metrics.Chrf)));
+        Assert.All([none, bad], metrics => Assert.Equal((null, null, null, null), (metrics.Rouge, metrics.F1, metrics.Bleu?.Score, metrics.Chrf?.Score)));
         Assert.Contains(_warnings, warning => warning.Contains("the data is empty"));
     }
 
@@ -255,8 +256,8 @@ public sealed class TextGenerationEvaluationTests
         Holds("Rouge.RougeL.FMeasure", metrics.Rouge!.Value.RougeL.FMeasure);
         Holds("Rouge.Rouge1.Precision", metrics.Rouge!.Value.Rouge1.Precision);
         Holds("F1", metrics.F1!.Value);
-        Holds("Bleu", metrics.Bleu!.Value);
-        Holds("Chrf", metrics.Chrf!.Value);
+        Holds("Bleu.Score", metrics.Bleu!.Score);
+        Holds("Chrf.Score", metrics.Chrf!.Score);
         Holds("Exits.MeanExitLayer", metrics.Exits!.MeanExitLayer);
         Assert.Equal(metrics.ConfidenceIntervals, again.ConfidenceIntervals);
         Assert.NotEqual(metrics.ConfidenceIntervals["F1"], other.ConfidenceIntervals["F1"]);
