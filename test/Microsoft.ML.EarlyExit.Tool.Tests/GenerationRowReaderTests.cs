@@ -8,7 +8,7 @@ namespace Microsoft.ML.EarlyExit.Tool.Tests;
 public sealed class GenerationRowReaderTests
 {
     private static readonly string[] s_pieces =
-        ["{", "}", "[", "]", ":", ",", "\"", "\\", "\\ud800", "\\u0000", "\"id\"", "\"text\"", "\"inputIds\"", "1", "-1.5e3", "null", "true", "\n", "\r", " ", "\0", "é"];
+        ["{", "}", "[", "]", ":", ",", "\"", "\\", "\\ud800", "\\u0000", "\"id\"", "\"text\"", "\"inputIds\"", "\"targetIds\"", "1", "-1.5e3", "null", "true", "\n", "\r", " ", "\0", "é"];
 
     [Property(MaxTest = 500)]
     public void Any_bytes_are_rows_or_errors(byte[] bytes) => AssertReadable(bytes);
@@ -45,9 +45,9 @@ public sealed class GenerationRowReaderTests
         Assert.Equal("\ufffd", row.GetProperty("error").GetString());
     }
 
-    private static List<GenerationRow> Read(byte[] bytes)
+    private static List<GenerationRow> Read(byte[] bytes, bool hasTargets = false)
     {
-        var reader = new GenerationRowReader(new MemoryStream(bytes));
+        var reader = new GenerationRowReader(new MemoryStream(bytes), hasTargets);
         List<GenerationRow> rows = [];
         while (reader.TryRead(out GenerationRow row))
             rows.Add(row);
@@ -67,5 +67,13 @@ public sealed class GenerationRowReaderTests
         }
 
         Assert.Equal(rows.Count, ToolResult.ParseRows(output.ToString()).Length);
+        List<GenerationRow> targets = Read(bytes, hasTargets: true);
+        Assert.Equal(rows.Select(row => row.LineNumber), targets.Select(row => row.LineNumber));
+        Assert.All(targets, row => Assert.Equal((row.Error is null, row.Error is null), (row.Input is not null, row.Target is not null)));
+        var scores = new StringWriter();
+        var scoreWriter = new ScoreWriter(scores);
+        foreach (GenerationRow row in targets)
+            scoreWriter.Write(row, row.Error ?? "");
+        Assert.Equal(rows.Count, ToolResult.ParseRows(scores.ToString()).Length);
     }
 }

@@ -10,12 +10,14 @@ public sealed class UsageTests
         ["convert", "a", "b", "--bogus"], ["inspect"], ["inspect", ""], ["generate"], ["generate", "b"], ["generate", "b", "--text", "a", "--input", "f"],
         ["generate", "b", "--text"], ["generate", "b", "--text", "a", "--text", "b"], ["generate", "b", "--input", ""], ["generate", "b", "--text", "a", "--output", ""],
         ["generate", "b", "--text", "a", "--batch", "0"], ["generate", "b", "--text", "a", "--batch", "1025"], ["generate", "b", "--text", "a", "--batch", "many"],
-        ["generate", "b", "--text", "a", "--batch"], ["generate", "b", "c", "--text", "a"], ["reproduce"],
+        ["reproduce"],
         ["reproduce", "--model", "m", "--data", "d"], ["reproduce", "--model", "m", "--output", "o"],
         ["reproduce", "--data", "d", "--output", "o"], [.. s_reproduce, "--samples", "0"], [.. s_reproduce, "--samples", "few"], [.. s_reproduce, "--format", "xml"],
         [.. s_reproduce, "--threshold", "1.5"], [.. s_reproduce, "--minimum-layers", "1,x"], [.. s_reproduce, "--minimum-layers", "0"], [.. s_reproduce, "--batch", "0"],
         [.. s_reproduce, "--latency-rows", "0"], [.. s_reproduce, "--seed", "-1"], [.. s_reproduce, "--model", ""], [.. s_reproduce, "--model", "x=m", "--model", "y=m"],
         [.. s_reproduce, "--model", "other/m"],
+        ["generate", "b", "--text", "a", "--batch"], ["score"], ["score", "b"], ["score", "b", "--input"], ["score", "", "--input", "f"], ["score", "b", "--input", "f", "--trace"],
+        ["score", "b", "--input", "f", "--policy", ""], ["generate", "b", "c", "--text", "a"],
     ]);
 
     [Theory]
@@ -39,6 +41,7 @@ public sealed class UsageTests
     [InlineData("convert")]
     [InlineData("inspect")]
     [InlineData("generate")]
+    [InlineData("score")]
     [InlineData("reproduce")]
     public void Help_has_an_example_of_the_command(string command)
     {
@@ -53,7 +56,7 @@ public sealed class UsageTests
     {
         ToolResult result = ToolRunner.Run("--help");
         Assert.Equal(0, result.ExitCode);
-        Assert.All(["convert", "inspect", "generate", "reproduce"], command => Assert.Contains($"  early-exit {command} ", result.Output));
+        Assert.All(["convert", "inspect", "generate", "score", "reproduce"], command => Assert.Contains($"  early-exit {command} ", result.Output));
     }
 
     [Fact]

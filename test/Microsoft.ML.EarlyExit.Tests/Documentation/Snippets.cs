@@ -88,6 +88,17 @@ internal static class Snippets
         var policy = new ExitPolicy { MinimumLayer = 2, Threshold = 0.95f, Confidence = classifier.Confidence };
     }
 
+    internal static void Scores(MLContext mlContext)
+    {
+        LayerScoringEstimator scoring = mlContext.Transforms.Text.ScoreLayers(new LayerScoringEstimator.Options
+        {
+            InputColumnName = "Dialogue", TargetColumnName = "Summary",
+            ArgMaxColumnName = "LayerIds", RanksColumnName = "Ranks", ConfidencesColumnName = "Confidences", LogProbabilitiesColumnName = "LogProbabilities",
+            ModelPath = "t5-small.bundle",
+            GenerationOptions = new TextGenerationOptions { Prefix = "summarize: ", Exit = new ExitPolicy { MinimumLayer = 2, Confidence = Confidence.JsdContrastive() } },
+        });
+    }
+
     internal static void Log(MLContext mlContext)
     {
         mlContext.Log += (_, log) =>

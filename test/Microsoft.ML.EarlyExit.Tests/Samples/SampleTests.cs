@@ -107,6 +107,22 @@ public sealed class SampleTests
     }
 
     [Fact]
+    public async Task Every_layer_says_the_same_in_the_library_and_in_ML_NETs_own_transform()
+    {
+        string output = await Run("ScoreLayers");
+        Match places = Regex.Match(output, @"says the same at (?<same>[0-9]+) of (?<all>[0-9]+) places");
+        Assert.True(places.Success, output);
+        Assert.Equal(places.Groups["all"].Value, places.Groups["same"].Value);
+
+        const string Target = "Blue Spice is a coffee shop in the city centre.";
+        EarlyExitModel model = TestModels.Model(TestModels.Demo);
+        T5Tokenizer tokenizer = model.Tokenizer!;
+        using var scorer = new LayerScorer(model, null);
+        IReadOnlyList<LayerScore> scores = scorer.Score(tokenizer.Encode(Description), [.. tokenizer.Encode(Target)]);
+        Assert.Equal(scores.Select(score => tokenizer.Decode([.. score.ArgMax])), Values(output, "layer").Select(line => line[(line.IndexOf(':') + 1)..].Trim()));
+    }
+
+    [Fact]
     public async Task A_trained_classifier_lets_tokens_leave_and_is_saved_as_it_was_tried()
     {
         string output = await Run("TrainExitClassifier");
