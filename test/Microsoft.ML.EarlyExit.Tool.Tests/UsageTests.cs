@@ -18,6 +18,8 @@ public sealed class UsageTests
         [.. s_reproduce, "--model", "other/m"],
         ["generate", "b", "--text", "a", "--batch"], ["score"], ["score", "b"], ["score", "b", "--input"], ["score", "", "--input", "f"], ["score", "b", "--input", "f", "--trace"],
         ["score", "b", "--input", "f", "--policy", ""], ["generate", "b", "c", "--text", "a"],
+        ["figures"], ["figures", ""], ["figures", "f", "--scores", "s"], ["figures", "--scores", "s"], ["figures", "--output", "o"], ["figures", "f", "--output", "o"],
+        ["figures", "--scores", "", "--output", "o"], ["figures", "f", "g"], ["figures", "--scores", "s", "t", "--output", "o"],
     ]);
 
     [Theory]
@@ -43,12 +45,13 @@ public sealed class UsageTests
     [InlineData("generate")]
     [InlineData("score")]
     [InlineData("reproduce")]
+    [InlineData("figures")]
     public void Help_has_an_example_of_the_command(string command)
     {
         ToolResult result = ToolRunner.Run(command, "--help");
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
         Assert.Contains($"Example:{Environment.NewLine}  early-exit {command} ", result.Output);
-        Assert.Contains($"early-exit {command} {(command == "reproduce" ? "[" : "<")}", result.Output);
+        Assert.Matches($@"early-exit {command} [<\[]", result.Output);
     }
 
     [Fact]
@@ -56,7 +59,7 @@ public sealed class UsageTests
     {
         ToolResult result = ToolRunner.Run("--help");
         Assert.Equal(0, result.ExitCode);
-        Assert.All(["convert", "inspect", "generate", "score", "reproduce"], command => Assert.Contains($"  early-exit {command} ", result.Output));
+        Assert.All(["convert", "inspect", "generate", "score", "figures", "reproduce"], command => Assert.Contains($"  early-exit {command} ", result.Output));
     }
 
     [Fact]

@@ -20,6 +20,14 @@ internal static class PathSymbols
         return option;
     }
 
+    /// <summary>An option that may be given several times.</summary>
+    public static Option<string[]> CreateFilesOption(string name, string description)
+    {
+        var option = new Option<string[]>(name) { Description = description, HelpName = "FILE" };
+        option.Validators.Add(result => RefuseEmpty(result, name));
+        return option;
+    }
+
     private static void RefuseEmpty(SymbolResult result, string name)
     {
         if (result.Tokens.Any(token => token.Value.Length == 0))

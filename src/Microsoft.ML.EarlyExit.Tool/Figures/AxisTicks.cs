@@ -13,20 +13,25 @@ internal sealed record AxisTicks(double Min, double Max, IReadOnlyList<Tick> Tic
     /// <summary>Pixels of the widest label.</summary>
     public float LabelWidth => Ticks.Select(tick => FigureFont.Measure(tick.Label, FigureStyle.TickSize)).DefaultIfEmpty().Max();
 
-    /// <summary>Ticks at whole numbers, at most so many, with half a step of room at both ends; of positions such as layers.</summary>
-    public static AxisTicks Integers(double lowest, double highest, int count)
+    /// <summary>Ticks for positions such as layers: at whole numbers where all are whole, and otherwise as for other numbers.</summary>
+    /// <param name="positions">Where something stands; at least one.</param>
+    /// <param name="width">Pixels of the axis.</param>
+    public static AxisTicks Positions(IReadOnlyList<double> positions, float width)
     {
-        long first = (long)Math.Ceiling(lowest);
-        long last = (long)Math.Floor(highest);
-        long step = Steps().Select(step => (long)step).First(step => step >= 1 && (last / step) - ((first - 1) / step) <= count);
-        var ticks = new List<Tick>();
-        for (long position = first; position <= last; position++)
-        {
-            if (position % step == 0 || first == last)
-                ticks.Add(Tick.Major(position, position.ToString(CultureInfo.InvariantCulture)));
-        }
-
-        return new AxisTicks(lowest - 0.7, highest + 0.7, ticks);
+        double lowest = positions.Min();
+        double highest = positions.Max();
+        if (highest - lowest > 1000 || Math.Abs(lowest) > 1e6 || !positions.All(double.IsInteger))
+            return Linear(lowest, highest, Math.Max(2, (int)(width / 44)), room: 0.04);
+        int first = (int)lowest;
+        int last = (int)highest;
+        int count = Math.Max(2, (int)(width / 22));
+        int step = (int)Steps().First(step => Math.Floor(last / step) - Math.Floor((first - 1) / step) <= count);
+        return new AxisTicks(
+            lowest - 0.7, highest + 0.7,
+            [
+                .. Enumerable.Range(first, last - first + 1).Where(position => position % step == 0 || first == last)
+                    .Select(position => Tick.Major(position, FigureNumbers.ToCsv((long)position))),
+            ]);
     }
 
     /// <summary>Ticks at multiples of 1, 2 or 5 times a power of ten, at most so many.</summary>
@@ -36,9 +41,9 @@ internal sealed record AxisTicks(double Min, double Max, IReadOnlyList<Tick> Tic
     /// <param name="room">The share of the range that is added at either end.</param>
     public static AxisTicks Linear(double min, double max, int count, double room = 0)
     {
-        if (!(max - min > 1e-12 * Math.Max(Math.Abs(min), Math.Abs(max))))
+        if (!(max - min > Math.Max(1e-200, 1e-12 * Math.Max(Math.Abs(min), Math.Abs(max)))))
         {
-            double size = max == 0 ? 1 : Math.Abs(max) * 0.1;
+            double size = Math.Abs(max) < 1e-150 ? 1 : Math.Abs(max) * 0.1;
             (min, max) = (min - size, max + size);
         }
 
@@ -64,7 +69,7 @@ internal sealed record AxisTicks(double Min, double Max, IReadOnlyList<Tick> Tic
     {
         int first = (int)Math.Floor(lowest + 1e-9);
         int last = Math.Max(first + 1, (int)Math.Ceiling(highest - 1e-9));
-        int step = (int)Steps().First(step => step >= 1 && (last - first) / step < count);
+        int step = (int)Steps().First(step => (last - first) / step < count);
         var ticks = new List<Tick>();
         for (int exponent = first; exponent <= last; exponent++)
         {
@@ -79,7 +84,8 @@ internal sealed record AxisTicks(double Min, double Max, IReadOnlyList<Tick> Tic
 
     public NumericManual CreateGenerator() => new([.. Ticks]);
 
-    private static IEnumerable<double> Steps() => Enumerable.Range(0, 300).SelectMany(exponent => (double[])[1, 2, 5], (exponent, factor) => factor * Math.Pow(10, exponent));
+    private static IEnumerable<double> Steps() =>
+        Enumerable.Range(0, 300).SelectMany(exponent => (double[])[1, 2, 5], (exponent, factor) => factor * Math.Pow(10, exponent));
 
     private static string Label(double position, double step, double largest)
     {

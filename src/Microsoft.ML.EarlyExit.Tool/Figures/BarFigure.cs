@@ -31,7 +31,10 @@ internal sealed record BarFigure(string Name, string Title, IReadOnlyList<string
         foreach (Panel panel in Panels)
         {
             if (panel.Values.Count != Series.Count || panel.Values.Any(values => values.Count != Groups.Count))
-                throw new ArgumentException($"The panel '{panel.ValueAxis}' of the figure '{Name}' must have a value for each of {Series.Count} series and {Groups.Count} groups.");
+            {
+                throw new ArgumentException(
+                    $"The panel '{panel.ValueAxis}' of the figure '{Name}' must have a value for each of {Series.Count} series and {Groups.Count} groups.");
+            }
         }
     }
 
@@ -89,7 +92,7 @@ internal sealed record BarFigure(string Name, string Title, IReadOnlyList<string
     /// <summary>The axis of values, with room for what stands on the bars.</summary>
     private static AxisTicks Ticks(Panel panel, double headroom)
     {
-        double[] values = [.. panel.Values.SelectMany(values => values).Where(value => double.IsFinite(value) && (value > 0 || !panel.IsLogarithmic))];
+        double[] values = [.. panel.Values.SelectMany(values => values).Where(value => FigureNumbers.IsDrawn(value) && (value > 0 || !panel.IsLogarithmic))];
         if (values.Length == 0)
             return new AxisTicks(0, 1, []);
         if (!panel.IsLogarithmic)
@@ -112,7 +115,7 @@ internal sealed record BarFigure(string Name, string Title, IReadOnlyList<string
         double widest = MostPixels * Math.Max(1, Groups.Count) / panel.DataWidth;
         double width = Math.Min(GroupWidth / Math.Max(1, Series.Count), widest);
         float room = (float)(panel.DataWidth / Math.Max(1, Groups.Count) * width);
-        string[] texts = [.. data.Values.SelectMany(values => values).Select(value => double.IsFinite(value) ? FigureNumbers.Shorten(value) : Missing)];
+        string[] texts = [.. data.Values.SelectMany(values => values).Select(value => FigureNumbers.IsDrawn(value) ? FigureNumbers.Shorten(value) : Missing)];
         float longest = texts.Select(text => FigureFont.Measure(text, FigureStyle.ValueSize)).DefaultIfEmpty().Max();
         bool isUpright = longest > room - 1;
         float size = room < 13 ? 8.5f : FigureStyle.ValueSize;
@@ -127,7 +130,7 @@ internal sealed record BarFigure(string Name, string Title, IReadOnlyList<string
             {
                 double value = data.Values[series][group];
                 double x = group + (width * (series + 0.5 - (Series.Count / 2.0)));
-                bool isMissing = !double.IsFinite(value);
+                bool isMissing = !FigureNumbers.IsDrawn(value);
                 isAnyMissing |= isMissing;
                 double top = isMissing ? foot : data.IsLogarithmic ? value > 0 ? Math.Log10(value) : foot : value;
                 if (!isMissing)

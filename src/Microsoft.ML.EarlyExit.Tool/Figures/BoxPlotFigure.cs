@@ -48,10 +48,11 @@ internal sealed record BoxPlotFigure(
             .. Series.DefaultIfEmpty(new Boxes("", [])).Select(series =>
                 new FigurePanel(series.Name, Axis, valueAxis, FigurePage.PanelWidth(columns), columns == 1 ? 330 : 280)),
         ];
-        double[] values = [.. Series.SelectMany(series => series.Items).Where(IsDrawn).SelectMany(box => box.Values).Where(double.IsFinite).Select(Place)];
+        double[] values = [.. Series.SelectMany(series => series.Items).Where(IsDrawn).SelectMany(box => box.Values).Where(FigureNumbers.IsDrawn).Select(Place)];
         AxisTicks ticks = values.Length == 0
             ? new AxisTicks(0, 1, [])
-            : IsLogarithmic ? AxisTicks.Logarithmic(0, values.Max(), 8) with { Max = Math.Max(1, values.Max()) } : AxisTicks.Linear(values.Min(), values.Max(), 8, room: 0.04);
+            : IsLogarithmic ? AxisTicks.Logarithmic(0, values.Max(), 8) with { Max = Math.Max(1, values.Max()) }
+            : AxisTicks.Linear(values.Min(), values.Max(), 8, room: 0.04);
 
         // A rank of 0 lies on the axis; its box must still be seen.
         double room = (ticks.Max - ticks.Min) * 0.025;
@@ -67,23 +68,16 @@ internal sealed record BoxPlotFigure(
             }
 
             panel.SetValueTicks(ticks with { Min = ticks.Min - room, Max = ticks.Max + room });
-            panel.SetTicks(PositionTicks(boxes, panel.DataWidth), hasGrid: false);
+            panel.SetTicks(AxisTicks.Positions([.. boxes.Select(box => box.Position)], panel.DataWidth), hasGrid: false);
             AddBoxes(panel.Plot, boxes);
         }
 
         return new FigurePage(Title, panels, columns, [], hasLines: false, "Box: quartiles and median; whiskers: 5th and 95th percentile; dots: lowest and highest.");
     }
 
-    private static AxisTicks PositionTicks(Box[] boxes, float width)
-    {
-        double first = boxes.Min(box => box.Position);
-        double last = boxes.Max(box => box.Position);
-        return boxes.All(box => double.IsInteger(box.Position))
-            ? AxisTicks.Integers(first, last, (int)(width / 22))
-            : AxisTicks.Linear(first, last, (int)(width / 40), room: 0.05);
-    }
-
-    private static bool IsDrawn(Box box) => box.Count > 0 && double.IsFinite(box.Position) && double.IsFinite(box.Quartile1 + box.Median + box.Quartile3);
+    private static bool IsDrawn(Box box) =>
+        box.Count > 0 && FigureNumbers.IsDrawn(box.Position)
+        && FigureNumbers.IsDrawn(box.Quartile1) && FigureNumbers.IsDrawn(box.Median) && FigureNumbers.IsDrawn(box.Quartile3);
 
     private double Place(double value) => IsLogarithmic ? Math.Log10(1 + Math.Max(0, value)) : value;
 
@@ -99,8 +93,8 @@ internal sealed record BoxPlotFigure(
                 Position = box.Position,
                 BoxMin = Place(box.Quartile1),
                 BoxMax = Place(box.Quartile3),
-                WhiskerMin = double.IsFinite(box.Whisker5) ? Place(box.Whisker5) : null,
-                WhiskerMax = double.IsFinite(box.Whisker95) ? Place(box.Whisker95) : null,
+                WhiskerMin = FigureNumbers.IsDrawn(box.Whisker5) ? Place(box.Whisker5) : null,
+                WhiskerMax = FigureNumbers.IsDrawn(box.Whisker95) ? Place(box.Whisker95) : null,
                 Width = width,
                 LineColor = FigureStyle.Ink,
                 LineWidth = 1,
@@ -112,7 +106,7 @@ internal sealed record BoxPlotFigure(
         {
             foreach ((double extreme, double whisker) in ((double, double)[])[(box.Lowest, box.Whisker5), (box.Highest, box.Whisker95)])
             {
-                if (double.IsFinite(extreme) && extreme != whisker)
+                if (FigureNumbers.IsDrawn(extreme) && extreme != whisker)
                     plot.Add.Marker(box.Position, Place(extreme), MarkerShape.FilledCircle, 2.6f, FigureStyle.Pale);
             }
 
@@ -126,7 +120,8 @@ internal sealed record BoxPlotFigure(
     internal sealed record Boxes(string Name, IReadOnlyList<Box> Items);
 
     /// <summary>One box: the whiskers at the 5th and 95th hundredth, the box at the quartiles.</summary>
-    internal sealed record Box(double Position, long Count, double Lowest, double Whisker5, double Quartile1, double Median, double Quartile3, double Whisker95, double Highest)
+    internal sealed record Box(
+        double Position, long Count, double Lowest, double Whisker5, double Quartile1, double Median, double Quartile3, double Whisker95, double Highest)
     {
         /// <summary>The values from the lowest to the highest.</summary>
         public IReadOnlyList<double> Values => [Lowest, Whisker5, Quartile1, Median, Quartile3, Whisker95, Highest];

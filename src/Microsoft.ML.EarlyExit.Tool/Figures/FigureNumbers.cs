@@ -7,6 +7,9 @@ internal static class FigureNumbers
 {
     private const string SuperscriptDigits = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
+    /// <summary>Whether a number has a place on an axis: it is finite, and not so large that a range of such numbers is not.</summary>
+    public static bool IsDrawn(double value) => Math.Abs(value) <= 1e250;
+
     /// <summary>A number that round-trips; empty where there is none.</summary>
     public static string ToCsv(double value) => double.IsNaN(value) ? "" : value.ToString("R", CultureInfo.InvariantCulture);
 

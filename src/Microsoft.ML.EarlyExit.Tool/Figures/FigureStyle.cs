@@ -2,7 +2,9 @@ using ScottPlot;
 
 namespace Microsoft.ML.EarlyExit.Tool;
 
-/// <summary>How a series looks: in the colours that Okabe and Ito chose for all kinds of colour vision, with a marker and a pattern that tell it apart without them.</summary>
+/// <summary>
+/// How a series looks: in the colours that Okabe and Ito chose for all kinds of colour vision, with a marker and a pattern that tell it apart without them.
+/// </summary>
 /// <param name="Color">Its colour.</param>
 /// <param name="Marker">The marker at its points.</param>
 /// <param name="Dashes">Pixels of its line's dashes and gaps; none for a solid line.</param>

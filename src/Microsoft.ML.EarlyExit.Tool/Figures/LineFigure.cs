@@ -56,12 +56,12 @@ internal sealed record LineFigure(string Name, string Title, string Axis, IReadO
     {
         IReadOnlyList<Panel> shown = Panels.Count > 0 ? Panels : [new Panel("", [])];
         int columns = Math.Min(shown.Count == 4 ? 2 : shown.Count, MostColumns);
-        string[] names = [.. shown.SelectMany(panel => panel.Lines).Where(line => line.Points.Any(IsFinite)).Select(line => line.Name).Distinct(StringComparer.Ordinal)];
-        (double X, double Y)[] all = [.. shown.SelectMany(panel => panel.Lines).SelectMany(line => line.Points).Where(IsFinite)];
+        string[] names = [.. shown.SelectMany(panel => panel.Lines).Where(line => line.Points.Any(IsDrawn)).Select(line => line.Name).Distinct(StringComparer.Ordinal)];
+        (double X, double Y)[] all = [.. shown.SelectMany(panel => panel.Lines).SelectMany(line => line.Points).Where(IsDrawn)];
         FigurePanel[] panels = [.. shown.Select(panel => new FigurePanel("", Axis, panel.ValueAxis, FigurePage.PanelWidth(columns), columns == 1 ? 360 : 290))];
         for (int index = 0; index < panels.Length; index++)
         {
-            (double X, double Y)[] points = [.. shown[index].Lines.SelectMany(line => line.Points).Where(IsFinite)];
+            (double X, double Y)[] points = [.. shown[index].Lines.SelectMany(line => line.Points).Where(IsDrawn)];
             if (points.Length == 0)
             {
                 panels[index].Left = FigurePanel.LeftOf(panels[index].ValueLabelWidth, new AxisTicks(0, 1, []));
@@ -72,7 +72,7 @@ internal sealed record LineFigure(string Name, string Title, string Axis, IReadO
             AxisTicks values = AxisTicks.Linear(points.Min(point => point.Y), points.Max(point => point.Y), 7, room: 0.06);
             panels[index].Left = FigurePanel.LeftOf(panels[index].ValueLabelWidth, values);
             panels[index].SetValueTicks(values);
-            panels[index].SetTicks(Ticks(all, panels[index].DataWidth), hasGrid: true);
+            panels[index].SetTicks(AxisTicks.Positions([.. all.Select(point => point.X)], panels[index].DataWidth), hasGrid: true);
 
             // The first is drawn last, on top.
             foreach (Line line in shown[index].Lines.Reverse())
@@ -82,16 +82,7 @@ internal sealed record LineFigure(string Name, string Title, string Axis, IReadO
         return new FigurePage(Title, panels, columns, names, hasLines: true, "");
     }
 
-    private static AxisTicks Ticks((double X, double Y)[] points, float width)
-    {
-        double first = points.Min(point => point.X);
-        double last = points.Max(point => point.X);
-        return points.All(point => double.IsInteger(point.X)) && last - first <= 1000
-            ? AxisTicks.Integers(first, last, Math.Max(2, (int)(width / 22)))
-            : AxisTicks.Linear(first, last, Math.Max(2, (int)(width / 44)), room: 0.04);
-    }
-
-    private static bool IsFinite((double X, double Y) point) => double.IsFinite(point.X) && double.IsFinite(point.Y);
+    private static bool IsDrawn((double X, double Y) point) => FigureNumbers.IsDrawn(point.X) && FigureNumbers.IsDrawn(point.Y);
 
     /// <summary>Adds a line, with a gap where a value is missing.</summary>
     private static void AddLine(Plot plot, Line line, FigureStyle style)
@@ -99,7 +90,7 @@ internal sealed record LineFigure(string Name, string Title, string Axis, IReadO
         var run = new List<Coordinates>();
         foreach ((double x, double y) in line.Points.Append((double.NaN, double.NaN)))
         {
-            if (IsFinite((x, y)))
+            if (IsDrawn((x, y)))
             {
                 run.Add(new Coordinates(x, y));
                 continue;

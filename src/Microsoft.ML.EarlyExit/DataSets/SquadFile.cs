@@ -2,7 +2,9 @@ using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Reads SQuAD v1.1: an object with <c>data</c>, of articles with <c>paragraphs</c>, of a <c>context</c> and its <c>qas</c>. Fields it does not know are passed over.</summary>
+/// <summary>
+/// Reads SQuAD v1.1: an object with <c>data</c>, of articles with <c>paragraphs</c>, of a <c>context</c> and its <c>qas</c>. Fields it does not know are passed over.
+/// </summary>
 internal static class SquadFile
 {
     private const string Version = "1.1";

@@ -9,8 +9,10 @@ internal sealed class UniqueIds
     /// <exception cref="InvalidDataException">It occurred before.</exception>
     internal void Add(string id, JsonTokenReader json)
     {
-        if (!_lines.TryAdd(id, json.Line))
-            throw json.Fail($"{(json.Path.Length > 0 ? json.Path : "the number in place of an id")} is '{JsonTokenReader.Shorten(id)}', which occurs in line {_lines[id]} already; ids must be unique.");
+        if (_lines.TryAdd(id, json.Line))
+            return;
+        string place = json.Path.Length > 0 ? json.Path : "the number in place of an id";
+        throw json.Fail($"{place} is '{JsonTokenReader.Shorten(id)}', which occurs in line {_lines[id]} already; ids must be unique.");
     }
 
     /// <summary>Refuses a file that ended without an example.</summary>

@@ -63,7 +63,9 @@ internal sealed class JsonTokenReader
     /// <summary>The line of the token read last, from 1.</summary>
     internal long Line { get; private set; } = 1;
 
-    /// <summary>Where the token read last is, such as <c>data[3].paragraphs[0].context</c>; empty for the whole. Of a closing bracket it is where its opening one is.</summary>
+    /// <summary>
+    /// Where the token read last is, such as <c>data[3].paragraphs[0].context</c>; empty for the whole. A closing bracket is where its opening one is.
+    /// </summary>
     internal string Path
     {
         get
@@ -210,19 +212,22 @@ internal sealed class JsonTokenReader
     {
         if (Type is not (JsonTokenType.String or JsonTokenType.PropertyName))
             return Type is JsonTokenType.Number or JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null ? Encoding.UTF8.GetString(reader.ValueSpan) : "";
-        string kind = Type == JsonTokenType.PropertyName ? "a name" : "a string";
-        string path = Path;
-        string place = path.Length > 0 ? $"{path}: " : "";
         if (!Utf8.IsValid(reader.ValueSpan))
-            throw Fail($"{place}{kind} is not valid UTF-8.");
+            throw FailText("is not valid UTF-8");
         try
         {
             return reader.GetString()!;
         }
         catch (InvalidOperationException)
         {
-            throw Fail($"{place}{kind} has an escape of half a surrogate pair.");
+            throw FailText("has an escape of half a surrogate pair");
         }
+    }
+
+    private InvalidDataException FailText(string message)
+    {
+        string path = Path;
+        return Fail($"{(path.Length > 0 ? $"{path}: " : "")}{(Type == JsonTokenType.PropertyName ? "a name" : "a string")} {message}.");
     }
 
     private void Follow()

@@ -99,7 +99,7 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
     }
 
     [Fact]
-    public void The_tool_brings_what_it_needs_and_of_native_code_only_onnx_runtime()
+    public void The_tool_brings_what_it_needs_and_of_native_code_only_onnx_runtime_and_skia()
     {
         using PackedPackage package = packed.Open(PackedPackages.Tool);
 
@@ -109,9 +109,14 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
         Assert.Equal(("early-exit", $"{PackedPackages.Tool}.dll"), (command.Attribute("Name")!.Value, command.Attribute("EntryPoint")!.Value));
         Assert.All(package.Files.Where(file => file is not ($"{PackedPackages.Tool}.nuspec" or "PACKAGE.md")), file => Assert.StartsWith(ToolFolder, file));
         string[] native = [.. package.Files.Where(file => file.Contains("/runtimes/", StringComparison.Ordinal))];
-        Assert.All(native, file => Assert.Matches($"^{ToolFolder}runtimes/(linux|osx|win)-(x64|arm64)/native/(lib)?onnxruntime[a-z0-9_]*[.](so|dll|dylib)$", file));
+        Assert.All(native, file => Assert.Matches(
+            $"^{ToolFolder}runtimes/((linux|osx|win)-(x64|arm64)/native/(lib)?onnxruntime[a-z0-9_]*|(linux-x64|linux-arm64|osx|win-x64|win-arm64)/native/libSkiaSharp)[.](so|dll|dylib)$", file));
         Assert.Contains(native, file => file.EndsWith("/linux-x64/native/libonnxruntime.so", StringComparison.Ordinal));
         Assert.Contains(native, file => file.EndsWith("/win-x64/native/onnxruntime.dll", StringComparison.Ordinal));
+        Assert.Contains(native, file => file.EndsWith("/linux-arm64/native/libSkiaSharp.so", StringComparison.Ordinal));
+        Assert.Contains(native, file => file.EndsWith("/osx/native/libSkiaSharp.dylib", StringComparison.Ordinal));
+        Assert.Contains(native, file => file.EndsWith("/win-x64/native/libSkiaSharp.dll", StringComparison.Ordinal));
+        Assert.Contains("Bitstream Vera", package.ReadText(ToolFolder + "DejaVuSans.LICENSE.txt"), StringComparison.Ordinal);
         foreach (string file in package.Files.Except(native).Where(file => file.EndsWith(".dll", StringComparison.Ordinal)))
         {
             using PEReader assembly = package.OpenAssembly(file);
@@ -167,7 +172,7 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
     }
 
     [Fact]
-    public async Task The_tool_is_installed_from_its_package_and_converts_and_generates()
+    public async Task The_tool_is_installed_from_its_package_and_converts_generates_and_draws()
     {
         FreshProject.WriteNuGetConfig(_folder.Path, packed);
         string tools = _folder.File("tools");
@@ -183,6 +188,13 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
         Assert.True(generated.ExitCode == 0, generated.Error);
         using EarlyExitModel model = EarlyExitModel.Load(models.Restaurants);
         Assert.Equal(model.Generate(s_prompts[0]).Text, Assert.Single(generated.Rows).GetProperty("text").GetString());
+
+        SavedFigure figure = SavedFigure.Of(new LineFigure("figure", "A title", "layer", [new("mean exit", [new("a", [(1, 2), (2, 3)])])]), _folder.Path);
+        byte[] png = figure.Png;
+        File.Delete(_folder.File("figure.png"));
+        ToolResult drawn = await DotnetCommand.TryRunAsync(command, _folder.Path, "figures", _folder.Path);
+        Assert.True(drawn.ExitCode == 0, drawn.Error);
+        Assert.Equal(png, figure.Png);
     }
 
     /// <summary>Saves a pipeline with early exit; returns the file and what the pipeline itself generates.</summary>
