@@ -46,6 +46,7 @@ public sealed class UsageTests
     [InlineData("generate")]
     [InlineData("score")]
     [InlineData("reproduce")]
+    [InlineData("evaluate")]
     [InlineData("figures")]
     public void Help_has_an_example_of_the_command(string command)
     {
@@ -60,7 +61,7 @@ public sealed class UsageTests
     {
         ToolResult result = ToolRunner.Run("--help");
         Assert.Equal(0, result.ExitCode);
-        Assert.All(["convert", "inspect", "generate", "score", "figures", "reproduce"], command => Assert.Contains($"  early-exit {command} ", result.Output));
+        Assert.All(["convert", "inspect", "generate", "score", "evaluate", "figures", "reproduce"], command => Assert.Contains($"  early-exit {command} ", result.Output));
     }
 
     [Fact]
