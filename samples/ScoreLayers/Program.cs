@@ -58,8 +58,10 @@ for (int layer = 1; layer <= layerCount; layer++)
         Range at = ((layer - 1) * length)..(layer * length);
         same += argMax[row][at].Zip(byOnnx[row]).Count(pair => pair.First == pair.Second);
         all += length;
-        if (row == 0)
-            Console.WriteLine($"layer {layer,2}, confidence {confidences[row][at].Average():F2}, log-probability {logProbabilities[row][at].Sum(),7:F2}: {tokenizer.Decode(argMax[row][at])}");
+        if (row > 0)
+            continue;
+        Console.Write($"layer {layer,2}, confidence {confidences[row][at].Average():F2}, log-probability {logProbabilities[row][at].Sum(),7:F2}: ");
+        Console.WriteLine(tokenizer.Decode(argMax[row][at]));
     }
 }
 

@@ -17,7 +17,7 @@ internal static class EarlyExitTool
         var root = new System.CommandLine.Command(Name, "T5 text generation with early exit: converts, inspects and runs models, and draws what they do.")
         {
             new ConvertCommand(context), new InspectCommand(context), new GenerateCommand(context), new ScoreCommand(context), new EvaluateCommand(context),
-            new CalibrateCommand(context), new FiguresCommand(context),
+            new CalibrateCommand(context), new FiguresCommand(context), new ReproduceCommand(context),
             verbose, new VersionOption(), ExampleHelpAction.CreateOption(),
         };
         // A text may begin with '@'; nobody expects it to name a file of arguments.

@@ -11,11 +11,15 @@ public sealed class ConvertedModels : IDisposable
     private readonly Lazy<string> _tiny;
     private readonly Lazy<string> _tinyExit;
     private readonly Lazy<string> _restaurants;
+    private readonly Lazy<string> _tinyText;
+    private readonly Lazy<string> _otherTinyText;
 
     public ConvertedModels()
     {
         _tiny = new Lazy<string>(() => Convert(Repository.Fixture("models/hf-tiny/tiny-v10")));
         _tinyExit = new Lazy<string>(() => Convert(Repository.Fixture("models/tiny-v11-exit")));
+        _tinyText = new Lazy<string>(() => ConvertTinyText("tiny-text", seed: 1));
+        _otherTinyText = new Lazy<string>(() => ConvertTinyText("other-tiny-text", seed: 2));
         _restaurants = new Lazy<string>(() => Convert(Path.Combine(Repository.Folder, "samples", "t5-restaurants")));
     }
 
@@ -28,11 +32,26 @@ public sealed class ConvertedModels : IDisposable
     /// <summary>32,128 tokens, 12 decoder layers, with a tokenizer.</summary>
     public string Restaurants => _restaurants.Value;
 
+    /// <summary>356 tokens, 4 decoder layers, with a tokenizer; random weights.</summary>
+    public string TinyText => _tinyText.Value;
+
+    /// <summary>As <see cref="TinyText"/>, with other weights.</summary>
+    public string OtherTinyText => _otherTinyText.Value;
+
     public void Dispose() => _folder.Dispose();
 
-    private string Convert(string source)
+    private string ConvertTinyText(string name, int seed)
     {
-        string bundle = _folder.File(Path.GetFileName(source));
+        string source = _folder.File($"{name}-checkpoint");
+        TinyTextCheckpoint.Write(source, seed);
+        return Convert(source, name);
+    }
+
+    private string Convert(string source) => Convert(source, Path.GetFileName(source));
+
+    private string Convert(string source, string name)
+    {
+        string bundle = _folder.File(name);
         ToolResult result = ToolRunner.Run("convert", source, bundle, "--weights", "fp32");
         Assert.True(result.ExitCode == 0, result.Error);
         return bundle;

@@ -8,6 +8,9 @@ internal sealed class MessageWriter(TextWriter writer, bool isTerminal)
 
     public TextWriter Writer => writer;
 
+    /// <summary>Whether somebody watches.</summary>
+    public bool IsTerminal => isTerminal;
+
     /// <summary>Writes one message.</summary>
     public void Say(string message)
     {
