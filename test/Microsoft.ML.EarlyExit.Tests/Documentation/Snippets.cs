@@ -161,4 +161,33 @@ internal static class Snippets
     {
         public string Summary { get; set; } = "";
     }
+
+    internal static void Evaluate(MLContext mlContext, ITransformer transformer, IDataView test)
+    {
+        TextGenerationMetrics metrics = mlContext.TextGeneration.Evaluate(transformer.Transform(test), labelColumnName: "References", predictionColumnName: "Summary");
+        Console.WriteLine($"ROUGE-L {metrics.Rouge!.Value.RougeL.FMeasure:F3}; {metrics.Bleu}");
+    }
+
+    internal static void EvaluateWithFullDepth(MLContext mlContext, EarlyExitModel model, TextGenerationOptions options, ExitPolicy policy, IDataView test)
+    {
+        var pipeline = mlContext.Transforms.Text.GenerateText("FullDepth", "Dialogue", model, options)
+            .Append(mlContext.Transforms.Text.GenerateText(new TextGenerationEstimator.Options
+            {
+                OutputColumnName = "Summary", InputColumnName = "Dialogue", ExitLayersColumnName = "ExitLayers", OperationCountsColumnName = "Operations", Model = model,
+                GenerationOptions = options with { Exit = policy },
+            }));
+        TextGenerationMetrics metrics = mlContext.TextGeneration.Evaluate(pipeline.Fit(test).Transform(test), new TextGenerationEvaluationOptions
+        {
+            PredictionColumnName = "Summary", LabelColumnName = "References", FullDepthColumnName = "FullDepth",
+            ExitLayersColumnName = "ExitLayers", OperationCountsColumnName = "Operations", BootstrapSamples = 1000,
+        });
+        Console.WriteLine($"{metrics.Agreement!.Value.Exact:P0} as full depth, mean exit {metrics.Exits!.MeanExitLayer:F2}, {metrics.TokensPerSecond:F0} tokens/s");
+        Console.WriteLine(metrics.ConfidenceIntervals["Rouge.RougeL.FMeasure"]);
+    }
+
+    internal static void ScoreTexts()
+    {
+        RougeScores scores = new RougeScorer(useStemmer: true).Score("The cats sat.", "A cat sat there.", "The cat was sitting.");
+        double f1 = SquadScorer.Score("in the Eagle", "The Eagle", "Eagle pub").F1;
+    }
 }

@@ -147,6 +147,20 @@ public sealed class SampleTests
         static double[] Numbers(string row) => [.. row.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(Number)];
     }
 
+    [Fact]
+    public async Task Texts_are_evaluated_against_references_and_full_depth()
+    {
+        string output = await Run("EvaluateText");
+
+        Match quality = Regex.Match(output, @"ROUGE-L (?<mean>[0-9.]+) \((?<lower>[0-9.]+) to (?<upper>[0-9.]+)\), BLEU [0-9.]+ over 36 rows\.");
+        Assert.True(quality.Success, output);
+        double[] numbers = [.. ((string[])["lower", "mean", "upper"]).Select(name => double.Parse(quality.Groups[name].Value, CultureInfo.InvariantCulture))];
+        Assert.Equal(numbers.Order(), numbers);
+        Assert.InRange(numbers[1], 0.4, 0.7);
+        Assert.Matches("[1-9][0-9]* % of the texts are the full model's", output);
+        Assert.Contains("early exit  Blue Spice is", output);
+    }
+
     private static async Task<string> Run(string name)
     {
         (int exitCode, string output) = await SampleProgram.Run(name, []);
