@@ -190,4 +190,29 @@ internal static class Snippets
         RougeScores scores = new RougeScorer(useStemmer: true).Score("The cats sat.", "A cat sat there.", "The cat was sitting.");
         double f1 = SquadScorer.Score("in the Eagle", "The Eagle", "Eagle pub").F1;
     }
+
+    internal static void Calibrate(MLContext mlContext, IDataView prompts)
+    {
+        ExitCalibrationEstimator calibration = mlContext.TextGeneration.CalibrateExit(new ExitCalibrationOptions
+        {
+            Generation = new TextGenerationEstimator.Options
+            {
+                OutputColumnName = "Summary", InputColumnName = "Dialogue", ModelPath = "t5-small.bundle",
+                GenerationOptions = new TextGenerationOptions { Prefix = "summarize: ", MaxNewTokens = 64, BatchSize = 8 },
+            },
+            Policies = [new ExitPolicy { MinimumLayer = 2, Pruning = VocabularyPruning.Decaying() }, new ExitPolicy { Confidence = Confidence.HiddenStateSaturation }],
+            Delta = 0.1, Epsilon = 0.05, Loss = CalibrationLoss.RougeL,
+        });
+        TextGenerationTransformer model = calibration.Fit(prompts);
+        Console.WriteLine(model.Certificate);                               // the statement, and a table of all candidates
+        mlContext.Model.Save(model, prompts.Schema, "summarizer.zip");      // the certificate travels with the model
+    }
+
+    internal static void Drift(MLContext mlContext, TextGenerationTransformer calibrated, IDataView laterPrompts)
+    {
+        var monitor = new RiskMonitor(calibrated.Certificate!.Delta, alpha: 0.01);
+        RiskMonitorState drift = mlContext.TextGeneration.EvaluateDrift(calibrated, laterPrompts, monitor);
+        if (drift.HasDrifted)
+            Console.WriteLine($"{drift.Count} prompts lose {drift.MeanLoss} on average: calibrate again.");
+    }
 }

@@ -161,6 +161,20 @@ public sealed class SampleTests
         Assert.Contains("early exit  Blue Spice is", output);
     }
 
+    [Fact]
+    public async Task A_calibrated_threshold_comes_back_with_its_certificate()
+    {
+        string output = await Run("CalibrateExit");
+
+        Assert.StartsWith("With probability at least 0.95 over the draw of the 100 calibration prompts, the expected tokenF1 loss", output);
+        Assert.Single(Lines(output), line => line.EndsWith(" chosen", StringComparison.Ordinal));
+        Assert.Contains("20 later prompts lose", output);
+        Assert.Contains("drift is not found", output);
+        string prompt = Lines(output).First(line => line.StartsWith("question: ", StringComparison.Ordinal));
+        string answer = Lines(output).First(line => line.StartsWith("→ ", StringComparison.Ordinal))[2..];
+        Assert.Equal(TestModels.Model(TestModels.Demo).Generate(prompt).Text, answer);
+    }
+
     private static async Task<string> Run(string name)
     {
         (int exitCode, string output) = await SampleProgram.Run(name, []);
