@@ -24,7 +24,7 @@ public sealed class FigureTests : IDisposable
         "lines", "Mean exit", "minimum exit layer",
         [
             new("mean exit layer", [new("softmax", [(1, 3.5), (2, double.NaN), (3, 4.75)]), new("nothing", [])]),
-            new("ROUGE-L, %", [new("softmax", [(1, 40)]), new("JSD", [(1, 1e-7), (24, 1e300)])]),
+            new("ROUGE-L, %", [new("softmax", [(1, 40)]), new("JSD", [(1, 1e-7), (24, 1e300)])], SmallestSpan: 5),
         ]);
 
     private readonly TemporaryFolder _folder = new();

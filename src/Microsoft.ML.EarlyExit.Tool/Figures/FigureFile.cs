@@ -76,7 +76,9 @@ internal sealed class FigureFile
     {
         string title = _fields.GetString("title");
         string axis = _fields.GetString("axis");
-        (string ValueAxis, string[] Names)[] panels = _fields.GetObjects("panels", panel => (panel.GetString("valueAxis"), Unique("series", panel.GetStrings("series"))));
+        (string ValueAxis, double SmallestSpan, string[] Names)[] panels = _fields.GetObjects(
+            "panels",
+            panel => (panel.GetString("valueAxis"), panel.Has("smallestSpan") ? panel.GetSingle("smallestSpan") : 0.0, Unique("series", panel.GetStrings("series"))));
         Dictionary<string, List<(double X, double Y)>>[] points =
             [.. panels.Select(panel => panel.Names.ToDictionary(name => name, _ => new List<(double X, double Y)>(), StringComparer.Ordinal))];
         foreach (Row row in Rows(LineFigure.Columns))
@@ -87,7 +89,7 @@ internal sealed class FigureFile
 
         return new LineFigure(
             _name, title, axis,
-            [.. panels.Select((panel, index) => new LineFigure.Panel(panel.ValueAxis, [.. panel.Names.Select(name => new LineFigure.Line(name, points[index][name]))]))]);
+            [.. panels.Select((panel, index) => new LineFigure.Panel(panel.ValueAxis, [.. panel.Names.Select(name => new LineFigure.Line(name, points[index][name]))], panel.SmallestSpan))]);
     }
 
     private string[] Unique(string field, string[] names) => names.Distinct(StringComparer.Ordinal).Count() == names.Length

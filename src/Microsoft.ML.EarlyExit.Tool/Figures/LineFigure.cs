@@ -45,6 +45,8 @@ internal sealed record LineFigure(string Name, string Title, string Axis, IReadO
         {
             json.WriteStartObject();
             json.WriteString("valueAxis", panel.ValueAxis);
+            if (panel.SmallestSpan > 0)
+                json.WriteNumber("smallestSpan", panel.SmallestSpan);
             WriteStrings(json, "series", panel.Lines.Select(line => line.Name));
             json.WriteEndObject();
         }
@@ -69,7 +71,10 @@ internal sealed record LineFigure(string Name, string Title, string Axis, IReadO
                 continue;
             }
 
-            AxisTicks values = AxisTicks.Linear(points.Min(point => point.Y), points.Max(point => point.Y), 7, room: 0.06);
+            double lowest = points.Min(point => point.Y);
+            double highest = points.Max(point => point.Y);
+            double missing = Math.Max(0, shown[index].SmallestSpan - (highest - lowest));
+            AxisTicks values = AxisTicks.Linear(lowest - (missing / 2), highest + (missing / 2), 7, room: 0.06);
             panels[index].Left = FigurePanel.LeftOf(panels[index].ValueLabelWidth, values);
             panels[index].SetValueTicks(values);
             panels[index].SetTicks(AxisTicks.Positions([.. all.Select(point => point.X)], panels[index].DataWidth), hasGrid: true);
@@ -105,7 +110,10 @@ internal sealed record LineFigure(string Name, string Title, string Axis, IReadO
     }
 
     /// <summary>One panel.</summary>
-    internal sealed record Panel(string ValueAxis, IReadOnlyList<Line> Lines);
+    /// <param name="ValueAxis">What the values are.</param>
+    /// <param name="Lines">The lines.</param>
+    /// <param name="SmallestSpan">What the axis of values covers at least, so that next to nothing does not look like much.</param>
+    internal sealed record Panel(string ValueAxis, IReadOnlyList<Line> Lines, double SmallestSpan = 0);
 
     /// <summary>One line, with a marker at each point; without points it is left out.</summary>
     internal sealed record Line(string Name, IReadOnlyList<(double X, double Y)> Points);

@@ -117,16 +117,19 @@ internal sealed class ReportFigures(ReportData data)
             "minimum exit layer",
             [
                 Panel("mean exit layer", plan, series, cell => cell.MeanExitLayer),
-                Panel($"{data.Metric}, %", plan, series, cell => cell.Primary.Percent.Value),
-                Panel(TimeAxis, plan, series, cell => cell.Latency?.Ratio.Value),
+                Panel($"{data.Metric}, %", plan, series, cell => cell.Primary.Percent.Value) with { SmallestSpan = 5 },
+
+                // What full depth takes is what the others are divided by; measured against itself it shows noise, which the table has.
+                Panel(TimeAxis, plan, series, cell => cell.Latency?.Ratio.Value, fullDepth: _ => 1),
             ])),
     ];
 
     private LineFigure.Panel Panel(
-        string axis, ReproductionPlan plan, IReadOnlyList<(string Measure, string Pruning)> series, Func<GenerationSummary, double?> value) => new(
+        string axis, ReproductionPlan plan, IReadOnlyList<(string Measure, string Pruning)> series, Func<GenerationSummary, double?> value,
+        Func<GenerationSummary, double?>? fullDepth = null) => new(
         axis,
         [
             .. series.Select(one => new LineFigure.Line(Title(one), Points(plan.Curve, plan, layer => ReproductionPlan.Name(one.Measure, one.Pruning, layer), value))),
-            new("no exiting", Points(plan.Curve, plan, _ => ReproductionPlan.FullDepth, value)),
+            new("no exiting", Points(plan.Curve, plan, _ => ReproductionPlan.FullDepth, fullDepth ?? value)),
         ]);
 }
