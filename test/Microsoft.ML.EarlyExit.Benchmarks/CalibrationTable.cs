@@ -15,11 +15,14 @@ internal static class CalibrationTable
     private const int TrainingPrompts = 200;
 
     // Above it no half can pass, whatever the split.
-    private const double HopelessLoss = 0.16;
+    private const double HopelessLoss = 0.125;
 
     private static readonly double[] s_deltas = [0.05, 0.1];
 
-    public static int Run(int promptsPerTask)
+    // The default grid, finer near 1, where some measures have most of their tokens.
+    private static readonly float[] s_grid = [1, 0.9999f, 0.9995f, 0.999f, 0.998f, 0.995f, 0.99f, 0.985f, .. ThresholdGrid.Default.Skip(1)];
+
+    public static int Run(int describePrompts)
     {
         using EarlyExitModel model = BenchmarkModels.Load(BenchmarkModels.Demo);
         int layers = model.Configuration.DecoderLayerCount;
@@ -28,7 +31,7 @@ internal static class CalibrationTable
         Console.WriteLine("|---|---|---|---|---|---|---|---|---|---|---|");
         foreach ((string task, CalibrationLoss loss) in ((string, CalibrationLoss)[])[("describe", CalibrationLoss.RougeL), ("question", CalibrationLoss.TokenF1)])
         {
-            CalibrationPrompt[] prompts = Read(model, task, promptsPerTask);
+            CalibrationPrompt[] prompts = Read(model, task, task == "describe" ? describePrompts : int.MaxValue);
             foreach ((string name, ExitPolicy policy, int skip) in Measures(model, task, prompts))
             {
                 long started = Stopwatch.GetTimestamp();
@@ -68,7 +71,7 @@ internal static class CalibrationTable
         CandidateOutput[] full = runner.Run(null, null);
         CandidateOutput[]? outputs = null;
         var table = new LossTable([], [], []);
-        foreach (float lambda in ThresholdGrid.Default)
+        foreach (float lambda in s_grid)
         {
             outputs = runner.Run(policy with { Threshold = lambda }, outputs);
             CandidateOutput[] current = outputs;
@@ -104,12 +107,12 @@ internal static class CalibrationTable
                 first = index < 0
                     ? "never | | | | | |"
                     : FormattableString.Invariant(
-                        $"{table.Grid[index]:0.00} | {MeanExit(table, index, calibration):F2} | {calibration.Average(row => table.Losses[index][row]):F4} | {pValues[index]:G2} | {realised:F4} | {MeanExit(table, index, test):F2} |");
+                        $"{table.Grid[index]:0.####} | {MeanExit(table, index, calibration):F2} | {calibration.Average(row => table.Losses[index][row]):F4} | {pValues[index]:G2} | {realised:F4} | {MeanExit(table, index, test):F2} |");
             }
         }
 
         float[] sorted = [.. chosen.Where(lambda => !float.IsNaN(lambda)).Order()];
-        string range = sorted.Length == 0 ? "never" : FormattableString.Invariant($"{sorted[sorted.Length / 2]:0.00}, {sorted[0]:0.00} to {sorted[^1]:0.00}");
+        string range = sorted.Length == 0 ? "never" : FormattableString.Invariant($"{sorted[sorted.Length / 2]:0.00##}, {sorted[0]:0.00##} to {sorted[^1]:0.00##}");
         Console.WriteLine(FormattableString.Invariant($"| {name} | {delta} | {first} {range} | {violations * 100.0 / Splits:F0} |"));
 
         // The other half's mean is an estimate itself, and the splits share their rows: a generous margin.

@@ -11,7 +11,7 @@ return args switch
     ["metrics"] => MetricThroughput.Run(),
     ["pipeline"] => PipelineOverhead.Run(),
     ["memory"] => PipelineMemory.Run(),
-    ["calibration"] => CalibrationTable.Run(int.MaxValue),
+    ["calibration"] => CalibrationTable.Run(400),
     ["calibration", string prompts] => CalibrationTable.Run(int.Parse(prompts, System.Globalization.CultureInfo.InvariantCulture)),
     ["evaluation"] => EvaluationThroughput.Run(),
     ["coverage"] => CoverageComparison.Run(),
@@ -30,7 +30,8 @@ static int Usage()
         metrics                     pairs per second of each text metric; fails where a pair allocates
         pipeline                    what a row costs through ML.NET against the model itself; fails above 3 %
         evaluation                  pairs per second and memory of evaluating a million rows; fails above 300 MB
-        calibration [PROMPTS]       thresholds certified on half of the demo's prompts and what they come to on the other, a hundred times; all prompts by default
+        calibration [PROMPTS]       thresholds certified on half of the demo's prompts and what they come to on the other, a hundred times, with PROMPTS descriptions, 400 by
+                                    default, and all questions
         memory                      what a pipeline holds over 10,000 rows; fails where it grows
         coverage                    how often calibration and the monitor of drift err, on simulated losses; fails above what they promise
         make-random SHAPE FOLDER    a checkpoint with random weights; SHAPE is large, base or small
