@@ -166,7 +166,7 @@ internal sealed class ReproductionFolder : IDisposable
     {
         foreach ((string folder, string[] patterns) in ((string, string[])[])
             [
-                (Cells, ["*.json", "*.partial"]), (Tables, ["*.md", "*.csv", "*.partial"]), (Figures, ["*.png", "*.svg", "*.csv", "*.partial"]),
+                (Cells, ["*.json", "*.partial"]), (Tables, ["*.md", "*.csv", "*.partial"]), (Figures, ["*.png", "*.svg", "*.csv", $"*{Figure.DescriptionExtension}", "*.partial"]),
                 (_path, ["README.md", SettingsName, "*.partial"]),
             ])
         {
