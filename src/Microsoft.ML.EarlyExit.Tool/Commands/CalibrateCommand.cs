@@ -84,8 +84,7 @@ internal sealed class CalibrateCommand : ToolCommand
         PartialFile.Check(outputPath, inputPath);
 
         using EarlyExitModel model = EarlyExitModel.Load(parsed.GetRequiredValue(_bundle));
-        if (model.Tokenizer is null)
-            throw new InvalidModelException($"The model bundle '{model.Bundle.Folder}' has no tokenizer, so there are no texts for a loss to compare: convert a checkpoint that has its spiece.model.");
+        CalibrationData.CheckModel(model);
         foreach ((int index, string path) in parsed.GetRequiredValue(_policies).Index())
             OptionNames.Check(() => policies[index].Validate(model.Configuration), path);
         OptionNames.Check(() => model.CheckOptions(generation), optionsPath);

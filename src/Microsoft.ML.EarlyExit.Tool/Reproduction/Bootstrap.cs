@@ -30,15 +30,7 @@ internal static class Bootstrap
         }
 
         Array.Sort(replicates);
-        return new Estimate(value, Quantile(replicates, 0.025), Quantile(replicates, 0.975));
-    }
-
-    /// <summary>A quantile of sorted numbers, linear between two of them.</summary>
-    public static double Quantile(IReadOnlyList<double> sorted, double share)
-    {
-        double position = share * (sorted.Count - 1);
-        int below = (int)position;
-        return below + 1 < sorted.Count ? sorted[below] + ((position - below) * (sorted[below + 1] - sorted[below])) : sorted[below];
+        return new Estimate(value, SortedNumbers.Quantile(replicates, 0.025), SortedNumbers.Quantile(replicates, 0.975));
     }
 
     private static double Sum(IReadOnlyList<double> values, IReadOnlyList<int> rows)

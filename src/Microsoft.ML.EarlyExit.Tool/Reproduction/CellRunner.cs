@@ -188,7 +188,7 @@ internal sealed class CellRunner(
             Tokens = ranks.Count,
             MeanConfidence = ranks.Count == 0 ? 0 : confidence / ranks.Count,
             ShareOfRankZero = ranks.Count == 0 ? 0 : ranks.Count(rank => rank == 0) / (double)ranks.Count,
-            RankQuantiles = ranks.Count == 0 ? [] : [.. new[] { 0, 0.05, 0.25, 0.5, 0.75, 0.95, 1 }.Select(share => Bootstrap.Quantile(ranks, share))],
+            RankQuantiles = ranks.Count == 0 ? [] : [.. new[] { 0, 0.05, 0.25, 0.5, 0.75, 0.95, 1 }.Select(share => SortedNumbers.Quantile(ranks, share))],
         };
     }
 }

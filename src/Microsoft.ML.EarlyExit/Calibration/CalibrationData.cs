@@ -10,6 +10,29 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>The prompts of a calibration.</summary>
 internal static class CalibrationData
 {
+    /// <summary>Checks that a model gives texts.</summary>
+    /// <exception cref="InvalidModelException">It has no tokenizer.</exception>
+    public static void CheckModel(EarlyExitModel model)
+    {
+        if (model.Tokenizer is null)
+        {
+            throw new InvalidModelException(
+                $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so there are no texts for a loss to compare: convert a checkpoint that has its spiece.model.");
+        }
+    }
+
+    /// <summary>The column of references; null where none is named.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">It is not there, or holds something else.</exception>
+    public static DataViewSchema.Column? FindLabel(DataViewSchema schema, string? name, string parameter)
+    {
+        if (name is null)
+            return null;
+        DataViewSchema.Column column = schema.GetColumnOrNull(name) ?? throw new ArgumentOutOfRangeException(parameter, $"Could not find label column '{name}'");
+        return ReferenceReader.Accepts(column.Type)
+            ? column
+            : throw new ArgumentOutOfRangeException(parameter, $"Schema mismatch for label column '{name}': expected {ReferenceReader.Expected}, got {column.Type}");
+    }
+
     /// <summary>Reads all prompts of a data view.</summary>
     /// <exception cref="InvalidOperationException">A row cannot be a prompt; the message names it.</exception>
     public static List<CalibrationPrompt> Read(

@@ -22,14 +22,7 @@ internal static class DriftEvaluation
             throw new ArgumentException($"The monitor watches δ = {monitor.Delta}, but the certificate is for {certificate.Delta}.", nameof(monitor));
         if (loss.NeedsReferences && labelColumnName is null)
             throw new ArgumentException($"The loss {loss.Name} compares with references: name their column.", nameof(labelColumnName));
-        DataViewSchema.Column? label = null;
-        if (labelColumnName is not null)
-        {
-            label = data.Schema.GetColumnOrNull(labelColumnName) is { } found && ReferenceReader.Accepts(found.Type)
-                ? found
-                : throw new ArgumentOutOfRangeException(nameof(labelColumnName), $"There is no column '{labelColumnName}' of {ReferenceReader.Expected}");
-        }
-
+        DataViewSchema.Column? label = CalibrationData.FindLabel(data.Schema, labelColumnName, nameof(labelColumnName));
         var log = new ProgressLog(environment.Register("EvaluateDrift"), "Testing for drift", TimeProvider.System);
         IChannel channel = log.Open();
         try

@@ -49,17 +49,12 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
     public TextGenerationTransformer Fit(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        DataViewSchema.Column? label = FindLabel(input);
+        DataViewSchema.Column? label = CalibrationData.FindLabel(input.Schema, _options.LabelColumnName, nameof(input));
         TextGenerationTransformer transformer = _generation.Fit(input);
         try
         {
             EarlyExitModel model = transformer.Model;
-            if (model.Tokenizer is null)
-            {
-                throw new InvalidModelException(
-                    $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so there are no texts for a loss to compare: convert a checkpoint that has its spiece.model.");
-            }
-
+            CalibrationData.CheckModel(model);
             var log = new ProgressLog(_host, "Calibrating exits", TimeProvider.System);
             IChannel channel = log.Open();
             try
@@ -103,16 +98,5 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
         if (certificate.Policy is null)
             channel.Warning(MessageSensitivity.None, certificate.Statement);
         return certificate;
-    }
-
-    private DataViewSchema.Column? FindLabel(IDataView input)
-    {
-        if (_options.LabelColumnName is not { } name)
-            return null;
-        DataViewSchema.Column column = input.Schema.GetColumnOrNull(name)
-            ?? throw new ArgumentOutOfRangeException(nameof(input), $"Could not find label column '{name}'");
-        return ReferenceReader.Accepts(column.Type)
-            ? column
-            : throw new ArgumentOutOfRangeException(nameof(input), $"Schema mismatch for label column '{name}': expected {ReferenceReader.Expected}, got {column.Type}");
     }
 }

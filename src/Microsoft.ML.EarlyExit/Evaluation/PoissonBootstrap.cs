@@ -54,17 +54,7 @@ internal sealed class PoissonBootstrap
         }
 
         values.Sort();
-        return new ConfidenceInterval(Quantile(values, (1 - level) / 2), Quantile(values, (1 + level) / 2));
-    }
-
-    /// <summary>A quantile of sorted values, linear between them.</summary>
-    private static double Quantile(List<double> sorted, double share)
-    {
-        if (sorted.Count == 0)
-            return double.NaN;
-        double at = share * (sorted.Count - 1);
-        int below = (int)at;
-        return below + 1 == sorted.Count ? sorted[below] : double.Lerp(sorted[below], sorted[below + 1], at - below);
+        return new ConfidenceInterval(SortedNumbers.Quantile(values, (1 - level) / 2), SortedNumbers.Quantile(values, (1 + level) / 2));
     }
 
     private void Draw()

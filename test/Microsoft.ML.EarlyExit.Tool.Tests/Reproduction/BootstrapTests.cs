@@ -25,12 +25,4 @@ public sealed class BootstrapTests
         Assert.Equal(Bootstrap.Mean(values, seed: 3), Bootstrap.Mean(values, seed: 3));
         Assert.NotEqual(Bootstrap.Of(50, 3, rows => rows[0] * 1.5), Bootstrap.Of(50, 4, rows => rows[0] * 1.25));
     }
-
-    [Theory]
-    [InlineData(0, 1)]
-    [InlineData(0.5, 3)]
-    [InlineData(0.25, 2)]
-    [InlineData(0.375, 2.5)]
-    [InlineData(1, 5)]
-    public void Quantiles_lie_between_neighbours(double share, double expected) => Assert.Equal(expected, Bootstrap.Quantile([1, 2, 3, 4, 5], share), 12);
 }
