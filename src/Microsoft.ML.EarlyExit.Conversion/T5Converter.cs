@@ -95,15 +95,12 @@ public static class T5Converter
     /// <summary>Whether the folder's manifest is a bundle's: other kinds of models have a model.json too.</summary>
     private static bool HoldsBundle(string folder)
     {
-        var manifest = new FileInfo(Path.Combine(folder, BundleManifest.FileName));
-        if (!manifest.Exists || manifest.Length > BundleManifest.LargestBytes)
-            return false;
         try
         {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(manifest.FullName));
+            using JsonDocument document = JsonDocument.Parse(RegularFile.Read(Path.Combine(folder, BundleManifest.FileName), BundleManifest.LargestBytes));
             return BundleManifest.IsBundle(document.RootElement);
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidModelException or FileNotFoundException)
         {
             return false;
         }
@@ -155,7 +152,7 @@ public static class T5Converter
             WriteWeights(writer);
             writer.FinishWeights();
             BundleGraphs graphs = WriteGraphs(writer);
-            string? tokenizerFile = checkpoint.TokenizerPath is { } path ? writer.AddFile(Path.GetFileName(path), stream => Copy(path, stream)) : null;
+            string? tokenizerFile = checkpoint.TokenizerPath is { } path ? writer.AddFile(Path.GetFileName(path), stream => stream.Write(RegularFile.Read(path, SentencepieceModel.MaxFileBytes))) : null;
             string version = typeof(T5Converter).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
             writer.Complete(
                 new BundleManifest
@@ -178,12 +175,6 @@ public static class T5Converter
                 },
                 overwrite);
             progress?.Report(1);
-        }
-
-        private static void Copy(string path, Stream destination)
-        {
-            using FileStream source = File.OpenRead(path);
-            source.CopyTo(destination);
         }
 
         private void WriteWeights(BundleWriter writer)

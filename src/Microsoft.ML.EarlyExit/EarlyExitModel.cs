@@ -19,7 +19,9 @@ public sealed class EarlyExitModel : IDisposable
     private EarlyExitModel(ModelBundle bundle, EarlyExitModelOptions options)
     {
         _bundle = bundle;
-        Tokenizer = bundle.Manifest.TokenizerFile is { } file ? T5Tokenizer.Load(Path.Combine(bundle.Folder, file)) : null;
+        Tokenizer = bundle.Manifest.TokenizerFile is { } file
+            ? T5Tokenizer.Load(new MemoryStream(bundle.ReadFile(file, SentencepieceModel.MaxFileBytes)), Path.Combine(bundle.Folder, file))
+            : null;
         _sessions = new ModelSessions(bundle, options);
         _head = new LanguageModelHead(bundle, _sessions.ThreadCount);
     }
@@ -45,10 +47,19 @@ public sealed class EarlyExitModel : IDisposable
     /// <returns>The model; dispose it when done.</returns>
     /// <exception cref="ArgumentException"><paramref name="bundlePath"/> is null or empty.</exception>
     /// <exception cref="DirectoryNotFoundException">The folder does not exist.</exception>
+    /// <remarks>
+    /// The weights are mapped, not copied: the bundle's files must stay as they are while the model is in use. Every call looks whether the weights file still has the
+    /// length and the time of its last change that it had, and throws an <see cref="InvalidModelException"/> where it has not; a file that is cut short in the middle
+    /// of a call still ends the process, as it does for any mapped file. Where others can write to the folder, load with
+    /// <see cref="EarlyExitModelOptions.CopyWeights"/>. Deleting or moving the folder, or putting another in its place, does not disturb the weights; graphs are read
+    /// when first needed, so their files must still be there.
+    /// </remarks>
     /// <exception cref="InvalidModelException">The folder is no bundle, of another version, or damaged; the message says what and where.</exception>
+    /// <exception cref="IOException">A file cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">A file may not be read.</exception>
     /// <exception cref="InvalidOperationException">ONNX Runtime's native package is missing, or the GPU asked for cannot be had.</exception>
     public static EarlyExitModel Load(string bundlePath, EarlyExitModelOptions? options = null) =>
-        Load(ModelBundle.Open(bundlePath), options ?? new EarlyExitModelOptions());
+        Load(ModelBundle.Open(bundlePath, options?.CopyWeights ?? false), options ?? new EarlyExitModelOptions());
 
     /// <summary>As the public method, for a bundle that has been opened, which becomes the model's also where this fails.</summary>
     internal static EarlyExitModel Load(ModelBundle bundle, EarlyExitModelOptions options)
@@ -72,7 +83,7 @@ public sealed class EarlyExitModel : IDisposable
     /// <exception cref="ArgumentNullException"><paramref name="text"/> is null.</exception>
     /// <exception cref="ArgumentException">The options do not fit the model, or the text is too long and may not be cut.</exception>
     /// <exception cref="InvalidOperationException">The model has no tokenizer, or computed no number for this text.</exception>
-    /// <exception cref="InvalidModelException">A graph of the bundle, read when first needed, is damaged or cannot be run.</exception>
+    /// <exception cref="InvalidModelException">A graph of the bundle, read when first needed, is damaged or cannot be run, or the weights file was changed.</exception>
     /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
     public GenerationResult Generate(string text, TextGenerationOptions? options = null, CancellationToken cancellationToken = default)
@@ -93,7 +104,7 @@ public sealed class EarlyExitModel : IDisposable
     /// <returns>One result per row, in order.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="inputs"/> is null.</exception>
     /// <exception cref="ArgumentException">The options do not fit the model.</exception>
-    /// <exception cref="InvalidModelException">A graph of the bundle, read when first needed, is damaged or cannot be run.</exception>
+    /// <exception cref="InvalidModelException">A graph of the bundle, read when first needed, is damaged or cannot be run, or the weights file was changed.</exception>
     /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
     public IReadOnlyList<GenerationResult> Generate(
@@ -273,6 +284,16 @@ public sealed class EarlyExitModel : IDisposable
         {
             ObjectDisposedException.ThrowIf(_isDisposed, this);
             _runningCalls++;
+        }
+
+        try
+        {
+            _bundle.CheckUnchanged();
+        }
+        catch
+        {
+            LeaveCall();
+            throw;
         }
     }
 

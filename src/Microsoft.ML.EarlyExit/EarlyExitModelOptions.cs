@@ -31,4 +31,11 @@ public sealed record EarlyExitModelOptions
     /// <summary>Whether the CPU is used where the GPU cannot be; otherwise loading fails.</summary>
     /// <value>The default value is false.</value>
     public bool FallbackToCpu { get; init; }
+
+    /// <summary>
+    /// Whether the weights are copied into memory when the model is loaded, instead of being read from the mapped file: for folders that others write to. The copy is
+    /// what is checked against the hash, and later changes of the weights file have no effect. It takes the file's size in memory and the time to read it.
+    /// </summary>
+    /// <value>The default value is false: processes that load one bundle share its weights in memory, and pages that are not needed leave it.</value>
+    public bool CopyWeights { get; init; }
 }

@@ -20,7 +20,7 @@ internal sealed class CheckpointJson : IDisposable
 
     public static CheckpointJson Open(string path)
     {
-        byte[] bytes = ReadBounded(path);
+        byte[] bytes = RegularFile.Read(path, MaxLength);
         JsonDocument document;
         try
         {
@@ -125,35 +125,6 @@ internal sealed class CheckpointJson : IDisposable
 
     /// <summary>What System.Text.Json throws for text that is no JSON, or strings that are no UTF-8 or UTF-16.</summary>
     internal static bool IsMalformed(Exception exception) => exception is JsonException or InvalidOperationException or ArgumentException or FormatException;
-
-    private static byte[] ReadBounded(string path)
-    {
-        using FileStream stream = OpenRegular(path);
-        using var content = new MemoryStream();
-        byte[] buffer = new byte[1 << 14];
-        for (int read; (read = stream.Read(buffer)) > 0;)
-        {
-            if (content.Length + read > MaxLength)
-            {
-                throw new InvalidModelException($"'{path}' is larger than {MaxLength >> 20} MB, too much for a file of its kind.");
-            }
-
-            content.Write(buffer, 0, read);
-        }
-
-        return content.ToArray();
-    }
-
-    private static FileStream OpenRegular(string path)
-    {
-        // A pipe has length 0 and would block when opened.
-        if (new FileInfo(path).Length == 0)
-        {
-            throw new InvalidModelException($"'{path}' is empty. Fetch or save the checkpoint again.");
-        }
-
-        return File.OpenRead(path);
-    }
 
     private static string Shown(JsonElement value) => CheckpointText.Shown(value.GetRawText());
 

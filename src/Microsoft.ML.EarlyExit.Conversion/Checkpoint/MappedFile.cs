@@ -26,13 +26,7 @@ internal sealed unsafe class MappedFile : IDisposable
 
     public static MappedFile Open(string path)
     {
-        // Asked of the directory entry first: an empty file cannot be mapped, and a pipe, whose length is 0, would block when opened.
-        if (new FileInfo(path).Length == 0)
-        {
-            throw new InvalidModelException($"'{path}' is empty. Fetch the checkpoint again.");
-        }
-
-        SafeFileHandle handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        SafeFileHandle handle = RegularFile.OpenHandle(path);
         MemoryMappedFile? mapping = null;
         try
         {

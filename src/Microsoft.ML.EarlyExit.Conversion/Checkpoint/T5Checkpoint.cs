@@ -18,7 +18,7 @@ internal sealed class T5Checkpoint : IDisposable
         Folder = folder;
         Configuration = configuration;
         string tokenizer = Path.Combine(folder, "spiece.model");
-        TokenizerPath = File.Exists(tokenizer) ? tokenizer : null;
+        TokenizerPath = Path.Exists(tokenizer) ? tokenizer : null;
     }
 
     public string Folder { get; }
@@ -77,14 +77,14 @@ internal sealed class T5Checkpoint : IDisposable
     {
         string single = Path.Combine(Folder, "model.safetensors");
         string index = Path.Combine(Folder, "model.safetensors.index.json");
-        if (File.Exists(single))
+        if (Path.Exists(single))
         {
             foreach (CheckpointTensor tensor in OpenFile(single))
             {
                 tensors.Add(tensor.Name, tensor);
             }
         }
-        else if (File.Exists(index))
+        else if (Path.Exists(index))
         {
             OpenShards(index);
         }
@@ -148,7 +148,7 @@ internal sealed class T5Checkpoint : IDisposable
         }
 
         string path = Path.Combine(Folder, name);
-        return File.Exists(path) ? path : throw new InvalidModelException(
+        return Path.Exists(path) ? path : throw new InvalidModelException(
             $"'{index}' names '{CheckpointText.Shown(name)}', which is not in the folder. Fetch the checkpoint again, with all of its files.");
     }
 

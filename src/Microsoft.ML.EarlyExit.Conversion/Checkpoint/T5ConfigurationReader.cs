@@ -17,14 +17,14 @@ internal static class T5ConfigurationReader
     public static T5Configuration Read(string folder)
     {
         string path = Path.Combine(folder, "config.json");
-        if (!File.Exists(path))
+        if (!Path.Exists(path))
         {
             throw new InvalidModelException($"'{folder}' has no config.json; a T5 checkpoint as saved by transformers is expected.");
         }
 
         string generationPath = Path.Combine(folder, "generation_config.json");
         using CheckpointJson config = CheckpointJson.Open(path);
-        using CheckpointJson? generation = File.Exists(generationPath) ? CheckpointJson.Open(generationPath) : null;
+        using CheckpointJson? generation = Path.Exists(generationPath) ? CheckpointJson.Open(generationPath) : null;
         return Read(config, generation);
     }
 

@@ -70,7 +70,7 @@ public sealed class CalibrationCertificate
     public static CalibrationCertificate Load(string filePath)
     {
         ArgumentException.ThrowIfNullOrEmpty(filePath);
-        using FileStream stream = File.OpenRead(filePath);
+        using FileStream stream = InputFile.Open(filePath);
         return CalibrationCertificateJson.Parse(stream, filePath);
     }
 

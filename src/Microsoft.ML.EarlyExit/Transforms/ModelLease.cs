@@ -37,7 +37,7 @@ internal sealed class ModelLease : IDisposable
     {
         try
         {
-            ModelBundle bundle = ModelBundle.Open(bundlePath);
+            ModelBundle bundle = ModelBundle.Open(bundlePath, options.CopyWeights);
             if (identity is not null && bundle.Identity != identity)
             {
                 bundle.Dispose();

@@ -70,18 +70,13 @@ internal static class BundleGraph
     {
         string path = Path.Combine(bundle.Folder, file);
         ModelProto model;
-        using (FileStream stream = File.OpenRead(path))
+        try
         {
-            if (stream.Length > LargestBytes)
-                throw Invalid(path, $"it is larger than {LargestBytes} bytes, as no graph of a bundle is");
-            try
-            {
-                model = s_parser.ParseFrom(stream);
-            }
-            catch (InvalidProtocolBufferException exception)
-            {
-                throw new InvalidModelException($"'{path}' is not an ONNX model: {exception.Message} Convert the checkpoint again.", exception);
-            }
+            model = s_parser.ParseFrom(bundle.ReadFile(file, LargestBytes));
+        }
+        catch (InvalidProtocolBufferException exception)
+        {
+            throw new InvalidModelException($"'{path}' is not an ONNX model: {exception.Message} Convert the checkpoint again.", exception);
         }
 
         if (model.Graph is null)

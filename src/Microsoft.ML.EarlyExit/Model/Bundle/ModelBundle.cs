@@ -1,30 +1,23 @@
-using System.IO.MemoryMappedFiles;
 using System.Security.Cryptography;
 using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// A bundle folder, opened: its manifest, its files checked by name, size and SHA-256, and its weights mapped into memory. Immutable and thread-safe.
+/// A bundle folder, opened: its manifest, its files checked by name, size and SHA-256, and its weights in memory. Immutable and thread-safe.
 /// </summary>
 internal sealed unsafe class ModelBundle : IDisposable
 {
     private readonly Dictionary<string, BundleTensor> _tensors;
-    private readonly MemoryMappedFile _weightsMapping;
-    private readonly MemoryMappedViewAccessor _weightsView;
-    private readonly byte* _weights;
+    private readonly BundleWeights _weights;
 
-    private ModelBundle(string folder, string identity, BundleManifest manifest, Dictionary<string, BundleTensor> tensors)
+    private ModelBundle(string folder, string identity, BundleManifest manifest, Dictionary<string, BundleTensor> tensors, BundleWeights weights)
     {
         Folder = folder;
         Identity = identity;
         Manifest = manifest;
         _tensors = tensors;
-        _weightsMapping = MemoryMappedFile.CreateFromFile(
-            Path.Combine(folder, manifest.WeightsFile), FileMode.Open, mapName: null, capacity: 0, MemoryMappedFileAccess.Read);
-        _weightsView = _weightsMapping.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
-        _weightsView.SafeMemoryMappedViewHandle.AcquirePointer(ref _weights);
-        _weights += _weightsView.PointerOffset;
+        _weights = weights;
     }
 
     /// <summary>The folder as an absolute path.</summary>
@@ -40,10 +33,17 @@ internal sealed unsafe class ModelBundle : IDisposable
     /// <summary>Every file of the bundle, the manifest first.</summary>
     public IReadOnlyList<string> FileNames => [BundleManifest.FileName, .. Manifest.Files.Select(file => file.Name)];
 
+    /// <summary>Whether the weights are in memory of their own, and not the file's.</summary>
+    public bool HasOwnWeights => _weights.IsCopy;
+
     /// <summary>Opens and checks a bundle.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="copyWeights">Whether the weights are copied into memory rather than mapped.</param>
     /// <exception cref="DirectoryNotFoundException">The folder does not exist.</exception>
     /// <exception cref="InvalidModelException">The folder is no bundle, of another version, or not as its manifest says.</exception>
-    public static ModelBundle Open(string folder)
+    /// <exception cref="IOException">A file cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">A file may not be read.</exception>
+    public static ModelBundle Open(string folder, bool copyWeights = false)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);
         folder = Path.GetFullPath(folder);
@@ -52,28 +52,44 @@ internal sealed unsafe class ModelBundle : IDisposable
         (BundleManifest manifest, string identity) = ReadManifest(folder);
         CheckLists(folder, manifest);
         CheckConfiguration(folder, manifest);
-        CheckFiles(folder, manifest);
-        return new ModelBundle(folder, identity, manifest, CheckTensors(folder, manifest));
+        CheckNames(folder, manifest);
+        Dictionary<string, BundleTensor> tensors = CheckTensors(folder, manifest);
+        foreach (BundleFile file in manifest.Files)
+        {
+            if (file.Name != manifest.WeightsFile)
+                CheckFile(folder, file);
+        }
+
+        return new ModelBundle(folder, identity, manifest, tensors, OpenWeights(folder, manifest, copyWeights));
     }
 
     /// <summary>Whether the weights file has a tensor of that name.</summary>
     public bool TryGetTensor(string name, out BundleTensor tensor) => _tensors.TryGetValue(name, out tensor!);
 
     /// <summary>The first element of a tensor, in memory that lives as long as the bundle.</summary>
-    public float* TensorData(BundleTensor tensor) => (float*)(_weights + tensor.Offset);
+    public float* TensorData(BundleTensor tensor) => (float*)(_weights.Start + tensor.Offset);
 
     /// <summary>The first element of a tensor that opening has checked to exist.</summary>
     public float* TensorData(string name) => TensorData(_tensors[name]);
 
     /// <summary>Says that a tensor will hardly be read again: its pages leave memory, and come back from the file if it is.</summary>
-    public void ReleasePages(BundleTensor tensor) => MappedPages.Release(TensorData(tensor), ElementCount(tensor.Shape) * sizeof(float));
+    public void ReleasePages(BundleTensor tensor) => _weights.ReleasePages(tensor.Offset, ElementCount(tensor.Shape) * sizeof(float));
 
-    public void Dispose()
+    /// <summary>Throws where the weights file was changed since it was opened; takes microseconds.</summary>
+    /// <exception cref="InvalidModelException">It was.</exception>
+    public void CheckUnchanged() => _weights.CheckUnchanged();
+
+    /// <summary>The content of a small file of the bundle, as it was when the bundle was opened.</summary>
+    /// <exception cref="InvalidModelException">It has more bytes, or was changed since.</exception>
+    public byte[] ReadFile(string name, int mostBytes)
     {
-        _weightsView.SafeMemoryMappedViewHandle.ReleasePointer();
-        _weightsView.Dispose();
-        _weightsMapping.Dispose();
+        byte[] content = RegularFile.Read(Path.Combine(Folder, name), mostBytes);
+        return Convert.ToHexStringLower(SHA256.HashData(content)) == Manifest.Files.First(file => file.Name == name).Sha256
+            ? content
+            : throw new InvalidModelException($"'{Path.Combine(Folder, name)}' was changed since the model was loaded. Load the model again.");
     }
+
+    public void Dispose() => _weights.Dispose();
 
     /// <summary>Elements of a shape; checked against overflow.</summary>
     public static long ElementCount(IReadOnlyList<int> shape)
@@ -87,12 +103,9 @@ internal sealed unsafe class ModelBundle : IDisposable
     private static (BundleManifest Manifest, string Identity) ReadManifest(string folder)
     {
         string path = Path.Combine(folder, BundleManifest.FileName);
-        if (!File.Exists(path))
+        if (!Path.Exists(path))
             throw new InvalidModelException($"'{folder}' is not a model bundle: it has no {BundleManifest.FileName}. Convert a checkpoint to a bundle first.");
-        if (new FileInfo(path).Length > BundleManifest.LargestBytes)
-            throw new InvalidModelException($"'{path}' is larger than any manifest can be. Convert the checkpoint again.");
-
-        byte[] json = File.ReadAllBytes(path);
+        byte[] json = RegularFile.Read(path, BundleManifest.LargestBytes);
         CheckVersion(path, json);
         try
         {
@@ -196,7 +209,7 @@ internal sealed unsafe class ModelBundle : IDisposable
         }
     }
 
-    private static void CheckFiles(string folder, BundleManifest manifest)
+    private static void CheckNames(string folder, BundleManifest manifest)
     {
         var listed = new HashSet<string>(StringComparer.Ordinal) { BundleManifest.FileName };
         foreach (BundleFile file in manifest.Files)
@@ -220,22 +233,45 @@ internal sealed unsafe class ModelBundle : IDisposable
 
         foreach (string path in Directory.EnumerateFileSystemEntries(folder))
         {
-            if (!listed.Contains(Path.GetFileName(path)))
-                throw Invalid(folder, $"'{Path.GetFileName(path)}' is in the folder but not in the manifest; remove it");
+            // What begins with a dot a desktop or a file system leaves everywhere.
+            if (Path.GetFileName(path) is var name && name[0] != '.' && !listed.Contains(name))
+                throw Invalid(folder, $"'{name}' is in the folder but not in the manifest; remove it");
         }
 
         foreach (BundleFile file in manifest.Files)
         {
-            string path = Path.Combine(folder, file.Name);
-            if (!File.Exists(path))
+            if (!Path.Exists(Path.Combine(folder, file.Name)))
                 throw Invalid(folder, $"'{file.Name}' is missing");
-            // Asked before opening: a pipe, whose length is 0, would block.
-            long length = new FileInfo(path).Length;
-            if (length != file.Bytes)
-                throw Invalid(folder, $"'{file.Name}' has {length} bytes, not the {file.Bytes} the manifest says");
-            using FileStream stream = File.OpenRead(path);
-            if (Convert.ToHexStringLower(SHA256.HashData(stream)) != file.Sha256)
-                throw Invalid(folder, $"'{file.Name}' was changed: its SHA-256 is not the manifest's");
+        }
+    }
+
+    private static void CheckFile(string folder, BundleFile file)
+    {
+        using FileStream stream = RegularFile.Open(Path.Combine(folder, file.Name));
+        if (stream.Length != file.Bytes)
+            throw Invalid(folder, $"'{file.Name}' has {stream.Length} bytes, not the {file.Bytes} the manifest says");
+        CheckHash(folder, file, Convert.ToHexStringLower(SHA256.HashData(stream)));
+    }
+
+    private static void CheckHash(string folder, BundleFile file, string sha256)
+    {
+        if (sha256 != file.Sha256)
+            throw Invalid(folder, $"'{file.Name}' was changed: its SHA-256 is not the manifest's");
+    }
+
+    private static BundleWeights OpenWeights(string folder, BundleManifest manifest, bool copy)
+    {
+        BundleFile file = manifest.Files.First(file => file.Name == manifest.WeightsFile);
+        var weights = new BundleWeights(Path.Combine(folder, file.Name), file.Bytes, copy, out string sha256);
+        try
+        {
+            CheckHash(folder, file, sha256);
+            return weights;
+        }
+        catch
+        {
+            weights.Dispose();
+            throw;
         }
     }
 

@@ -84,7 +84,7 @@ public sealed class T5Tokenizer
     public static T5Tokenizer Load(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        using FileStream stream = File.OpenRead(path);
+        using FileStream stream = RegularFile.Open(path);
         return Load(stream, path);
     }
 

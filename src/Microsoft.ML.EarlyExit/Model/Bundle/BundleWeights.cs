@@ -1,0 +1,130 @@
+using System.IO.MemoryMappedFiles;
+using System.Security.Cryptography;
+using Microsoft.Win32.SafeHandles;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>The weights file of an open bundle, checked against its hash: mapped, or copied into memory that nobody else can change.</summary>
+internal sealed unsafe class BundleWeights : IDisposable
+{
+    private const int PartBytes = 1 << 20;
+
+    private readonly string _path;
+    private readonly long _length;
+    private readonly SafeFileHandle? _file;
+    private readonly DateTime _written;
+    private readonly MemoryMappedFile? _mapping;
+    private readonly MemoryMappedViewAccessor? _view;
+    private readonly NativeBuffer? _copy;
+    private readonly byte* _start;
+
+    /// <summary>Opens the file and checks it.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="length">The bytes it must have.</param>
+    /// <param name="copies">Whether it is copied rather than mapped.</param>
+    /// <param name="sha256">The SHA-256 of what is in memory, or was when it was mapped.</param>
+    /// <exception cref="InvalidModelException">It is no regular file, or of another length.</exception>
+    public BundleWeights(string path, long length, bool copies, out string sha256)
+    {
+        _path = path;
+        _length = length;
+        SafeFileHandle file = RegularFile.OpenHandle(path);
+        try
+        {
+            // Before the content is read: whatever is written from now on makes it later.
+            _written = File.GetLastWriteTimeUtc(file);
+            if (RandomAccess.GetLength(file) is var found && found != length)
+                throw new InvalidModelException($"'{path}' has {found} bytes, not the {length} its manifest says. Convert the checkpoint again.");
+            if (copies)
+            {
+                _copy = new NativeBuffer(length);
+                _start = (byte*)_copy.Address;
+                sha256 = Copy(file);
+                file.Dispose();
+                return;
+            }
+
+            sha256 = Hash(file);
+            _mapping = MemoryMappedFile.CreateFromFile(file, mapName: null, capacity: 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            _view = _mapping.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
+            _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _start);
+            _start += _view.PointerOffset;
+            _file = file;
+        }
+        catch
+        {
+            _copy?.Dispose();
+            _view?.Dispose();
+            _mapping?.Dispose();
+            file.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The first byte.</summary>
+    public byte* Start => _start;
+
+    /// <summary>Whether the weights are a copy.</summary>
+    public bool IsCopy => _copy is not null;
+
+    /// <summary>
+    /// Throws where the mapped file was written to or cut since it was opened: what would be computed is of another model, and a page that is gone ends the process.
+    /// </summary>
+    /// <exception cref="InvalidModelException">It was.</exception>
+    public void CheckUnchanged()
+    {
+        // Of the file that is mapped, whatever lies at its path by now.
+        if (_file is not null && (RandomAccess.GetLength(_file) != _length || File.GetLastWriteTimeUtc(_file) != _written))
+        {
+            throw new InvalidModelException(
+                $"'{_path}' was changed since the model was loaded from it. Load the model again; where others write to the folder, load it with {nameof(EarlyExitModelOptions.CopyWeights)}.");
+        }
+    }
+
+    /// <summary>Says that a range will hardly be read again: its pages leave memory, and come back from the file if it is.</summary>
+    public void ReleasePages(long offset, long bytes)
+    {
+        // Pages of the copy would come back as zeros.
+        if (!IsCopy)
+            MappedPages.Release(_start + offset, bytes);
+    }
+
+    public void Dispose()
+    {
+        _copy?.Dispose();
+        if (_view is null)
+            return;
+        _view.SafeMemoryMappedViewHandle.ReleasePointer();
+        _view.Dispose();
+        _mapping!.Dispose();
+        _file!.Dispose();
+    }
+
+    private static string Hash(SafeFileHandle file)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        byte[] part = new byte[PartBytes];
+        long at = 0;
+        for (int count; (count = RandomAccess.Read(file, part, at)) > 0; at += count)
+            hash.AppendData(part.AsSpan(0, count));
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    private string Copy(SafeFileHandle file)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        int count;
+        for (long at = 0; at < _length; at += count)
+        {
+            var part = new Span<byte>(_start + at, (int)Math.Min(PartBytes, _length - at));
+            count = RandomAccess.Read(file, part, at);
+
+            // Cut short meanwhile, so that the hash is another.
+            if (count == 0)
+                break;
+            hash.AppendData(part[..count]);
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+}
