@@ -304,9 +304,45 @@ public sealed class DamagedBundleTests
         File.Delete(tampered.File("weights.bin"));
         using (var process = System.Diagnostics.Process.Start("mkfifo", [tampered.File("weights.bin")]))
             process.WaitForExit();
-        AssertRefused(tampered, "'weights.bin'");
+        AssertRefused(tampered, "weights.bin' is empty, or a pipe");
         tampered.EditManifest(root => root["files"]![0]!["bytes"] = 0);
         AssertRefused(tampered, "'weights.bin'");
+    }
+
+    [Fact]
+    public void A_folder_in_a_file_s_place_is_named()
+    {
+        using var tampered = new TamperedBundle();
+        foreach (string name in (string[])["weights.bin", "encoder.onnx", "model.json"])
+        {
+            File.Delete(tampered.File(name));
+            Directory.CreateDirectory(tampered.File(name));
+            AssertRefused(tampered, $"{name}' is a folder");
+        }
+    }
+
+    [Fact]
+    public void A_manifest_that_never_ends_is_refused()
+    {
+        if (OperatingSystem.IsWindows())
+            Assert.Skip("Windows has no devices among its files.");
+        using var tampered = new TamperedBundle();
+        File.Delete(tampered.ManifestPath);
+        File.CreateSymbolicLink(tampered.ManifestPath, "/dev/zero");
+        AssertRefused(tampered, "model.json' is empty, or a pipe or a device");
+    }
+
+    [Fact]
+    public void A_bundle_of_links_generates_and_files_with_a_dot_are_none_of_it()
+    {
+        using var tampered = new TamperedBundle(withTokenizer: true);
+        using var links = new TemporaryFolder(Path.GetTempPath());
+        foreach (string path in Directory.GetFiles(tampered.Folder))
+            File.CreateSymbolicLink(Path.Combine(links.Path, Path.GetFileName(path)), path);
+        File.WriteAllText(Path.Combine(links.Path, ".DS_Store"), "x");
+        Directory.CreateDirectory(Path.Combine(links.Path, ".git"));
+        using EarlyExitModel model = EarlyExitModel.Load(links.Path);
+        Assert.Equal(3, model.Generate([GenerationInput.FromTokenIds([5, 6, 1])], new TextGenerationOptions { MaxNewTokens = 3, MinNewTokens = 3 })[0].TokenIds.Count);
     }
 
     private static void AssertRefused(TamperedBundle tampered, string part)

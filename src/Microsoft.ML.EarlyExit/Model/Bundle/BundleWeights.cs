@@ -18,26 +18,22 @@ internal sealed unsafe class BundleWeights : IDisposable
     private readonly NativeBuffer? _copy;
     private readonly byte* _start;
 
-    /// <summary>Opens the file and checks it.</summary>
-    /// <param name="path">The file.</param>
-    /// <param name="length">The bytes it must have.</param>
+    /// <summary>Takes over an open file, also where this fails.</summary>
+    /// <param name="path">The file's path, for messages.</param>
+    /// <param name="file">The file.</param>
     /// <param name="copies">Whether it is copied rather than mapped.</param>
-    /// <param name="sha256">The SHA-256 of what is in memory, or was when it was mapped.</param>
-    /// <exception cref="InvalidModelException">It is no regular file, or of another length.</exception>
-    public BundleWeights(string path, long length, bool copies, out string sha256)
+    /// <param name="sha256">The SHA-256 of the copy, or of the file before it was mapped.</param>
+    public BundleWeights(string path, SafeFileHandle file, bool copies, out string sha256)
     {
         _path = path;
-        _length = length;
-        SafeFileHandle file = RegularFile.OpenHandle(path);
         try
         {
             // Before the content is read: whatever is written from now on makes it later.
             _written = File.GetLastWriteTimeUtc(file);
-            if (RandomAccess.GetLength(file) is var found && found != length)
-                throw new InvalidModelException($"'{path}' has {found} bytes, not the {length} its manifest says. Convert the checkpoint again.");
+            _length = RandomAccess.GetLength(file);
             if (copies)
             {
-                _copy = new NativeBuffer(length);
+                _copy = new NativeBuffer(_length);
                 _start = (byte*)_copy.Address;
                 sha256 = Copy(file);
                 file.Dispose();
@@ -46,7 +42,7 @@ internal sealed unsafe class BundleWeights : IDisposable
 
             sha256 = Hash(file);
             _mapping = MemoryMappedFile.CreateFromFile(file, mapName: null, capacity: 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
-            _view = _mapping.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
+            _view = _mapping.CreateViewAccessor(0, _length, MemoryMappedFileAccess.Read);
             _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _start);
             _start += _view.PointerOffset;
             _file = file;

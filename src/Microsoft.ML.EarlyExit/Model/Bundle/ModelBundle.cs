@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text.Json;
+using Microsoft.Win32.SafeHandles;
 
 namespace Microsoft.ML.EarlyExit;
 
@@ -248,9 +249,14 @@ internal sealed unsafe class ModelBundle : IDisposable
     private static void CheckFile(string folder, BundleFile file)
     {
         using FileStream stream = RegularFile.Open(Path.Combine(folder, file.Name));
-        if (stream.Length != file.Bytes)
-            throw Invalid(folder, $"'{file.Name}' has {stream.Length} bytes, not the {file.Bytes} the manifest says");
+        CheckLength(folder, file, stream.Length);
         CheckHash(folder, file, Convert.ToHexStringLower(SHA256.HashData(stream)));
+    }
+
+    private static void CheckLength(string folder, BundleFile file, long length)
+    {
+        if (length != file.Bytes)
+            throw Invalid(folder, $"'{file.Name}' has {length} bytes, not the {file.Bytes} the manifest says");
     }
 
     private static void CheckHash(string folder, BundleFile file, string sha256)
@@ -262,15 +268,20 @@ internal sealed unsafe class ModelBundle : IDisposable
     private static BundleWeights OpenWeights(string folder, BundleManifest manifest, bool copy)
     {
         BundleFile file = manifest.Files.First(file => file.Name == manifest.WeightsFile);
-        var weights = new BundleWeights(Path.Combine(folder, file.Name), file.Bytes, copy, out string sha256);
+        string path = Path.Combine(folder, file.Name);
+        SafeFileHandle handle = RegularFile.OpenHandle(path);
+        BundleWeights? weights = null;
         try
         {
+            CheckLength(folder, file, RandomAccess.GetLength(handle));
+            weights = new BundleWeights(path, handle, copy, out string sha256);
             CheckHash(folder, file, sha256);
             return weights;
         }
         catch
         {
-            weights.Dispose();
+            weights?.Dispose();
+            handle.Dispose();
             throw;
         }
     }
