@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit.Conversion;
@@ -20,15 +21,25 @@ internal sealed class CheckpointJson : IDisposable
 
     public static CheckpointJson Open(string path)
     {
-        byte[] bytes = RegularFile.Read(path, MaxLength);
+        ReadOnlyMemory<byte> text = RegularFile.Read(path, MaxLength);
+        if (text.Span.StartsWith(Encoding.UTF8.Preamble))
+        {
+            text = text[Encoding.UTF8.Preamble.Length..];
+        }
+
+        if (JsonProblem.FindLineOfInvalidUtf8(text.Span) is long line)
+        {
+            throw new InvalidModelException($"'{path}', line {line}: it is not valid UTF-8. Fetch or save the checkpoint again.");
+        }
+
         JsonDocument document;
         try
         {
-            document = JsonDocument.Parse(bytes, new JsonDocumentOptions { AllowDuplicateProperties = false, MaxDepth = MaxDepth });
+            document = JsonDocument.Parse(text, new JsonDocumentOptions { AllowDuplicateProperties = false, MaxDepth = MaxDepth });
         }
         catch (Exception exception) when (IsMalformed(exception))
         {
-            throw new InvalidModelException($"'{path}' is not valid JSON: {exception.Message} Fetch or save the checkpoint again.", exception);
+            throw new InvalidModelException($"'{path}' is not valid JSON: {JsonProblem.DescribeWithPlace(exception)}. Fetch or save the checkpoint again.", exception);
         }
 
         if (document.RootElement.ValueKind != JsonValueKind.Object)

@@ -27,7 +27,7 @@ internal static class SafetensorsHeader
         catch (Exception exception) when (CheckpointJson.IsMalformed(exception))
         {
             throw new InvalidModelException(
-                $"'{path}': the safetensors header is not valid JSON: {exception.Message} The file is damaged; fetch it again.", exception);
+                $"'{path}': the safetensors header is not valid JSON: {JsonProblem.DescribeWithPlace(exception)}. The file is damaged; fetch it again.", exception);
         }
 
         CheckTiling(entries, dataLength, path);

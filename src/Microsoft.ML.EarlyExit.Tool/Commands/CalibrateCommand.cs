@@ -181,13 +181,13 @@ internal sealed class CalibrateCommand : ToolCommand
     {
         try
         {
-            float[] grid = JsonSerializer.Deserialize<float[]>(json) ?? [];
+            float[] grid = JsonSerializer.Deserialize<float[]>(JsonFields.ReadText(json, path).Span) ?? [];
             ThresholdGrid.Check(grid);
             return grid;
         }
         catch (JsonException exception)
         {
-            throw new InvalidDataException($"{path} is not a JSON array of numbers: {exception.Message}", exception);
+            throw new InvalidDataException($"{path} is not a JSON array of numbers: {JsonProblem.DescribeWithPlace(exception)}.", exception);
         }
         catch (ArgumentException exception)
         {

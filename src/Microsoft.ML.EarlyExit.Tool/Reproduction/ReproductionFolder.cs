@@ -90,7 +90,7 @@ internal sealed class ReproductionFolder : IDisposable
             }
             catch (JsonException exception)
             {
-                throw new InvalidDataException($"'{SettingsPath}' is not valid JSON: {exception.Message} {Advice}", exception);
+                throw new InvalidDataException($"'{SettingsPath}' is not valid JSON: {JsonProblem.DescribeWithPlace(exception)}. {Advice}", exception);
             }
 
             if (SettingsComparison.Difference(before, now) is { } difference)
@@ -134,7 +134,7 @@ internal sealed class ReproductionFolder : IDisposable
         }
         catch (JsonException exception)
         {
-            damage = exception.Message;
+            damage = JsonProblem.DescribeWithPlace(exception);
             return null;
         }
     }

@@ -43,8 +43,8 @@ internal sealed class EvaluatedRowReader(Stream stream, EvaluationKind kind)
         }
         catch (JsonException exception)
         {
-            // The line and place within it would otherwise be counted from the start of this row.
-            return Fail(RowProblem.Failed, $"it is not valid JSON: {exception.Message.Split(" LineNumber: ")[0]}{(exception.BytePositionInLine is { } at ? $" (byte {at + 1})" : "")}");
+            // The line would be counted from the start of this row.
+            return Fail(RowProblem.Failed, $"it is not valid JSON: {JsonProblem.Describe(exception)}{(exception.BytePositionInLine is { } at ? $" (byte {at + 1})" : "")}");
         }
         catch (FormatException exception)
         {

@@ -55,8 +55,8 @@ internal sealed class GenerationRowReader(Stream stream, bool hasTargets = false
         }
         catch (JsonException exception)
         {
-            // The line and place within it would otherwise be counted from the start of this row.
-            return fields.Fail($"it is not valid JSON: {exception.Message.Split(" LineNumber: ")[0]} (byte {exception.BytePositionInLine + 1})");
+            // The line would be counted from the start of this row.
+            return fields.Fail($"it is not valid JSON: {JsonProblem.Describe(exception)} (byte {exception.BytePositionInLine + 1})");
         }
     }
 

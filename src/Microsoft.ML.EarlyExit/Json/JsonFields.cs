@@ -14,6 +14,8 @@ internal sealed class JsonFields
 
     private const int LongestQuotation = 60;
 
+    private static readonly UTF8Encoding s_strictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+
     private readonly Dictionary<string, JsonElement> _fields = new(StringComparer.Ordinal);
     private readonly HashSet<string> _known = new(StringComparer.Ordinal);
     private readonly string _source;
@@ -36,10 +38,28 @@ internal sealed class JsonFields
     /// <summary>Reads what <paramref name="read"/> makes of the object that is the whole of <paramref name="json"/>.</summary>
     /// <exception cref="InvalidDataException">The text is not JSON, not an object, has fields that were not asked for, or <paramref name="read"/>
     /// refuses it.</exception>
-    internal static T Parse<T>(string json, string source, Func<JsonFields, T> read) => Parse(() => JsonDocument.Parse(json), source, read);
+    internal static T Parse<T>(string json, string source, Func<JsonFields, T> read)
+    {
+        byte[] utf8;
+        try
+        {
+            utf8 = s_strictUtf8.GetBytes(json);
+        }
+        catch (EncoderFallbackException)
+        {
+            throw new InvalidDataException($"{source} is not valid Unicode: it holds half of a surrogate pair.");
+        }
+
+        return Parse(utf8, source, read);
+    }
 
     /// <summary>As <see cref="Parse{T}(string, string, Func{JsonFields, T})"/>, from UTF-8 with or without a byte order mark.</summary>
-    internal static T Parse<T>(Stream json, string source, Func<JsonFields, T> read)
+    internal static T Parse<T>(Stream json, string source, Func<JsonFields, T> read) => Parse(ReadText(json, source), source, read);
+
+    /// <summary>Reads a small file of JSON to its end.</summary>
+    /// <returns>Its UTF-8, which is valid, without a byte order mark.</returns>
+    /// <exception cref="InvalidDataException">It is too large, or not UTF-8.</exception>
+    internal static ReadOnlyMemory<byte> ReadText(Stream json, string source)
     {
         using var bytes = new MemoryStream();
         byte[] buffer = new byte[16 * 1024];
@@ -53,7 +73,9 @@ internal sealed class JsonFields
         ReadOnlyMemory<byte> utf8 = bytes.GetBuffer().AsMemory(0, (int)bytes.Length);
         if (utf8.Span.StartsWith(Encoding.UTF8.Preamble))
             utf8 = utf8[Encoding.UTF8.Preamble.Length..];
-        return Parse(() => JsonDocument.Parse(utf8), source, read);
+        return JsonProblem.FindLineOfInvalidUtf8(utf8.Span) is { } line
+            ? throw new InvalidDataException($"{source}, line {line}: it is not valid UTF-8. Save the file as UTF-8.")
+            : utf8;
     }
 
     /// <summary>Whether the object has the field and its value is not null.</summary>
@@ -155,16 +177,16 @@ internal sealed class JsonFields
     /// <summary>The exception that refuses a field for what it holds.</summary>
     internal InvalidDataException Refuse(string name, string expectation) => new($"{_source}: {_path}{name} is {Quote(Get(name))}; {expectation}.");
 
-    private static T Parse<T>(Func<JsonDocument> parse, string source, Func<JsonFields, T> read)
+    private static T Parse<T>(ReadOnlyMemory<byte> utf8, string source, Func<JsonFields, T> read)
     {
         JsonDocument document;
         try
         {
-            document = parse();
+            document = JsonDocument.Parse(utf8);
         }
         catch (JsonException exception)
         {
-            throw new InvalidDataException($"{source} is not valid JSON: {exception.Message}");
+            throw new InvalidDataException($"{source} is not valid JSON: {JsonProblem.DescribeWithPlace(exception)}.");
         }
 
         using (document)

@@ -186,11 +186,10 @@ internal sealed class JsonTokenReader
         catch (JsonException exception)
         {
             // The place within the line says where, and the message's own line may be counted from elsewhere.
-            string message = exception.Message.Split(" LineNumber: ")[0];
             string path = Path;
             throw new InvalidDataException(
                 $"{_file}, line {_firstLine + exception.LineNumber}, byte {exception.BytePositionInLine + 1}: it is not valid JSON"
-                + $"{(path.Length > 0 ? $", after {path}" : "")}: {message}");
+                + $"{(path.Length > 0 ? $", after {path}" : "")}: {JsonProblem.Describe(exception)}.");
         }
 
         if (isRead)

@@ -12,6 +12,9 @@ namespace Microsoft.ML.EarlyExit;
 /// </summary>
 internal sealed unsafe class ModelSessions : IDisposable
 {
+    // The largest message of protobuf, less what a graph has besides weights.
+    private const long LargestInside = int.MaxValue - (64 << 20);
+
     private readonly ModelBundle _bundle;
     private readonly int _threadCount;
     private readonly int? _cudaDevice;
@@ -97,14 +100,19 @@ internal sealed unsafe class ModelSessions : IDisposable
         try
         {
             using SessionOptions options = OnnxEnvironment.CreateSessionOptions(_threadCount);
-            options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", _bundle.Folder);
+            options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", Path.GetDirectoryName(_bundle.WeightsPath)!);
+            var weights = model.Graph.Initializer.Where(initializer => initializer.DataLocation == TensorProto.Types.DataLocation.External).ToList();
+            foreach (TensorProto weight in weights)
+                weight.ExternalData.First(entry => entry.Key == "location").Value = Path.GetFileName(_bundle.WeightsPath);
             if (_cudaDevice is { } device)
             {
+                // Here the runtime reads the file itself.
+                if (_bundle.HasOwnWeights)
+                    PutInside(weights);
                 options.AppendExecutionProvider_CUDA(device);
                 return new InferenceSession(model.ToByteArray(), options);
             }
 
-            var weights = model.Graph.Initializer.Where(initializer => initializer.DataLocation == TensorProto.Types.DataLocation.External).ToList();
             foreach (TensorProto weight in weights)
                 options.AddInitializer(weight.Name, _weights.GetOrAdd(weight.Name, CreateWeight));
             var session = new InferenceSession(model.ToByteArray(), options, _packedWeights);
@@ -116,6 +124,26 @@ internal sealed unsafe class ModelSessions : IDisposable
             throw new InvalidModelException(
                 $"ONNX Runtime refuses {key.Kind} {key.FirstLayer}-{key.LastLayer} of the model bundle '{_bundle.Folder}': {exception.Message} Convert the checkpoint again.",
                 exception);
+        }
+    }
+
+    /// <summary>Makes weights a part of their graph, which must then have less than 2 GB.</summary>
+    private void PutInside(List<TensorProto> weights)
+    {
+        long total = 0;
+        foreach (TensorProto weight in weights)
+        {
+            _bundle.TryGetTensor(weight.Name, out BundleTensor tensor);
+            long bytes = ModelBundle.ElementCount(tensor.Shape) * sizeof(float);
+            if ((total += bytes) > LargestInside)
+            {
+                throw new InvalidOperationException(
+                    $"Copied weights reach the GPU only in graphs of less than 2 GB, and one of '{_bundle.Folder}' has more. Load the model without {nameof(EarlyExitModelOptions.CopyWeights)}.");
+            }
+
+            weight.ExternalData.Clear();
+            weight.ClearDataLocation();
+            weight.RawData = ByteString.CopyFrom(new ReadOnlySpan<byte>(_bundle.TensorData(tensor), (int)bytes));
         }
     }
 

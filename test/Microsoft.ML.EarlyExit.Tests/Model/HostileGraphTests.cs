@@ -9,6 +9,7 @@ namespace Microsoft.ML.EarlyExit.Tests;
 public sealed class HostileGraphTests
 {
     private const string Block = "decoder-block-02.onnx";
+    private const string FirstNode = "decoder.1.self.norm/rms";
 
     /// <summary>Changes of a decoder block that the contract forbids, and what the message says.</summary>
     private static readonly Dictionary<string, (Action<GraphProto> Apply, string Message)> s_breaches = new()
@@ -54,7 +55,39 @@ public sealed class HostileGraphTests
             "'big'"),
     };
 
-    /// <summary>Changes that only ONNX Runtime can find.</summary>
+    /// <summary>Graphs that ONNX Runtime takes, and that could ask it for any memory or time, by the node or constant that differs first.</summary>
+    private static readonly Dictionary<string, (Action<GraphProto> Apply, string Message)> s_strangers = new()
+    {
+        // 16 bytes that ask for 2^32 elements.
+        ["a huge tensor of a small constant"] = (
+            graph =>
+            {
+                graph.Initializer.Add(Numbers("sizes", 1L << 16, 1L << 16));
+                graph.Node.Insert(0, new NodeProto { Name = "fill", OpType = "ConstantOfShape", Input = { "sizes" }, Output = { "filled" } });
+            },
+            "'fill' (ConstantOfShape)"),
+        ["a huge range"] = (
+            graph =>
+            {
+                graph.Initializer.Add(Number("from", 0));
+                graph.Initializer.Add(Number("to", 1L << 40));
+                graph.Initializer.Add(Number("by", 1));
+                graph.Node.Add(new NodeProto { Name = "count", OpType = "Range", Input = { "from", "to", "by" }, Output = { "counted" } });
+            },
+            "nodes, not"),
+        ["every row as often as there are rows"] = (
+            graph => graph.Node.Insert(1, new NodeProto { Name = "more", OpType = "Concat", Input = { "hidden", "hidden" }, Output = { "doubled" } }), "'more' (Concat)"),
+        ["an attribute more"] = (graph => graph.Node[0].Attribute.Add(Integer("stash_type", 1)), $"'{FirstNode}'"),
+        ["an attribute of another kind"] = (graph => graph.Node[0].Attribute[0].Type = AttributeProto.Types.AttributeType.Float, $"'{FirstNode}'"),
+        ["another epsilon"] = (graph => graph.Node[0].Attribute.Single(attribute => attribute.Name == "epsilon").F = 1e30f, $"'{FirstNode}'"),
+        ["the operator of another domain"] = (graph => graph.Node[0].Domain = "com.microsoft", $"'{FirstNode}'"),
+        ["an input that is optional"] = (graph => graph.Node.First(node => node.OpType == "GroupQueryAttention").Input[7] = "cross_bias", "GroupQueryAttention"),
+        ["another tensor of the shape"] = (graph => graph.Node[0].Input[1] = "decoder.1.ff.norm", $"'{FirstNode}'"),
+        ["a constant that no node reads"] = (graph => graph.Initializer.Add(Number("more", 1)), "other constants"),
+        ["a documentation"] = (graph => graph.DocString = "text", "other constants"),
+    };
+
+    /// <summary>Changes that ONNX Runtime would find.</summary>
     private static readonly Dictionary<string, Action<ModelProto>> s_refusals = new()
     {
         ["unknown operator"] = model => model.Graph.Node[0].OpType = "Nonsense",
@@ -96,6 +129,8 @@ public sealed class HostileGraphTests
 
     public static TheoryData<string> Breaches => [.. s_breaches.Keys];
 
+    public static TheoryData<string> Strangers => [.. s_strangers.Keys];
+
     public static TheoryData<string> Refusals => [.. s_refusals.Keys];
 
     [Fact]
@@ -115,6 +150,47 @@ public sealed class HostileGraphTests
         string message = Assert.Throws<InvalidModelException>(() => Generate(tampered)).Message;
         Assert.Contains(tampered.File(Block), message);
         Assert.Contains(s_breaches[name].Message, message);
+    }
+
+    [Theory]
+    [MemberData(nameof(Strangers))]
+    public void A_graph_that_this_library_does_not_write_is_refused(string name)
+    {
+        using var tampered = new TamperedBundle();
+        tampered.EditGraph(Block, model => s_strangers[name].Apply(model.Graph));
+        string message = Assert.Throws<InvalidModelException>(() => Generate(tampered)).Message;
+        Assert.Contains(tampered.File(Block), message);
+        Assert.Contains(s_strangers[name].Message, message);
+    }
+
+    [Fact]
+    public void A_tensor_of_a_shape_that_the_configuration_does_not_give_is_refused()
+    {
+        using var tampered = new TamperedBundle();
+        tampered.EditManifest(root =>
+        {
+            System.Text.Json.Nodes.JsonNode tensor = root["tensors"]!.AsArray().Single(entry => (string)entry!["name"]! == "decoder.1.ff.wo")!;
+            (tensor["shape"]![0], tensor["shape"]![1]) = (tensor["shape"]![1]!.DeepClone(), tensor["shape"]![0]!.DeepClone());
+        });
+        tampered.EditGraph(Block, model =>
+        {
+            TensorProto tensor = model.Graph.Initializer.Single(initializer => initializer.Name == "decoder.1.ff.wo");
+            (tensor.Dims[0], tensor.Dims[1]) = (tensor.Dims[1], tensor.Dims[0]);
+        });
+        Assert.Contains("tensor 'decoder.1.ff.wo' has shape", Assert.Throws<InvalidModelException>(() => Generate(tampered)).Message);
+    }
+
+    [Fact]
+    public void A_graph_that_is_changed_after_the_model_was_loaded_is_refused()
+    {
+        using var tampered = new TamperedBundle();
+        using EarlyExitModel model = EarlyExitModel.Load(tampered.Folder);
+        byte[] bytes = File.ReadAllBytes(tampered.File(Block));
+        bytes[^1] ^= 1;
+        File.WriteAllBytes(tampered.File(Block), bytes);
+        string message = Assert.Throws<InvalidModelException>(() => model.Generate([GenerationInput.FromTokenIds([9, 1])])).Message;
+        Assert.Contains(tampered.File(Block), message);
+        Assert.Contains("Load the model again", message);
     }
 
     [Theory]
@@ -163,12 +239,12 @@ public sealed class HostileGraphTests
     }
 
     [Fact]
-    public void A_graph_that_fails_while_it_runs_is_an_invalid_model()
+    public void A_constant_of_another_value_is_refused()
     {
         using var tampered = new TamperedBundle();
         tampered.EditGraph("encoder.onnx", model =>
             model.Graph.Initializer.Single(constant => constant.Name == "encoder_bias.centre").RawData = ByteString.CopyFrom(BitConverter.GetBytes(1_000_000_000L)));
-        Assert.Contains(tampered.Folder, Assert.Throws<InvalidModelException>(() => Generate(tampered)).Message);
+        Assert.Contains("'encoder_bias.centre'", Assert.Throws<InvalidModelException>(() => Generate(tampered)).Message);
     }
 
     [Fact]
@@ -212,6 +288,18 @@ public sealed class HostileGraphTests
     private static TensorProto Weight(GraphProto graph) => graph.Initializer.Single(tensor => tensor.Name == "decoder.1.ff.norm");
 
     private static StringStringEntryProto External(GraphProto graph, string key) => Weight(graph).ExternalData.Single(entry => entry.Key == key);
+
+    private static TensorProto Number(string name, long value) => new() { Name = name, DataType = (int)DataType.Int64, RawData = ByteString.CopyFrom(BitConverter.GetBytes(value)) };
+
+    private static TensorProto Numbers(string name, params long[] values) => new()
+    {
+        Name = name,
+        DataType = (int)DataType.Int64,
+        Dims = { values.Length },
+        RawData = ByteString.CopyFrom([.. values.SelectMany(BitConverter.GetBytes)]),
+    };
+
+    private static AttributeProto Integer(string name, long value) => new() { Name = name, Type = AttributeProto.Types.AttributeType.Int, I = value };
 
     private static NodeProto Attention(ModelProto model) => model.Graph.Node.First(node => node.OpType == "GroupQueryAttention");
 }

@@ -5,7 +5,10 @@ using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Reads a graph of a bundle and checks it: its inputs and outputs against the contract, its weights against the manifest.</summary>
+/// <summary>
+/// Reads a graph of a bundle and checks it: its inputs and outputs against the contract, its weights against the manifest, and then all of it against what this
+/// library writes for the bundle's configuration. Any other graph, of whatever operators, could ask for any memory, time or file.
+/// </summary>
 internal static class BundleGraph
 {
     private const int LargestBytes = 64 << 20;
@@ -17,7 +20,8 @@ internal static class BundleGraph
     public static ModelProto ReadEncoder(ModelBundle bundle) => Read(
         bundle, bundle.Manifest.Graphs.Encoder,
         [new(GraphContract.InputIds, DataType.Int64, null, null), new(GraphContract.AttentionMask, DataType.Int64, null, null)],
-        [new(GraphContract.EncoderOutput, DataType.Float, null, null, bundle.Configuration.ModelDimension)]);
+        [new(GraphContract.EncoderOutput, DataType.Float, null, null, bundle.Configuration.ModelDimension)],
+        graphs => graphs.Encoder());
 
     public static ModelProto ReadDecoderBlock(ModelBundle bundle, int layer)
     {
@@ -38,12 +42,15 @@ internal static class BundleGraph
             [
                 new(GraphContract.HiddenOut, DataType.Float, null, null, width),
                 .. GraphContract.Caches.Select(names => new Expected(names.Present, DataType.Float, cache)),
-            ]);
+            ],
+            graphs => graphs.DecoderBlock(layer));
     }
 
-    public static ModelProto ReadStateKeysValues(ModelBundle bundle, int layer) => ReadKeysValues(bundle, bundle.Manifest.Graphs.StateKeysValues[layer]);
+    public static ModelProto ReadStateKeysValues(ModelBundle bundle, int layer) =>
+        ReadKeysValues(bundle, bundle.Manifest.Graphs.StateKeysValues[layer], graphs => graphs.StateKeysValues(layer));
 
-    public static ModelProto ReadCrossKeysValues(ModelBundle bundle, int layer) => ReadKeysValues(bundle, bundle.Manifest.Graphs.CrossKeysValues[layer]);
+    public static ModelProto ReadCrossKeysValues(ModelBundle bundle, int layer) =>
+        ReadKeysValues(bundle, bundle.Manifest.Graphs.CrossKeysValues[layer], graphs => graphs.CrossKeysValues(layer));
 
     public static ModelProto ReadTeacherForcedDecoder(ModelBundle bundle)
     {
@@ -58,15 +65,18 @@ internal static class BundleGraph
             [
                 .. Enumerable.Range(0, bundle.Configuration.DecoderLayerCount + 1)
                     .Select(layer => new Expected(GraphContract.HiddenStates(layer), DataType.Float, null, null, width)),
-            ]);
+            ],
+            graphs => graphs.TeacherForcedDecoder());
     }
 
-    private static ModelProto ReadKeysValues(ModelBundle bundle, string file) => Read(
+    private static ModelProto ReadKeysValues(ModelBundle bundle, string file, Func<T5GraphBuilder, ModelProto> build) => Read(
         bundle, file,
         [new(GraphContract.Hidden, DataType.Float, null, bundle.Configuration.ModelDimension)],
-        [new(GraphContract.KeysValues, DataType.Float, null, 2 * bundle.Configuration.HeadCount * bundle.Manifest.GraphHeadDimension)]);
+        [new(GraphContract.KeysValues, DataType.Float, null, 2 * bundle.Configuration.HeadCount * bundle.Manifest.GraphHeadDimension)],
+        build);
 
-    private static ModelProto Read(ModelBundle bundle, string file, IReadOnlyList<Expected> inputs, IReadOnlyList<Expected> outputs)
+    private static ModelProto Read(
+        ModelBundle bundle, string file, IReadOnlyList<Expected> inputs, IReadOnlyList<Expected> outputs, Func<T5GraphBuilder, ModelProto> build)
     {
         string path = Path.Combine(bundle.Folder, file);
         ModelProto model;
@@ -86,7 +96,43 @@ internal static class BundleGraph
         CheckValues(path, "output", model.Graph.Output, outputs);
         foreach (TensorProto initializer in model.Graph.Initializer)
             CheckInitializer(bundle, path, initializer);
+        CheckGraph(path, model.Graph, Build(bundle, path, build).Graph);
         return model;
+    }
+
+    private static ModelProto Build(ModelBundle bundle, string path, Func<T5GraphBuilder, ModelProto> build)
+    {
+        try
+        {
+            return build(new T5GraphBuilder(
+                bundle.Configuration, bundle.Manifest.Tensors.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal), bundle.Manifest.WeightsFile));
+        }
+        catch (KeyNotFoundException)
+        {
+            throw Invalid(path, "the manifest lacks a tensor that the graph needs");
+        }
+    }
+
+    /// <summary>Refuses a graph that differs from the one that the configuration asks for.</summary>
+    private static void CheckGraph(string path, GraphProto graph, GraphProto expected)
+    {
+        if (graph.Equals(expected))
+            return;
+        foreach ((NodeProto node, NodeProto wanted) in graph.Node.Zip(expected.Node))
+        {
+            if (!node.Equals(wanted))
+                throw Invalid(path, $"where the node '{wanted.Name}' ({wanted.OpType}) belongs it has another one, '{node.Name}' ({node.OpType}), or one with other inputs or attributes");
+        }
+
+        if (graph.Node.Count != expected.Node.Count)
+            throw Invalid(path, $"it has {graph.Node.Count} nodes, not {expected.Node.Count}");
+        foreach ((TensorProto tensor, TensorProto wanted) in graph.Initializer.Zip(expected.Initializer))
+        {
+            if (!tensor.Equals(wanted))
+                throw Invalid(path, $"constant '{tensor.Name}' is not '{wanted.Name}' with the value that the configuration gives it");
+        }
+
+        throw Invalid(path, "it has other constants, or values of other names, than the configuration gives it");
     }
 
     /// <summary>Blocks are composed into one graph, which has one version of each kind of operator.</summary>
@@ -129,6 +175,7 @@ internal static class BundleGraph
 
         if (!bundle.TryGetTensor(initializer.Name, out BundleTensor tensor))
             throw Invalid(path, $"tensor '{initializer.Name}' is not in the manifest");
+        CheckShape(bundle, path, tensor);
         long bytes = ModelBundle.ElementCount(tensor.Shape) * sizeof(float);
         if (initializer.DataType != (int)DataType.Float || !initializer.Dims.SequenceEqual(tensor.Shape.Select(dimension => (long)dimension)))
             throw Invalid(path, $"tensor '{initializer.Name}' has another type or shape than in the manifest");
@@ -139,6 +186,33 @@ internal static class BundleGraph
             throw Invalid(path, $"tensor '{initializer.Name}' does not lie where the manifest says");
 
         string? External(string key) => initializer.ExternalData.FirstOrDefault(entry => entry.Key == key)?.Value;
+    }
+
+    /// <summary>Refuses a tensor of another shape than the configuration gives it: what it computes would have any size.</summary>
+    private static void CheckShape(ModelBundle bundle, string path, BundleTensor tensor)
+    {
+        T5Configuration sizes = bundle.Configuration;
+        int width = sizes.ModelDimension;
+        int inner = sizes.HeadCount * bundle.Manifest.GraphHeadDimension;
+
+        // A table of biases has a row for every distance up to the one from which on all are equal.
+        int?[] shape = tensor.Name.Split('.')[^1] switch
+        {
+            "norm" or "final_norm" => [width],
+            "q" => [width, inner],
+            "kv" => [width, 2 * inner],
+            "o" => [inner, width],
+            "wi" or "wi_0" or "wi_1" => [width, sizes.FeedForwardDimension],
+            "wo" => [sizes.FeedForwardDimension, width],
+            "relative_bias" => [null, sizes.HeadCount],
+            _ => [sizes.VocabularySize, width],
+        };
+        if (shape.Length != tensor.Shape.Count || shape.Zip(tensor.Shape).Any(pair => pair.First is { } size && size != pair.Second))
+        {
+            throw Invalid(
+                path,
+                $"tensor '{tensor.Name}' has shape [{string.Join(", ", tensor.Shape)}], not [{string.Join(", ", shape.Select(size => size?.ToString(CultureInfo.InvariantCulture) ?? "any"))}]");
+        }
     }
 
     private static InvalidModelException Invalid(string path, string what) => new($"The graph '{path}' does not fit its bundle: {what}. Convert the checkpoint again.");

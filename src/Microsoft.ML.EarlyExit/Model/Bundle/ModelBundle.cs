@@ -19,6 +19,8 @@ internal sealed unsafe class ModelBundle : IDisposable
         Manifest = manifest;
         _tensors = tensors;
         _weights = weights;
+        string path = Path.Combine(folder, manifest.WeightsFile);
+        WeightsPath = new FileInfo(path).ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? path;
     }
 
     /// <summary>The folder as an absolute path.</summary>
@@ -33,6 +35,9 @@ internal sealed unsafe class ModelBundle : IDisposable
 
     /// <summary>Every file of the bundle, the manifest first.</summary>
     public IReadOnlyList<string> FileNames => [BundleManifest.FileName, .. Manifest.Files.Select(file => file.Name)];
+
+    /// <summary>The weights file itself, whatever links lead to it: ONNX Runtime takes no file that lies outside of the folder it is told.</summary>
+    public string WeightsPath { get; }
 
     /// <summary>Whether the weights are in memory of their own, and not the file's.</summary>
     public bool HasOwnWeights => _weights.IsCopy;
@@ -107,6 +112,8 @@ internal sealed unsafe class ModelBundle : IDisposable
         if (!Path.Exists(path))
             throw new InvalidModelException($"'{folder}' is not a model bundle: it has no {BundleManifest.FileName}. Convert a checkpoint to a bundle first.");
         byte[] json = RegularFile.Read(path, BundleManifest.LargestBytes);
+        if (JsonProblem.FindLineOfInvalidUtf8(json) is { } line)
+            throw new InvalidModelException($"'{path}', line {line}: it is not valid UTF-8. Convert the checkpoint again.");
         CheckVersion(path, json);
         try
         {
@@ -116,7 +123,7 @@ internal sealed unsafe class ModelBundle : IDisposable
         }
         catch (JsonException exception)
         {
-            throw new InvalidModelException($"'{path}' is not a valid manifest: {exception.Message} Convert the checkpoint again.", exception);
+            throw new InvalidModelException($"'{path}' is not a valid manifest: {JsonProblem.DescribeWithPlace(exception)}. Convert the checkpoint again.", exception);
         }
     }
 
@@ -138,7 +145,7 @@ internal sealed unsafe class ModelBundle : IDisposable
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
-            throw new InvalidModelException($"'{path}' is not valid JSON: {exception.Message} Convert the checkpoint again.", exception);
+            throw new InvalidModelException($"'{path}' is not valid JSON: {JsonProblem.DescribeWithPlace(exception)}. Convert the checkpoint again.", exception);
         }
     }
 

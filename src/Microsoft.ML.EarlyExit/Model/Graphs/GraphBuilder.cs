@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 using Google.Protobuf;
 using Microsoft.ML.EarlyExit.Onnx;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit;
 
 /// <summary>Puts one ONNX graph together; weights are references into the bundle's weights file.</summary>
 internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, BundleTensor> weights, string weightsFile)

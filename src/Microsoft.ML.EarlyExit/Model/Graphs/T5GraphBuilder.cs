@@ -1,8 +1,8 @@
 using Microsoft.ML.EarlyExit.Onnx;
-using static Microsoft.ML.EarlyExit.Conversion.GraphBuilder;
+using static Microsoft.ML.EarlyExit.GraphBuilder;
 using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit;
 
 /// <summary>The graphs of a T5 bundle, to the contract of <see cref="GraphContract"/>.</summary>
 internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDictionary<string, BundleTensor> weights, string weightsFile)
