@@ -43,6 +43,10 @@ internal sealed class CalibrateCommand : ToolCommand
         CustomParser = result => Choose(result, "--procedure", CalibrationCertificateJson.Procedures),
     };
 
+    private readonly Option<RougeTokenizer> _rougeTokenizer = ChoiceOption.Create(
+        "--rouge-tokenizer", "What words are to the losses rougeL and rougeLRisk", CalibrationCertificateJson.Tokenizers);
+
+    private readonly Option<bool> _splitSentences = new("--split-sentences") { Description = "As for evaluate rouge: changes ROUGE-Lsum, which no loss uses." };
     private readonly Option<string?> _options = PathSymbols.CreateFileOption("--options", "The generation options, a JSON file.");
     private readonly Option<int> _batch = BatchOption.Create();
     private readonly Option<int> _seed = new("--seed") { Description = "The seed of the split that fixedSequenceByCost makes; 0 by default.", HelpName = "S" };
@@ -56,7 +60,7 @@ internal sealed class CalibrateCommand : ToolCommand
         _context = context;
         Add(_bundle);
         _input.Required = _policies.Required = _output.Required = true;
-        foreach (Option option in (Option[])[_input, _delta, _epsilon, _loss, _policies, _grid, _test, _procedure, _options, _batch, _seed, _output])
+        foreach (Option option in (Option[])[_input, _delta, _epsilon, _loss, _policies, _grid, _test, _procedure, _rougeTokenizer, _splitSentences, _options, _batch, _seed, _output])
             Add(option);
         SetAction(Run);
     }
@@ -66,7 +70,7 @@ internal sealed class CalibrateCommand : ToolCommand
         string inputPath = parsed.GetRequiredValue(_input)!;
         string outputPath = parsed.GetRequiredValue(_output)!;
         string? optionsPath = parsed.GetValue(_options);
-        CalibrationLoss loss = parsed.GetRequiredValue(_loss);
+        CalibrationLoss loss = ReadLoss(parsed);
 
         // Whatever can fail quickly does so before the model is loaded.
         TextGenerationOptions generation = optionsPath is null ? new TextGenerationOptions() : InputFile.Read(optionsPath, GenerationOptionsFile.Parse).Options;
@@ -116,6 +120,18 @@ internal sealed class CalibrateCommand : ToolCommand
         }
 
         return ExitCode.Done;
+    }
+
+    private CalibrationLoss ReadLoss(ParseResult parsed)
+    {
+        CalibrationLoss loss = parsed.GetRequiredValue(_loss);
+        if (parsed.GetValue(_splitSentences))
+            _context.Messages.Say("--split-sentences changes nothing here: it is for ROUGE-Lsum, and losses have ROUGE-L.");
+        if (loss.RougeTokenizer is not null)
+            return loss.WithRougeTokenizer(parsed.GetValue(_rougeTokenizer));
+        if (parsed.GetResult(_rougeTokenizer) is { Implicit: false })
+            _context.Messages.Say($"--rouge-tokenizer changes nothing here: the loss {loss.Name} is not made of ROUGE.");
+        return loss;
     }
 
     private void Calibrate(EarlyExitModel model, TextGenerationOptions generation, List<CalibrationPrompt> prompts, string outputPath, ExitCalibrationOptions options)

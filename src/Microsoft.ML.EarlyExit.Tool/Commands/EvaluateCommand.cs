@@ -23,6 +23,11 @@ internal sealed class EvaluateCommand : ToolCommand
     private readonly Option<string?> _rows = PathSymbols.CreateFileOption("--rows", "Where a line for every row goes.");
     private readonly Option<bool> _stemmer = new("--stemmer") { Description = "Compare the stems of words (rouge)." };
     private readonly Option<bool> _average = new("--average") { Description = "Average over a row's references instead of taking the best (rouge)." };
+    private readonly Option<RougeTokenizer> _rougeTokenizer = ChoiceOption.Create("--rouge-tokenizer", "What words are (rouge)", CalibrationCertificateJson.Tokenizers);
+    private readonly Option<bool> _splitSentences = new("--split-sentences") { Description = "Take each sentence for a line, which ROUGE-Lsum compares one by one (rouge)." };
+    private readonly Option<BleuTokenizer> _bleuTokenizer = ChoiceOption.Create("--tokenize", "What tokens are, as sacrebleu has them (bleu)", BleuScorer.Tokenizers);
+    private readonly Option<bool> _lowercase = new("--lowercase") { Description = "Compare texts in lower case (bleu)." };
+    private readonly Option<int> _wordOrder = ChoiceOption.Create("--word-order", "The longest n-grams of words that count; with 2 it is chrF++ (chrf)", [("0", 0), ("1", 1), ("2", 2)]);
     private readonly Option<int> _bootstrap = new("--bootstrap")
     {
         Description = $"Bootstrap samples for 95 % intervals, 1 to {MostBootstrapSamples}; none by default.",
@@ -38,15 +43,20 @@ internal sealed class EvaluateCommand : ToolCommand
         _context = context;
         Add(_kind);
         _input.Required = true;
-        foreach (Option option in (Option[])[_input, _output, _rows, _stemmer, _average, _bootstrap, _seed])
+        foreach (Option option in (Option[])[_input, _output, _rows, _stemmer, _average, _rougeTokenizer, _splitSentences, _bleuTokenizer, _lowercase, _wordOrder, _bootstrap, _seed])
             Add(option);
         Validators.Add(result =>
         {
             // Another argument that is wrong has been said already, and has no value.
             if (result.GetResult(_kind) is not { Tokens: [var token] } || !Enum.TryParse(token.Value, ignoreCase: true, out EvaluationKind kind))
                 return;
-            if (kind != EvaluationKind.Rouge && (result.GetResult(_stemmer) is not null || result.GetResult(_average) is not null))
-                result.AddError("--stemmer and --average are for rouge.");
+            foreach ((EvaluationKind wanted, Option[] options) in (ReadOnlySpan<(EvaluationKind, Option[])>)
+                [(EvaluationKind.Rouge, [_stemmer, _average, _rougeTokenizer, _splitSentences]), (EvaluationKind.Bleu, [_bleuTokenizer, _lowercase]), (EvaluationKind.Chrf, [_wordOrder])])
+            {
+                if (kind != wanted && options.FirstOrDefault(option => result.GetResult(option) is { Implicit: false }) is { } other)
+                    result.AddError($"{other.Name} is for {wanted.ToString().ToLowerInvariant()}.");
+            }
+
             if (kind is EvaluationKind.Bleu or EvaluationKind.Chrf && result.GetResult(_rows) is not null)
                 result.AddError("--rows is for rouge, squad and exits: BLEU and chrF are metrics of a whole corpus.");
         });
@@ -110,7 +120,7 @@ internal sealed class EvaluateCommand : ToolCommand
                     stopReasons[reason] = stopReasons.GetValueOrDefault(reason) + 1;
                 if (row.Error is null)
                 {
-                    scores = totals.Add(row.Prediction, row.References, "", row.ExitLayers, row.Operations.GetValueOrDefault());
+                    scores = totals.Add(row.Prediction, row.References, "", row.ExitLayers, row.Operations.GetValueOrDefault(), _context.Cancellation);
                     countsOperations &= row.Operations is not null;
                 }
                 else
@@ -134,6 +144,10 @@ internal sealed class EvaluateCommand : ToolCommand
         }
 
         TextGenerationMetrics metrics = totals.ToMetrics(TimeSpan.Zero, TextGenerationEvaluationOptions.Defaults.ConfidenceLevel);
+        if (metrics.RougeTexts is { DropsTooMuch: true } dropped)
+            _context.Messages.Say($"{dropped.DescribeDropped()} of the texts, and its scores know nothing of them: --rouge-tokenizer unicode takes words of any script.");
+        if (metrics.RougeTexts is { MostLines: <= 1 })
+            _context.Messages.Say("Every text is of one line, on which ROUGE-Lsum is ROUGE-L; --split-sentences takes sentences for lines.");
         Write(writer.Corpus(metrics, stopReasons, countsOperations), outputPath);
         rowsFile?.Complete();
         _context.Messages.Say(bad == 0
@@ -151,9 +165,13 @@ internal sealed class EvaluateCommand : ToolCommand
             EvaluationKind.Chrf => EvaluationMetrics.Chrf,
             _ => EvaluationMetrics.None,
         },
-        parsed.GetValue(_average) ? ReferenceAggregation.Average : ReferenceAggregation.Best,
-        parsed.GetValue(_stemmer))
+        new RougeScorer(
+            parsed.GetValue(_stemmer), parsed.GetValue(_average) ? ReferenceAggregation.Average : ReferenceAggregation.Best, parsed.GetValue(_rougeTokenizer),
+            parsed.GetValue(_splitSentences)))
     {
+        BleuTokenizer = parsed.GetValue(_bleuTokenizer),
+        BleuLowercase = parsed.GetValue(_lowercase),
+        ChrfWordOrder = parsed.GetValue(_wordOrder),
         HasExitLayers = kind == EvaluationKind.Exits,
         HasOperations = kind == EvaluationKind.Exits,
     };

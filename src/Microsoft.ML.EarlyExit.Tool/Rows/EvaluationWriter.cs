@@ -40,6 +40,9 @@ internal sealed class EvaluationWriter(EvaluationKind kind)
             {
                 case EvaluationKind.Rouge:
                     WriteRouge(json, metrics.Rouge);
+                    json.WriteNumber("letters", metrics.RougeTexts?.LetterCount ?? 0);
+                    json.WriteNumber("droppedLetters", metrics.RougeTexts?.DroppedLetterCount ?? 0);
+                    json.WriteNumber("mostLines", metrics.RougeTexts?.MostLines ?? 0);
                     break;
                 case EvaluationKind.Squad:
                     WriteNumber(json, "exactMatch", metrics.ExactMatch);

@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit.Tool;
 
-/// <summary>The references of a row: <c>reference</c>, <c>references</c> or <c>answers</c>.</summary>
+/// <summary>The references of a row: <c>reference</c>, <c>references</c> or <c>answers</c>, an array of texts or an object whose <c>text</c> is one.</summary>
 internal static class ReferenceFields
 {
     /// <summary>Reads the field that is there; none where none is.</summary>
@@ -20,7 +20,12 @@ internal static class ReferenceFields
             if (found is not null)
                 throw new FormatException($"it has both {found} and {name}; give one of them");
             found = name;
-            references = name == "reference" ? [Text(value, name)] : Texts(value, name);
+            references = name switch
+            {
+                "reference" => [Text(value, name)],
+                "answers" when value.ValueKind == JsonValueKind.Object => Answers(value),
+                _ => Texts(value, name),
+            };
         }
 
         return references;
@@ -28,6 +33,10 @@ internal static class ReferenceFields
 
     private static string Text(JsonElement value, string name) =>
         value.ValueKind == JsonValueKind.String ? JsonText.Read(value) : throw new FormatException($"{name} is not a string");
+
+    // As data sets have them: {"text": ["…"], "answer_start": [1]}.
+    private static string[] Answers(JsonElement value) =>
+        value.TryGetProperty("text", out JsonElement texts) ? Texts(texts, "answers.text") : throw new FormatException("answers is an object without text");
 
     private static string[] Texts(JsonElement value, string name)
     {

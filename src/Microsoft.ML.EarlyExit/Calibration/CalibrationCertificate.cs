@@ -25,6 +25,9 @@ public sealed class CalibrationCertificate
     /// <summary>The loss, by <see cref="CalibrationLoss.Name"/>.</summary>
     public required string Loss { get; init; }
 
+    /// <summary>What words were to the loss; null where it is not made of ROUGE.</summary>
+    public required RougeTokenizer? RougeTokenizer { get; init; }
+
     /// <summary>The test that p-values come from.</summary>
     public required RiskTest Test { get; init; }
 

@@ -11,7 +11,7 @@ internal static class CalibrationCertificateJson
 {
     private static readonly (string Name, RiskTest Value)[] s_tests =
     [
-        ("hoeffdingBentkus", RiskTest.HoeffdingBentkus), ("binomial", RiskTest.Binomial), ("wsr", RiskTest.Betting),
+        ("hoeffdingBentkus", RiskTest.HoeffdingBentkus), ("binomial", RiskTest.Binomial), ("wsr", RiskTest.Wsr),
     ];
 
     private static readonly (string Name, RiskProcedure Value)[] s_procedures =
@@ -20,11 +20,16 @@ internal static class CalibrationCertificateJson
         ("holm", RiskProcedure.Holm), ("conformalRiskControl", RiskProcedure.ConformalRiskControl),
     ];
 
+    private static readonly (string Name, RougeTokenizer Value)[] s_tokenizers = [("rouge", RougeTokenizer.Rouge), ("unicode", RougeTokenizer.Unicode)];
+
     /// <summary>What files and the tool call a test.</summary>
     internal static string Name(RiskTest test) => s_tests.First(pair => pair.Value == test).Name;
 
     /// <summary>What files and the tool call a procedure.</summary>
     internal static string Name(RiskProcedure procedure) => s_procedures.First(pair => pair.Value == procedure).Name;
+
+    /// <summary>ROUGE's tokenizers by their names.</summary>
+    internal static IReadOnlyList<(string Name, RougeTokenizer Value)> Tokenizers => s_tokenizers;
 
     /// <summary>The tests by their names.</summary>
     internal static IReadOnlyList<(string Name, RiskTest Value)> Tests => s_tests;
@@ -52,6 +57,8 @@ internal static class CalibrationCertificateJson
             writer.WriteNumber("delta", certificate.Delta);
             writer.WriteNumber("epsilon", certificate.Epsilon);
             writer.WriteString("loss", certificate.Loss);
+            if (certificate.RougeTokenizer is { } tokenizer)
+                writer.WriteString("rougeTokenizer", s_tokenizers.First(pair => pair.Value == tokenizer).Name);
             writer.WriteString("test", Name(certificate.Test));
             writer.WriteString("procedure", Name(certificate.Procedure));
             writer.WriteNumber("n", certificate.PromptCount);
@@ -128,6 +135,7 @@ internal static class CalibrationCertificateJson
             Delta = InUnitInterval(fields, "delta"),
             Epsilon = InUnitInterval(fields, "epsilon"),
             Loss = fields.GetString("loss"),
+            RougeTokenizer = fields.Has("rougeTokenizer") ? Choose(fields, "rougeTokenizer", s_tokenizers) : null,
             Test = Choose(fields, "test", s_tests),
             Procedure = Choose(fields, "procedure", s_procedures),
             PromptCount = fields.GetInt32("n") is >= 0 and var count ? count : throw fields.Refuse("n", "it must be at least 0"),

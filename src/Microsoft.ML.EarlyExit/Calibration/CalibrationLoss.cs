@@ -9,8 +9,6 @@ namespace Microsoft.ML.EarlyExit;
 /// </remarks>
 public sealed class CalibrationLoss
 {
-    private static readonly RougeScorer s_rouge = new();
-
     private readonly Func<CalibrationOutcome, double> _compute;
 
     private CalibrationLoss(string name, bool needsReferences, Func<CalibrationOutcome, double> compute)
@@ -21,31 +19,62 @@ public sealed class CalibrationLoss
     }
 
     /// <summary>1 less ROUGE-L's F-measure, the full model's text being the reference.</summary>
-    public static CalibrationLoss RougeL { get; } = Consistency("rougeL", (text, references) => s_rouge.Score(text, references).RougeL.FMeasure);
+    /// <remarks>Words are rouge_score's, which has the letters a to z only; <see cref="WithRougeTokenizer"/> takes others.</remarks>
+    public static CalibrationLoss RougeL { get; } = Rouge("rougeL", isRisk: false, EarlyExit.RougeTokenizer.Rouge);
 
     /// <summary>1 less SQuAD's F1, the full model's text being the answer.</summary>
-    public static CalibrationLoss TokenF1 { get; } = Consistency("tokenF1", (text, references) => SquadScorer.Score(text, references).F1);
+    /// <remarks>SQuAD splits at spaces. Where texts are written without them, an answer is one word, and this is <see cref="ExactMatch"/>; a certificate then says so.</remarks>
+    public static CalibrationLoss TokenF1 { get; } = Consistency("tokenF1", (text, references) => SquadScorer.Score(text, references).F1, splitsAtSpaces: true);
 
     /// <summary>1 where the text, normalised as SQuAD does, is not the full model's; else 0.</summary>
     public static CalibrationLoss ExactMatch { get; } = Consistency("exactMatch", (text, references) => SquadScorer.Score(text, references).ExactMatch);
 
     /// <summary>How much less the text's ROUGE-L is than that of the full model's text, against the references, the best of which counts.</summary>
-    public static CalibrationLoss RougeLRisk { get; } = Risk("rougeLRisk", (text, references) => s_rouge.Score(text, references).RougeL.FMeasure);
+    /// <remarks>Words are rouge_score's, which has the letters a to z only; <see cref="WithRougeTokenizer"/> takes others.</remarks>
+    public static CalibrationLoss RougeLRisk { get; } = Rouge("rougeLRisk", isRisk: true, EarlyExit.RougeTokenizer.Rouge);
 
     /// <summary>How much less the text's F1 is than that of the full model's text, against the answers, the best of which counts.</summary>
-    public static CalibrationLoss TokenF1Risk { get; } = Risk("tokenF1Risk", (text, references) => SquadScorer.Score(text, references).F1);
+    /// <remarks>SQuAD splits at spaces. Where texts are written without them, an answer is one word, and this is <see cref="ExactMatchRisk"/>; a certificate then says so.</remarks>
+    public static CalibrationLoss TokenF1Risk { get; } = Risk("tokenF1Risk", (text, references) => SquadScorer.Score(text, references).F1, splitsAtSpaces: true);
 
     /// <summary>1 where the full model's text matches an answer exactly and the text does not; else 0.</summary>
     public static CalibrationLoss ExactMatchRisk { get; } = Risk("exactMatchRisk", (text, references) => SquadScorer.Score(text, references).ExactMatch);
 
+    /// <summary>1 less chrF (<see cref="ChrfScorer"/>, as a share of 1) of the text alone, the full model's being the reference. It needs no words, and so takes any script.</summary>
+    public static CalibrationLoss Chrf { get; } = Consistency("chrf", ChrfShare);
+
+    /// <summary>How much less the text's chrF is, as a share of 1, than that of the full model's text, against the references, the best of which counts.</summary>
+    public static CalibrationLoss ChrfRisk { get; } = Risk("chrfRisk", ChrfShare);
+
     /// <summary>The library's losses.</summary>
-    internal static IReadOnlyList<CalibrationLoss> All { get; } = [RougeL, TokenF1, ExactMatch, RougeLRisk, TokenF1Risk, ExactMatchRisk];
+    internal static IReadOnlyList<CalibrationLoss> All { get; } = [RougeL, TokenF1, ExactMatch, Chrf, RougeLRisk, TokenF1Risk, ExactMatchRisk, ChrfRisk];
 
     /// <summary>What certificates call it.</summary>
     public string Name { get; }
 
     /// <summary>Whether prompts must have references.</summary>
     public bool NeedsReferences { get; }
+
+    /// <summary>What words are to the loss; null where it is not made of ROUGE.</summary>
+    /// <value><see cref="RougeTokenizer.Rouge"/> for the losses of ROUGE, unless <see cref="WithRougeTokenizer"/> gave another.</value>
+    public RougeTokenizer? RougeTokenizer { get; private init; }
+
+    /// <summary>Whether words are what stands between spaces.</summary>
+    internal bool SplitsAtSpaces { get; private init; }
+
+    /// <summary>The same loss with other words.</summary>
+    /// <param name="tokenizer">What words are. Calibrations refuse texts of which more than 1 % of the letters belong to none.</param>
+    /// <returns>The loss; certificates keep the tokenizer beside its name.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The tokenizer is none of the enumeration's.</exception>
+    /// <exception cref="InvalidOperationException">The loss is not made of ROUGE.</exception>
+    public CalibrationLoss WithRougeTokenizer(RougeTokenizer tokenizer)
+    {
+        if (!Enum.IsDefined(tokenizer))
+            throw new ArgumentOutOfRangeException(nameof(tokenizer), tokenizer, "The tokenizer is neither Rouge nor Unicode.");
+        if (RougeTokenizer is null)
+            throw new InvalidOperationException($"The loss {Name} is not made of ROUGE and has no tokenizer to choose.");
+        return tokenizer == RougeTokenizer ? this : Rouge(Name, NeedsReferences, tokenizer);
+    }
 
     /// <summary>A loss of the caller's own.</summary>
     /// <param name="name">What certificates call it; not empty.</param>
@@ -69,12 +98,26 @@ public sealed class CalibrationLoss
 
     private delegate double Metric(string text, ReadOnlySpan<string> references);
 
-    // Texts without a single token score 0 even against themselves, and would make the full model differ from itself.
-    private static CalibrationLoss Consistency(string name, Metric metric) => new(
-        name, needsReferences: false,
-        outcome => outcome.EarlyText == outcome.FullText ? 0 : 1 - metric(outcome.EarlyText, [outcome.FullText]));
+    private static CalibrationLoss Rouge(string name, bool isRisk, RougeTokenizer tokenizer)
+    {
+        var scorer = new RougeScorer(tokenizer: tokenizer);
+        return isRisk ? Risk(name, Score, tokenizer) : Consistency(name, Score, tokenizer);
 
-    private static CalibrationLoss Risk(string name, Metric metric) => new(
+        double Score(string text, ReadOnlySpan<string> references) => scorer.Score(text, references).RougeL.FMeasure;
+    }
+
+    private static double ChrfShare(string text, ReadOnlySpan<string> references) => ChrfScorer.ScoreAlone(text, references) / 100;
+
+    // Texts without a single token score 0 even against themselves, and would make the full model differ from itself.
+    private static CalibrationLoss Consistency(string name, Metric metric, RougeTokenizer? tokenizer = null, bool splitsAtSpaces = false) => new(
+        name, needsReferences: false,
+        outcome => outcome.EarlyText == outcome.FullText ? 0 : 1 - metric(outcome.EarlyText, [outcome.FullText]))
+    {
+        RougeTokenizer = tokenizer,
+        SplitsAtSpaces = splitsAtSpaces,
+    };
+
+    private static CalibrationLoss Risk(string name, Metric metric, RougeTokenizer? tokenizer = null, bool splitsAtSpaces = false) => new(
         name, needsReferences: true,
         outcome =>
         {
@@ -82,5 +125,9 @@ public sealed class CalibrationLoss
                 return 0;
             ReadOnlySpan<string> references = outcome.References as string[] ?? [.. outcome.References];
             return Math.Max(0, metric(outcome.FullText, references) - metric(outcome.EarlyText, references));
-        });
+        })
+    {
+        RougeTokenizer = tokenizer,
+        SplitsAtSpaces = splitsAtSpaces,
+    };
 }

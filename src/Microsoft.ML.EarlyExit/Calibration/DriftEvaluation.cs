@@ -13,10 +13,17 @@ internal static class DriftEvaluation
     {
         CalibrationCertificate certificate = transformer.Certificate
             ?? throw new ArgumentException("The transformer has no certificate: only what CalibrateExit made, or a model that was saved with it, can be tested for drift.", nameof(transformer));
-        loss ??= CalibrationLoss.All.FirstOrDefault(known => known.Name == certificate.Loss)
+        loss ??= FindLoss(certificate)
             ?? throw new ArgumentException($"The certificate is for the loss '{certificate.Loss}', which is none of the library's: give it.", nameof(loss));
         if (loss.Name != certificate.Loss)
             throw new ArgumentException($"The certificate is for the loss '{certificate.Loss}', not '{loss.Name}'.", nameof(loss));
+        if ((loss.RougeTokenizer ?? RougeTokenizer.Rouge) != (certificate.RougeTokenizer ?? RougeTokenizer.Rouge))
+        {
+            throw new ArgumentException(
+                $"The certificate is for the loss '{certificate.Loss}' with the words of {certificate.RougeTokenizer ?? RougeTokenizer.Rouge}, not of {loss.RougeTokenizer ?? RougeTokenizer.Rouge}.",
+                nameof(loss));
+        }
+
         monitor ??= new RiskMonitor(certificate.Delta);
         if (monitor.Delta != certificate.Delta)
             throw new ArgumentException($"The monitor watches δ = {monitor.Delta}, but the certificate is for {certificate.Delta}.", nameof(monitor));
@@ -29,13 +36,23 @@ internal static class DriftEvaluation
         {
             List<CalibrationPrompt> prompts = CalibrationData.Read(
                 data, transformer.Columns.Input.Find(data.Schema), label, transformer.Model, transformer.GenerationOptions, channel);
+            var texts = new List<string>();
             bool hadDrifted = monitor.HasDrifted;
             RiskMonitorState state = monitor.State;
             foreach (CalibrationPrompt[] chunk in prompts.Chunk(Chunk))
             {
-                foreach (double value in Losses(transformer, chunk, loss))
+                foreach (double value in Losses(transformer, chunk, loss, texts))
                     state = monitor.Add(value);
                 log.Progress(() => $"{state.Count} prompts; p = {state.PValue:G3}.");
+            }
+
+            RougeTextStatistics statistics = LossTexts.Count(loss, texts);
+            if (statistics.DropsTooMuch)
+            {
+                channel.Warning(
+                    MessageSensitivity.None,
+                    $"{statistics.DescribeDropped()} of these prompts' texts: the loss {loss.Name}, which the certificate is for, does not see them, and no drift in them. Calibrate again, "
+                    + "with Unicode words or the loss chrf.");
             }
 
             if (state.HasDrifted && !hadDrifted)
@@ -53,11 +70,19 @@ internal static class DriftEvaluation
         }
     }
 
-    private static IEnumerable<double> Losses(TextGenerationTransformer transformer, CalibrationPrompt[] prompts, CalibrationLoss loss)
+    private static CalibrationLoss? FindLoss(CalibrationCertificate certificate)
+    {
+        CalibrationLoss? loss = CalibrationLoss.All.FirstOrDefault(known => known.Name == certificate.Loss);
+        return certificate.RougeTokenizer is { } tokenizer ? loss?.WithRougeTokenizer(tokenizer) : loss;
+    }
+
+    private static IEnumerable<double> Losses(TextGenerationTransformer transformer, CalibrationPrompt[] prompts, CalibrationLoss loss, List<string> texts)
     {
         using var runner = new CandidateRunner(transformer.Model, transformer.GenerationOptions, prompts, CancellationToken.None);
         CandidateOutput[] full = runner.Run(null, null);
         CandidateOutput[] early = transformer.GenerationOptions.Exit is { } policy ? runner.Run(policy, null) : full;
+        for (int row = 0; row < prompts.Length; row++)
+            texts.AddRange([early[row].Text, full[row].Text, .. loss.NeedsReferences ? prompts[row].References : []]);
         return prompts.Select((prompt, index) => loss.Compute(new CalibrationOutcome(early[index].Text, full[index].Text, prompt.References)));
     }
 }

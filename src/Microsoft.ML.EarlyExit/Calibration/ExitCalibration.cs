@@ -30,7 +30,8 @@ internal sealed class ExitCalibration : IDisposable
     /// <param name="prompts">The prompts.</param>
     /// <param name="progress">Is told how far the work is, after every prompt.</param>
     /// <exception cref="ArgumentException">A policy does not fit the model, or the procedure takes one policy only.</exception>
-    /// <exception cref="InvalidOperationException">There are too few prompts; the message says how many are needed.</exception>
+    /// <exception cref="InvalidOperationException">There are too few prompts, and the message says how many are needed; or the loss' tokenizer drops more than 1 % of the letters
+    /// of the references.</exception>
     public ExitCalibration(
         EarlyExitModel model, ExitCalibrationOptions options, TextGenerationOptions generation, IReadOnlyList<CalibrationPrompt> prompts, Action<CalibrationProgress> progress)
     {
@@ -54,6 +55,8 @@ internal sealed class ExitCalibration : IDisposable
             throw new ArgumentException($"ConformalRiskControl takes one policy, not {options.Policies.Count}: choosing between them would void what it says.", nameof(options));
         (CalibrationPrompt[] kept, CalibrationPrompt[] heldOut) = Split(prompts);
         CheckCount(prompts.Count, kept.Length);
+        if (options.Loss.NeedsReferences)
+            LossTexts.Check(options.Loss, prompts.SelectMany(prompt => prompt.References), "the references");
         _inputsHash = CalibrationData.Hash(prompts);
         _checkpoint = options.CheckpointPath is { } path ? new CalibrationCheckpoint(path, Identity()) : null;
         ResumedRuns = FinishedRuns;
@@ -74,6 +77,7 @@ internal sealed class ExitCalibration : IDisposable
     public long GeneratedCount => _calibration.Runner.GeneratedCount + (_heldOut?.Runner.GeneratedCount ?? 0);
 
     /// <summary>Calibrates.</summary>
+    /// <exception cref="InvalidOperationException">The loss' tokenizer drops more than 1 % of the letters of what was generated; or a loss is not in [0, 1].</exception>
     public CalibrationCertificate Run()
     {
         List<CalibrationCandidate> candidates = _options.Procedure switch
@@ -92,6 +96,7 @@ internal sealed class ExitCalibration : IDisposable
             Delta = _options.Delta,
             Epsilon = _options.Epsilon,
             Loss = _options.Loss.Name,
+            RougeTokenizer = _options.Loss.RougeTokenizer,
             Test = _options.Test,
             Procedure = _options.Procedure,
             PromptCount = _calibration.Prompts.Length,
@@ -221,13 +226,11 @@ internal sealed class ExitCalibration : IDisposable
     {
         if (part.FullTexts is null)
         {
-            part.FullTexts = _checkpoint?.FindTexts(name + FullDepth);
-            if (part.FullTexts is null)
-            {
-                part.FullTexts = [.. part.Runner.Run(null, null, Report(part, name + FullDepth)).Select(output => output.Text)];
+            string[]? known = _checkpoint?.FindTexts(name + FullDepth);
+            part.FullTexts = known ?? [.. part.Runner.Run(null, null, Report(part, name + FullDepth)).Select(output => output.Text)];
+            CheckLetters(part.FullTexts, "the full model's texts");
+            if (known is null)
                 _checkpoint?.AddTexts(name + FullDepth, part.FullTexts);
-            }
-
             if (part.FullTexts.Length != part.Prompts.Length)
                 throw new InvalidDataException($"The checkpoint '{_options.CheckpointPath}' has {part.FullTexts.Length} texts for {part.Prompts.Length} prompts; delete it.");
             _finishedRuns++;
@@ -243,6 +246,7 @@ internal sealed class ExitCalibration : IDisposable
             CandidateOutput[]? previous = part.Last is { } last && last.Policy == policyIndex && last.Lambda >= lambda ? last.Outputs : null;
             CandidateOutput[] outputs = part.Runner.Run(policy, previous, Report(part, run));
             part.Last = (policyIndex, lambda, outputs);
+            CheckLetters(outputs.Select(output => output.Text), string.Create(CultureInfo.InvariantCulture, $"the texts that policy {policyIndex} generates with threshold {lambda}"));
             result = Measure(part, outputs);
             _checkpoint?.Add(run, result);
         }
@@ -251,6 +255,20 @@ internal sealed class ExitCalibration : IDisposable
             throw new InvalidDataException($"The checkpoint '{_options.CheckpointPath}' has {result.Losses.Length} losses for {part.Prompts.Length} prompts; delete it.");
         _finishedRuns++;
         return result;
+    }
+
+    private void CheckLetters(IEnumerable<string> texts, string what)
+    {
+        try
+        {
+            LossTexts.Check(_options.Loss, texts, what);
+        }
+        catch (InvalidOperationException) when (FinishedRuns == 0)
+        {
+            // Another loss could not go on from it.
+            _checkpoint?.Delete();
+            throw;
+        }
     }
 
     private CandidateResult Measure(Part part, CandidateOutput[] outputs)
@@ -327,7 +345,7 @@ internal sealed class ExitCalibration : IDisposable
         text.Append(_model.Bundle.Identity).Append('\n').Append(_inputsHash).Append('\n').Append(TextGenerationOptionsJson.Write(_generation)).Append('\n');
         foreach (ExitPolicy policy in _options.Policies)
             text.Append(ExitPolicyJson.Write(policy with { Threshold = 1 })).Append('\n');
-        text.Append(CultureInfo.InvariantCulture, $"{_options.Loss.Name}\n");
+        text.Append(CultureInfo.InvariantCulture, $"{DescribeLoss()}\n");
         if (_options.Procedure == RiskProcedure.FixedSequenceByCost)
             text.Append(CultureInfo.InvariantCulture, $"{_options.HeldOutFraction:R} {_options.Seed}");
         return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString())));
@@ -335,7 +353,7 @@ internal sealed class ExitCalibration : IDisposable
 
     private string State(List<CalibrationCandidate> candidates, CalibrationCandidate? chosen)
     {
-        string loss = _options.Loss.Name;
+        string loss = DescribeLoss();
         int count = _calibration.Prompts.Length;
         string policy = _options.Policies.Count == 1 ? "" : $" of policy {chosen?.PolicyIndex}";
         FormattableString statement;
@@ -353,8 +371,11 @@ internal sealed class ExitCalibration : IDisposable
             statement = $"With probability at least {1 - _options.Epsilon:0.######} over the draw of the {count} calibration prompts, the expected {loss} loss of a new prompt from the same source is at most {_options.Delta} with threshold {chosen.Lambda}{policy}, if all are independent draws ({Describe(_options.Test)}, {Describe(_options.Procedure)}).";
         }
 
-        return FormattableString.Invariant(statement);
+        IEnumerable<string> texts = _calibration.FullTexts!.Concat(_options.Loss.NeedsReferences ? _calibration.Prompts.SelectMany(prompt => prompt.References) : []);
+        return FormattableString.Invariant(statement) + LossTexts.DescribeUnspaced(_options.Loss, texts);
     }
+
+    private string DescribeLoss() => _options.Loss.RougeTokenizer == RougeTokenizer.Unicode ? $"{_options.Loss.Name} (Unicode words)" : _options.Loss.Name;
 
     private static string Describe(RiskTest test) => test switch
     {

@@ -72,7 +72,7 @@ public sealed class ExitCalibrationOptions
         init => _epsilon = InOpenInterval(value, nameof(Epsilon));
     }
 
-    /// <summary>The loss.</summary>
+    /// <summary>The loss, with its words: where they drop more than 1 % of the letters of the texts it compares, the calibration is refused.</summary>
     /// <value>The default value is <see cref="CalibrationLoss.RougeL"/>.</value>
     public CalibrationLoss Loss { get; init; } = CalibrationLoss.RougeL;
 

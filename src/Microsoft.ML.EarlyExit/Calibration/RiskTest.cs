@@ -30,5 +30,5 @@ public enum RiskTest
     /// passes more than <see cref="HoeffdingBentkus"/> where most losses are not near 0 or 1. It depends on the order of the rows, which must be random or as they
     /// came, never chosen by their losses.
     /// </summary>
-    Betting,
+    Wsr,
 }

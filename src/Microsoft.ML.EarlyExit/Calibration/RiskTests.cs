@@ -11,7 +11,7 @@ internal static class RiskTests
     /// <param name="losses">A threshold's losses in the order of the rows, in [0, 1]; 0 or 1 for <see cref="RiskTest.Binomial"/>.</param>
     /// <param name="delta">δ, in (0, 1).</param>
     /// <param name="level">
-    /// The error level the p-value will be compared with (<see cref="LearnThenTest.Level"/>), in (0, 1); <see cref="RiskTest.Betting"/> makes its stakes for it.
+    /// The error level the p-value will be compared with (<see cref="LearnThenTest.Level"/>), in (0, 1); <see cref="RiskTest.Wsr"/> makes its stakes for it.
     /// </param>
     /// <exception cref="ArgumentException">There is no loss, or one is NaN, outside [0, 1] or not of the kind the test takes; the message names its row.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A number is not in (0, 1), or the test is not one.</exception>
@@ -19,7 +19,7 @@ internal static class RiskTests
     {
         RiskTest.HoeffdingBentkus => HoeffdingBentkus.PValue(losses, delta),
         RiskTest.Binomial => ExactBinomial.PValue(losses, delta),
-        RiskTest.Betting => Betting.PValue(losses, delta, level),
+        RiskTest.Wsr => Betting.PValue(losses, delta, level),
         _ => throw Unknown(test),
     };
 
@@ -59,7 +59,7 @@ internal static class RiskTests
         {
             RiskTest.HoeffdingBentkus => HoeffdingBentkus.PValue(LossSum.Zeros(count), delta),
             RiskTest.Binomial => ExactBinomial.PValue(0, count, delta),
-            RiskTest.Betting => Betting.PValueOfZeros(count, delta, level),
+            RiskTest.Wsr => Betting.PValueOfZeros(count, delta, level),
             _ => throw Unknown(test),
         };
     }

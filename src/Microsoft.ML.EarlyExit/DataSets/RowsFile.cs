@@ -5,8 +5,8 @@ using System.Text.Json;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// Reads rows: a JSON object per line with <c>text</c>, one of <c>reference</c>, <c>references</c> and <c>answers</c>, and perhaps an <c>id</c>. Blank lines are none;
-/// fields it does not know are passed over.
+/// Reads rows: a JSON object per line with <c>text</c>, one of <c>reference</c>, <c>references</c> and <c>answers</c>, and perhaps an <c>id</c>. Answers are an array of texts, or
+/// an object whose <c>text</c> is one. Blank lines are none; fields it does not know are passed over.
 /// </summary>
 internal static class RowsFile
 {
@@ -49,7 +49,12 @@ internal static class RowsFile
                     if (referencesName is not null)
                         throw json.Fail($"it has both {referencesName} and {name}; give one of them.");
                     referencesName = name;
-                    references = name == "reference" ? [json.ReadString()] : json.ReadStrings();
+                    references = name switch
+                    {
+                        "reference" => [json.ReadString()],
+                        "answers" => ReadAnswers(json),
+                        _ => json.ReadStrings(),
+                    };
                     break;
                 default:
                     json.Skip();
@@ -64,6 +69,24 @@ internal static class RowsFile
         if (id is null)
             ids.Add(id = number.ToString(CultureInfo.InvariantCulture), json);
         return new DataSetExample(id, text!, references, referencesName == "answers");
+
+        // An array of texts, or as data sets have it: {"text": ["…"], "answer_start": [1]}.
+        static string[] ReadAnswers(JsonTokenReader json)
+        {
+            json.Read();
+            if (json.Type != JsonTokenType.StartObject)
+                return json.ReadItems();
+            string[]? texts = null;
+            while (json.TryReadName(out string? name))
+            {
+                if (name == "text")
+                    texts = json.ReadStrings();
+                else
+                    json.Skip();
+            }
+
+            return json.Required(texts, "text");
+        }
 
         string? ReadId(JsonTokenReader json)
         {

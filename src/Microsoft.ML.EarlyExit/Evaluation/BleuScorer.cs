@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// BLEU of a corpus, equal to sacrebleu's default: its tokens "13a", mixed case, n-grams of up to four tokens, exponential smoothing. Thread-safe.
+/// BLEU of a corpus, equal to sacrebleu's: n-grams of up to four tokens, exponential smoothing; by default, as there, its tokens "13a" and mixed case. Thread-safe.
 /// </summary>
 /// <remarks>
 /// K. Papineni et al., "BLEU: a Method for Automatic Evaluation of Machine Translation", 2002; M. Post, "A Call for Clarity in Reporting BLEU Scores", 2018.
@@ -22,29 +22,44 @@ public static class BleuScorer
     /// <summary>Scores a corpus. Texts are read one row at a time and not kept.</summary>
     /// <param name="predictions">The texts that were generated; any may be empty.</param>
     /// <param name="references">For each prediction, in the same order, at least one text it should be like; rows may have different numbers of them.</param>
+    /// <param name="tokenizer">What tokens are: by default sacrebleu's "13a", for texts in Western languages.</param>
+    /// <param name="lowercase">Whether texts are compared in lower case; not so by default.</param>
     /// <returns>The score, its parts and its signature.</returns>
     /// <exception cref="ArgumentNullException">An argument, a prediction, a row of references or a reference is null.</exception>
     /// <exception cref="ArgumentException">There are no rows, more rows of one than of the other, or a row without references.</exception>
-    public static BleuScore Score(IEnumerable<string> predictions, IEnumerable<IReadOnlyList<string>> references)
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="tokenizer"/> is none of the enumeration's.</exception>
+    public static BleuScore Score(
+        IEnumerable<string> predictions, IEnumerable<IReadOnlyList<string>> references, BleuTokenizer tokenizer = BleuTokenizer.V13a, bool lowercase = false)
     {
-        (long[] statistics, int? referenceCount) = CorpusStatistics.Sum(predictions, references, StatisticCount, Count);
-        return Score(statistics, referenceCount);
+        if (!Enum.IsDefined(tokenizer))
+            throw new ArgumentOutOfRangeException(nameof(tokenizer), tokenizer, "The tokenizer is no BleuTokenizer.");
+        (long[] statistics, int? referenceCount) = CorpusStatistics.Sum(
+            predictions, references, StatisticCount, (prediction, texts, row) => Count(prediction, texts, row, tokenizer, lowercase));
+        return Score(statistics, referenceCount, tokenizer, lowercase);
     }
 
+    /// <summary>The tokenizers by the names that sacrebleu and the tool have for them.</summary>
+    internal static IReadOnlyList<(string Name, BleuTokenizer Value)> Tokenizers { get; } =
+        [("13a", BleuTokenizer.V13a), ("intl", BleuTokenizer.Intl), ("zh", BleuTokenizer.Zh), ("char", BleuTokenizer.Char), ("none", BleuTokenizer.None)];
+
+    /// <summary>What sacrebleu and the tool call a tokenizer.</summary>
+    internal static string Name(BleuTokenizer tokenizer) => Tokenizers.First(pair => pair.Value == tokenizer).Name;
+
     /// <summary>The score, its parts and its signature of rows' numbers added up, each with so many references, null where they differ.</summary>
-    internal static BleuScore Score(ReadOnlySpan<long> statistics, int? referenceCount)
+    internal static BleuScore Score(ReadOnlySpan<long> statistics, int? referenceCount, BleuTokenizer tokenizer, bool lowercase)
     {
         double[] precisions = new double[Orders];
         double score = Score(statistics, precisions, out double brevityPenalty);
-        return new(score, precisions, statistics, brevityPenalty, referenceCount);
+        return new(score, precisions, statistics, brevityPenalty, referenceCount, tokenizer, lowercase);
     }
 
     /// <summary>Writes one row's numbers.</summary>
-    internal static void Count(string prediction, ReadOnlySpan<string> references, Span<long> statistics)
+    internal static void Count(
+        string prediction, ReadOnlySpan<string> references, Span<long> statistics, BleuTokenizer tokenizer = BleuTokenizer.V13a, bool lowercase = false)
     {
         MetricArguments.Check(prediction, references);
         Scratch scratch = t_scratch ??= new();
-        scratch.Read(prediction, references);
+        scratch.Read(prediction, references, tokenizer, lowercase);
         NGramMatcher matcher = scratch.Matcher;
         int length = matcher.Length(0);
         int closest = matcher.Length(1);
@@ -105,7 +120,7 @@ public static class BleuScorer
     /// <summary>Buffers of one thread.</summary>
     private sealed class Scratch
     {
-        private readonly BleuTokenizer _tokenizer = new();
+        private readonly BleuTokens _tokenizer = new();
         private readonly TokenTable _tokens = new();
         private readonly List<int> _matchesAlone = [];
 
@@ -121,18 +136,18 @@ public static class BleuScorer
             return CollectionsMarshal.AsSpan(_matchesAlone);
         }
 
-        public void Read(string prediction, ReadOnlySpan<string> references)
+        public void Read(string prediction, ReadOnlySpan<string> references, BleuTokenizer tokenizer, bool lowercase)
         {
             _tokens.Clear();
             Matcher.Clear();
-            Read(prediction);
+            Read(prediction, tokenizer, lowercase);
             foreach (string reference in references)
-                Read(reference);
+                Read(reference, tokenizer, lowercase);
         }
 
-        private void Read(string text)
+        private void Read(string text, BleuTokenizer tokenizer, bool lowercase)
         {
-            ReadOnlySpan<char> tokens = _tokenizer.Tokenize(PythonText.TrimEnd(text));
+            ReadOnlySpan<char> tokens = _tokenizer.Tokenize(text, tokenizer, lowercase);
             for (int i = 0; i < tokens.Length;)
             {
                 int end = i;

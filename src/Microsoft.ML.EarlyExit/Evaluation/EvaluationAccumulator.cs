@@ -13,6 +13,7 @@ internal sealed class EvaluationAccumulator(RowScorer scorer, PoissonBootstrap? 
     private readonly List<long> _histogram = [0];
     private readonly List<(long Layers, long Tokens)> _positions = [];
     private readonly long[] _bad = new long[Enum.GetValues<RowProblem>().Length];
+    private RougeTextStatistics _rougeTexts;
     private long _rows;
     private int _fewestReferences = int.MaxValue;
     private int _mostReferences;
@@ -33,9 +34,13 @@ internal sealed class EvaluationAccumulator(RowScorer scorer, PoissonBootstrap? 
     /// <param name="fullDepth">The full model's text; empty where there is none.</param>
     /// <param name="exitLayers">The exit layers, checked.</param>
     /// <param name="operations">The operation counts.</param>
-    public RowScores Add(string prediction, ReadOnlySpan<string> references, string fullDepth, ReadOnlySpan<int> exitLayers, in OperationCounts operations)
+    /// <param name="cancellationToken">Ends the scoring of a huge row.</param>
+    public RowScores Add(
+        string prediction, ReadOnlySpan<string> references, string fullDepth, ReadOnlySpan<int> exitLayers, in OperationCounts operations,
+        CancellationToken cancellationToken = default)
     {
-        RowScores scores = scorer.Score(prediction, references, fullDepth);
+        RowScores scores = scorer.Score(prediction, references, fullDepth, cancellationToken);
+        AddRougeTexts(prediction, references, fullDepth);
         scorer.Count(scores, prediction, references, _numbers);
         AddExits(exitLayers);
         _fewestReferences = Math.Min(_fewestReferences, references.Length);
@@ -62,10 +67,11 @@ internal sealed class EvaluationAccumulator(RowScorer scorer, PoissonBootstrap? 
             MissingReferenceCount = _bad[(int)RowProblem.MissingReference],
             FailedRowCount = _bad[(int)RowProblem.Failed],
             Rouge = any && scorer.Has(EvaluationMetrics.Rouge) ? EvaluationTotals.RougeOf(_totals) : null,
+            RougeTexts = any && scorer.RougeRules is not null ? _rougeTexts : null,
             ExactMatch = any && scorer.Has(EvaluationMetrics.Squad) ? EvaluationTotals.Percent(_totals, EvaluationTotals.ExactMatch) : null,
             F1 = any && scorer.Has(EvaluationMetrics.Squad) ? EvaluationTotals.Percent(_totals, EvaluationTotals.F1) : null,
-            Bleu = any && scorer.Has(EvaluationMetrics.Bleu) ? EvaluationTotals.BleuOf(_totals, ReferenceCount) : null,
-            Chrf = any && scorer.Has(EvaluationMetrics.Chrf) ? EvaluationTotals.ChrfOf(_totals, ReferenceCount) : null,
+            Bleu = any && scorer.Has(EvaluationMetrics.Bleu) ? EvaluationTotals.BleuOf(_totals, scorer, ReferenceCount) : null,
+            Chrf = any && scorer.Has(EvaluationMetrics.Chrf) ? EvaluationTotals.ChrfOf(_totals, scorer, ReferenceCount) : null,
             Agreement = any && scorer.HasFullDepth
                 ? new TextAgreement(
                     EvaluationTotals.Mean(_totals, EvaluationTotals.Agreement),
@@ -88,6 +94,18 @@ internal sealed class EvaluationAccumulator(RowScorer scorer, PoissonBootstrap? 
                 ? EvaluationTotals.Figures(scorer).ToDictionary(figure => figure.Name, figure => bootstrap.Interval(figure.Compute, confidenceLevel))
                 : new Dictionary<string, ConfidenceInterval>(),
         };
+    }
+
+    private void AddRougeTexts(string prediction, ReadOnlySpan<string> references, string fullDepth)
+    {
+        if (scorer.RougeRules is not { } rules)
+            return;
+        _rougeTexts = _rougeTexts.Add(prediction, rules).Add(fullDepth, rules);
+        if (scorer.Has(EvaluationMetrics.Rouge))
+        {
+            foreach (string reference in references)
+                _rougeTexts = _rougeTexts.Add(reference, rules);
+        }
     }
 
     private void AddExits(ReadOnlySpan<int> exitLayers)

@@ -50,8 +50,13 @@ internal sealed class EvaluationColumns
 
     /// <summary>What scores their rows.</summary>
     public RowScorer CreateScorer(TextGenerationEvaluationOptions options) =>
-        new(Label is null ? EvaluationMetrics.None : options.Metrics, options.References, options.UseStemmer)
+        new(
+            Label is null ? EvaluationMetrics.None : options.Metrics,
+            new RougeScorer(options.UseStemmer, options.References, options.RougeTokenizer, options.SplitSentences))
         {
+            BleuTokenizer = options.BleuTokenizer,
+            BleuLowercase = options.BleuLowercase,
+            ChrfWordOrder = options.ChrfWordOrder,
             HasFullDepth = FullDepth is not null,
             HasExitLayers = ExitLayers is not null,
             HasOperations = Operations is not null,

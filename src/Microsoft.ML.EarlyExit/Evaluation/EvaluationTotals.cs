@@ -14,7 +14,7 @@ internal static class EvaluationTotals
     public const int F1 = ExactMatch + 1;
     public const int Bleu = F1 + 1;
     public const int Chrf = Bleu + BleuScorer.StatisticCount;
-    public const int Agreement = Chrf + ChrfScorer.StatisticCount;
+    public const int Agreement = Chrf + ChrfScorer.LargestStatisticCount;
     public const int ExitLayers = Agreement + 3;
     public const int Tokens = ExitLayers + 1;
     public const int Operations = Tokens + 1;
@@ -45,7 +45,7 @@ internal static class EvaluationTotals
         if (scorer.Has(EvaluationMetrics.Bleu))
             yield return ("Bleu.Score", sums => sums[Rows] == 0 ? double.NaN : BleuScorer.Score(Whole(sums, Bleu, stackalloc long[BleuScorer.StatisticCount])));
         if (scorer.Has(EvaluationMetrics.Chrf))
-            yield return ("Chrf.Score", sums => sums[Rows] == 0 ? double.NaN : ChrfScorer.Score(Whole(sums, Chrf, stackalloc long[ChrfScorer.StatisticCount])));
+            yield return ("Chrf.Score", sums => sums[Rows] == 0 ? double.NaN : ChrfScorer.Score(Whole(sums, Chrf, stackalloc long[scorer.ChrfStatisticCount])));
         if (scorer.HasFullDepth)
         {
             yield return ("Agreement.Exact", sums => Mean(sums, Agreement));
@@ -72,11 +72,11 @@ internal static class EvaluationTotals
 
     public static double MeanExitLayer(double[] sums) => sums[ExitLayers] / sums[Tokens];
 
-    public static BleuScore BleuOf(double[] sums, int? referenceCount) =>
-        BleuScorer.Score(Whole(sums, Bleu, stackalloc long[BleuScorer.StatisticCount]), referenceCount);
+    public static BleuScore BleuOf(double[] sums, RowScorer scorer, int? referenceCount) =>
+        BleuScorer.Score(Whole(sums, Bleu, stackalloc long[BleuScorer.StatisticCount]), referenceCount, scorer.BleuTokenizer, scorer.BleuLowercase);
 
-    public static ChrfScore ChrfOf(double[] sums, int? referenceCount) =>
-        ChrfScorer.Score(Whole(sums, Chrf, stackalloc long[ChrfScorer.StatisticCount]), referenceCount);
+    public static ChrfScore ChrfOf(double[] sums, RowScorer scorer, int? referenceCount) =>
+        ChrfScorer.Score(Whole(sums, Chrf, stackalloc long[scorer.ChrfStatisticCount]), referenceCount);
 
     public static RougeScores RougeOf(double[] sums)
     {

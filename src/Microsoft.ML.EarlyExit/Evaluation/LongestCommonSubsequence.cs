@@ -18,8 +18,8 @@ internal sealed class LongestCommonSubsequence(long wholeTableWords = 1 << 20)
     /// <summary>How many elements the largest buffer has.</summary>
     public int Capacity => Math.Max(Math.Max(_masks.Length, _carries.Length), Math.Max(_kept.Length, _rows.Length));
 
-    /// <summary>The length of the longest common subsequence of two texts whose tokens are below <paramref name="tokenCount"/>.</summary>
-    public int Length(ReadOnlySpan<int> one, ReadOnlySpan<int> other, int tokenCount)
+    /// <summary>The length of the longest common subsequence of two texts whose tokens are below <paramref name="tokenCount"/>; can be cancelled after every 64 tokens of one.</summary>
+    public int Length(ReadOnlySpan<int> one, ReadOnlySpan<int> other, int tokenCount, CancellationToken cancellationToken = default)
     {
         ReadOnlySpan<int> columns = one.Length >= other.Length ? one : other;
         ReadOnlySpan<int> rows = one.Length >= other.Length ? other : one;
@@ -30,6 +30,7 @@ internal sealed class LongestCommonSubsequence(long wholeTableWords = 1 << 20)
         int length = 0;
         for (int start = 0; start < columns.Length; start += 64)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             ReadOnlySpan<int> block = columns.Slice(start, Math.Min(64, columns.Length - start));
             Mark(masks, block);
             ulong row = ulong.MaxValue;
@@ -44,7 +45,8 @@ internal sealed class LongestCommonSubsequence(long wholeTableWords = 1 << 20)
 
     /// <summary>Marks the reference's tokens that belong to the one longest common subsequence rouge_score reads out of the table.</summary>
     /// <remarks>From the end backwards: a match is taken; else the prediction is shortened where only this keeps the length, else the reference.</remarks>
-    public void Mark(ReadOnlySpan<int> reference, ReadOnlySpan<int> prediction, int tokenCount, Span<bool> marks)
+    public void Mark(
+        ReadOnlySpan<int> reference, ReadOnlySpan<int> prediction, int tokenCount, Span<bool> marks, CancellationToken cancellationToken = default)
     {
         if (reference.IsEmpty || prediction.IsEmpty)
             return;
@@ -57,7 +59,7 @@ internal sealed class LongestCommonSubsequence(long wholeTableWords = 1 << 20)
         Span<ulong> kept = Buffer(ref _kept, (long)(steps - 1) * words);
         Span<ulong> rows = Buffer(ref _rows, (long)step * words);
         if (steps > 1)
-            Fill(reference[..((steps - 1) * step)], prediction, tokenCount, first, step, kept);
+            Fill(reference[..((steps - 1) * step)], prediction, tokenCount, first, step, kept, cancellationToken);
 
         int column = prediction.Length;
         for (int part = steps - 1; part >= 0 && column > 0; part--)
@@ -65,7 +67,7 @@ internal sealed class LongestCommonSubsequence(long wholeTableWords = 1 << 20)
             int start = part * step;
             ReadOnlySpan<int> tokens = reference.Slice(start, Math.Min(step, reference.Length - start));
             ReadOnlySpan<ulong> before = part == 0 ? first : kept.Slice((part - 1) * words, words);
-            Fill(tokens, prediction, tokenCount, before, 1, rows);
+            Fill(tokens, prediction, tokenCount, before, 1, rows, cancellationToken);
             column = Trace(tokens, prediction, before, rows, words, column, marks[start..]);
         }
     }
@@ -113,13 +115,15 @@ internal sealed class LongestCommonSubsequence(long wholeTableWords = 1 << 20)
     }
 
     // Writes each step-th row of the table.
-    private void Fill(ReadOnlySpan<int> reference, ReadOnlySpan<int> prediction, int tokenCount, ReadOnlySpan<ulong> before, int step, Span<ulong> rows)
+    private void Fill(
+        ReadOnlySpan<int> reference, ReadOnlySpan<int> prediction, int tokenCount, ReadOnlySpan<ulong> before, int step, Span<ulong> rows, CancellationToken cancellationToken)
     {
         Span<ulong> masks = Masks(tokenCount);
         Span<byte> carries = Carries(reference.Length);
         int words = before.Length;
         for (int word = 0; word < words; word++)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             ReadOnlySpan<int> block = prediction.Slice(64 * word, Math.Min(64, prediction.Length - 64 * word));
             Mark(masks, block);
             ulong row = before[word];

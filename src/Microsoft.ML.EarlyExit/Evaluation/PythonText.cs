@@ -75,6 +75,15 @@ internal static class PythonText
         return text[..length];
     }
 
+    /// <summary>The text without the white space at its start, as <c>str.lstrip</c>.</summary>
+    public static ReadOnlySpan<char> TrimStart(ReadOnlySpan<char> text)
+    {
+        int start = 0;
+        while (start < text.Length && IsSpace(text[start]))
+            start++;
+        return text[start..];
+    }
+
     /// <summary>Whether the character at a place belongs to <c>\w</c>, and how many chars it takes.</summary>
     public static bool IsWord(ReadOnlySpan<char> text, int place, out int length)
     {
@@ -121,7 +130,8 @@ internal static class PythonText
             or (>= 0x1F130 and <= 0x1F149) or (>= 0x1F150 and <= 0x1F169) or (>= 0x1F170 and <= 0x1F189);
     }
 
-    private static UnicodeCategory Category(ReadOnlySpan<char> text, int place, out int length)
+    /// <summary>The category of the character at a place, and how many chars it takes.</summary>
+    public static UnicodeCategory Category(ReadOnlySpan<char> text, int place, out int length)
     {
         char c = text[place];
         if (char.IsHighSurrogate(c) && place + 1 < text.Length && char.IsLowSurrogate(text[place + 1]))

@@ -5,7 +5,7 @@ namespace Microsoft.ML.EarlyExit;
 /// <param name="Rouge2">Shared pairs of neighbouring words; all 0 where a text has fewer than two words.</param>
 /// <param name="RougeL">The longest common subsequence of words, over the whole texts.</param>
 /// <param name="RougeLsum">
-/// For each line of the reference, the union of its longest common subsequences with the prediction's lines. Lines are what "\n" separates; on texts of
-/// one line it is <paramref name="RougeL"/>.
+/// For each line of the reference, the union of its longest common subsequences with the prediction's lines. Lines are what "\n" separates, or sentences where they are
+/// split; on texts of one line it is <paramref name="RougeL"/>.
 /// </param>
 public readonly record struct RougeScores(RougeScore Rouge1, RougeScore Rouge2, RougeScore RougeL, RougeScore RougeLsum);

@@ -36,10 +36,10 @@ internal sealed class RougeScratch
         Math.Max(_prediction.Capacity, Math.Max(_reference.Capacity, _marks.Capacity)));
 
     /// <summary>Takes the prediction that is scored next.</summary>
-    public void ReadPrediction(string prediction, bool useStemmer)
+    public void ReadPrediction(string prediction, in RougeRules rules)
     {
         _tokens.Clear();
-        _prediction.Read(prediction, useStemmer, _tokens);
+        _prediction.Read(prediction, rules, _tokens);
         CollectionsMarshal.SetCount(_predictionCounts, _tokens.Count);
         Span<int> counts = CollectionsMarshal.AsSpan(_predictionCounts);
         counts.Clear();
@@ -49,9 +49,9 @@ internal sealed class RougeScratch
     }
 
     /// <summary>Scores the prediction against one reference.</summary>
-    public RougeScores ScoreAgainst(string reference, bool useStemmer)
+    public RougeScores ScoreAgainst(string reference, in RougeRules rules, CancellationToken cancellationToken)
     {
-        _reference.Read(reference, useStemmer, _tokens);
+        _reference.Read(reference, rules, _tokens);
         ReadOnlySpan<int> predicted = _prediction.Ids;
         ReadOnlySpan<int> expected = _reference.Ids;
 
@@ -61,14 +61,15 @@ internal sealed class RougeScratch
         CollectionsMarshal.AsSpan(_predictionCounts)[known..].Clear();
         RougeScore one = Ratio(CountShared(), predicted.Length, expected.Length);
 
+        cancellationToken.ThrowIfCancellationRequested();
         ReadPairs(expected, _referencePairs);
         RougeScore two = Ratio(CountSharedPairs(), _predictionPairs.Count, _referencePairs.Count);
         int length = _subsequence.Length(
-            CollectionsMarshal.AsSpan(_sharedByPrediction), CollectionsMarshal.AsSpan(_sharedByReference), _tokens.Count);
+            CollectionsMarshal.AsSpan(_sharedByPrediction), CollectionsMarshal.AsSpan(_sharedByReference), _tokens.Count, cancellationToken);
         RougeScore longest = Ratio(length, predicted.Length, expected.Length);
         RougeScore summary = _prediction.LineCount <= 1 && _reference.LineCount <= 1
             ? longest
-            : Ratio(CountUnion(), predicted.Length, expected.Length);
+            : Ratio(CountUnion(cancellationToken), predicted.Length, expected.Length);
         return new(one, two, longest, summary);
     }
 
@@ -125,7 +126,7 @@ internal sealed class RougeScratch
     }
 
     // A word of the reference counts once however many lines of the prediction share it, and no more often than the prediction has it.
-    private int CountUnion()
+    private int CountUnion(CancellationToken cancellationToken)
     {
         ReadOnlySpan<int> ids = _reference.Ids;
         CollectionsMarshal.SetCount(_marks, ids.Length);
@@ -133,7 +134,7 @@ internal sealed class RougeScratch
         marks.Clear();
         IndexLines();
         for (int line = 0; line < _reference.LineCount; line++)
-            MarkUnion(line, _reference.Line(line, out int start), marks[start..]);
+            MarkUnion(line, _reference.Line(line, out int start), marks[start..], cancellationToken);
 
         Span<int> left = CopyCounts();
         int shared = 0;
@@ -147,7 +148,7 @@ internal sealed class RougeScratch
     }
 
     // Only a line that has a word can mark it, and once it is marked no other line matters to it: texts of very many lines need not be compared line by line.
-    private void MarkUnion(int line, ReadOnlySpan<int> expected, Span<bool> marks)
+    private void MarkUnion(int line, ReadOnlySpan<int> expected, Span<bool> marks, CancellationToken cancellationToken)
     {
         ReadOnlySpan<int> starts = CollectionsMarshal.AsSpan(_lineStarts);
         ReadOnlySpan<int> lines = CollectionsMarshal.AsSpan(_linesByWord);
@@ -164,7 +165,7 @@ internal sealed class RougeScratch
                 if (comparedWith[other] == line)
                     continue;
                 comparedWith[other] = line;
-                _subsequence.Mark(expected, _prediction.Line(other, out _), _tokens.Count, marks);
+                _subsequence.Mark(expected, _prediction.Line(other, out _), _tokens.Count, marks, cancellationToken);
             }
 
             if (!marks[i])

@@ -1,8 +1,9 @@
 using System.Runtime.InteropServices;
+using System.Text;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>A text as rouge_score cuts it: numbers of its words, and where its lines end.</summary>
+/// <summary>A text as ROUGE cuts it: numbers of its words, and where its lines end.</summary>
 internal sealed class RougeTokens
 {
     // The char in lower case where it belongs to a word, else 0.
@@ -28,11 +29,28 @@ internal sealed class RougeTokens
         return Ids[start.._lineEnds[line]];
     }
 
-    /// <summary>Cuts a text: words are runs of ASCII letters and digits of the text in Python's lower case; those over three chars may be stemmed.</summary>
-    public void Read(string text, bool useStemmer, TokenTable tokens)
+    /// <summary>Cuts a text.</summary>
+    public void Read(string text, in RougeRules rules, TokenTable tokens)
     {
         _ids.Clear();
         _lineEnds.Clear();
+        ReadOnlySpan<char> rest = text;
+        do
+        {
+            int length = rules.SplitSentences ? Sentences.FirstLength(rest) : rest.Length;
+            if (rules.Tokenizer == RougeTokenizer.Unicode)
+                ReadUnicode(rest[..length], rules.UseStemmer, tokens);
+            else
+                ReadAscii(rest[..length], rules.UseStemmer, tokens);
+            EndLine();
+            rest = rest[length..];
+        }
+        while (!rest.IsEmpty);
+    }
+
+    // Words are runs of ASCII letters and digits of the text in Python's lower case; those over three chars may be stemmed.
+    private void ReadAscii(ReadOnlySpan<char> text, bool useStemmer, TokenTable tokens)
+    {
         char[] wordChars = s_wordChars;
         bool isInWord = false;
         foreach (char c in text)
@@ -64,7 +82,37 @@ internal sealed class RougeTokens
 
         if (isInWord)
             End(useStemmer, tokens);
-        EndLine();
+    }
+
+    private void ReadUnicode(ReadOnlySpan<char> text, bool useStemmer, TokenTable tokens)
+    {
+        Span<char> chars = stackalloc char[2];
+        bool isInWord = false;
+        bool isAlone = false;
+        for (int i = 0, length; i < text.Length; i += length)
+        {
+            UnicodeWords.Part part = UnicodeWords.Of(text, i, out int code, out length);
+            if (part == UnicodeWords.Part.Ignored || (part == UnicodeWords.Part.Mark && !isInWord))
+                continue;
+            if (part == UnicodeWords.Part.Mark)
+            {
+                tokens.Append(text.Slice(i, length));
+                continue;
+            }
+
+            bool isWord = part != UnicodeWords.Part.None;
+            if (isInWord && (!isWord || isAlone || part == UnicodeWords.Part.Alone))
+                End(useStemmer && Ascii.IsValid(tokens.Pending), tokens);
+            isInWord = isWord;
+            isAlone = part == UnicodeWords.Part.Alone;
+            if (isWord)
+                tokens.Append(chars[..UnicodeWords.Lower(code).EncodeToUtf16(chars)]);
+            else if (code == '\n')
+                EndLine();
+        }
+
+        if (isInWord)
+            End(useStemmer && Ascii.IsValid(tokens.Pending), tokens);
     }
 
     private void End(bool useStemmer, TokenTable tokens)

@@ -2,12 +2,9 @@ namespace Microsoft.ML.EarlyExit;
 
 /// <summary>Scores single rows. Immutable and thread-safe.</summary>
 /// <param name="metrics">What compares predictions with references.</param>
-/// <param name="references">What ROUGE makes of several references.</param>
-/// <param name="useStemmer">Whether ROUGE compares stems.</param>
-internal sealed class RowScorer(EvaluationMetrics metrics, ReferenceAggregation references, bool useStemmer)
+/// <param name="rouge">ROUGE, also of what is compared with the full model's texts.</param>
+internal sealed class RowScorer(EvaluationMetrics metrics, RougeScorer rouge)
 {
-    private readonly RougeScorer _rouge = new(useStemmer, references);
-
     /// <summary>Whether rows have the full model's text.</summary>
     public bool HasFullDepth { get; init; }
 
@@ -17,21 +14,36 @@ internal sealed class RowScorer(EvaluationMetrics metrics, ReferenceAggregation 
     /// <summary>Whether rows have operation counts.</summary>
     public bool HasOperations { get; init; }
 
+    /// <summary>What tokens are to BLEU.</summary>
+    public BleuTokenizer BleuTokenizer { get; init; }
+
+    /// <summary>Whether BLEU compares texts in lower case.</summary>
+    public bool BleuLowercase { get; init; }
+
+    /// <summary>The longest n-grams of words that chrF counts.</summary>
+    public int ChrfWordOrder { get; init; }
+
+    /// <summary>How ROUGE cuts texts; null where it scores none.</summary>
+    public RougeRules? RougeRules => Has(EvaluationMetrics.Rouge) || HasFullDepth ? rouge.Rules : null;
+
+    /// <summary>Numbers that chrF makes of a row.</summary>
+    public int ChrfStatisticCount => 3 * (ChrfScorer.CharacterOrders + ChrfWordOrder);
+
     /// <summary>Whether a metric is asked for.</summary>
     public bool Has(EvaluationMetrics metric) => (metrics & metric) != 0;
 
     /// <summary>Scores a row.</summary>
-    public RowScores Score(string prediction, ReadOnlySpan<string> references, string fullDepth)
+    public RowScores Score(string prediction, ReadOnlySpan<string> references, string fullDepth, CancellationToken cancellationToken)
     {
         var scores = default(RowScores);
         if (Has(EvaluationMetrics.Rouge))
-            scores.Rouge = _rouge.Score(prediction, references);
+            scores.Rouge = rouge.Score(prediction, references, cancellationToken);
         if (Has(EvaluationMetrics.Squad))
             scores.Squad = SquadScorer.Score(prediction, references);
         if (HasFullDepth)
         {
             scores.AgreementExact = prediction == fullDepth ? 1 : 0;
-            scores.AgreementRougeL = _rouge.Score(prediction, fullDepth).RougeL.FMeasure;
+            scores.AgreementRougeL = rouge.Score(prediction, [fullDepth], cancellationToken).RougeL.FMeasure;
             scores.AgreementF1 = SquadScorer.Score(prediction, fullDepth).F1;
         }
 
@@ -52,17 +64,17 @@ internal sealed class RowScorer(EvaluationMetrics metrics, ReferenceAggregation 
         numbers[EvaluationTotals.Agreement] = scores.AgreementExact;
         numbers[EvaluationTotals.Agreement + 1] = scores.AgreementRougeL;
         numbers[EvaluationTotals.Agreement + 2] = scores.AgreementF1;
-        Span<long> whole = stackalloc long[Math.Max(BleuScorer.StatisticCount, ChrfScorer.StatisticCount)];
+        Span<long> whole = stackalloc long[Math.Max(BleuScorer.StatisticCount, ChrfScorer.LargestStatisticCount)];
         if (Has(EvaluationMetrics.Bleu))
         {
-            BleuScorer.Count(prediction, references, whole[..BleuScorer.StatisticCount]);
+            BleuScorer.Count(prediction, references, whole[..BleuScorer.StatisticCount], BleuTokenizer, BleuLowercase);
             Copy(whole[..BleuScorer.StatisticCount], numbers[EvaluationTotals.Bleu..]);
         }
 
         if (Has(EvaluationMetrics.Chrf))
         {
-            ChrfScorer.Count(prediction, references, whole[..ChrfScorer.StatisticCount]);
-            Copy(whole[..ChrfScorer.StatisticCount], numbers[EvaluationTotals.Chrf..]);
+            ChrfScorer.Count(prediction, references, whole[..ChrfStatisticCount]);
+            Copy(whole[..ChrfStatisticCount], numbers[EvaluationTotals.Chrf..]);
         }
     }
 

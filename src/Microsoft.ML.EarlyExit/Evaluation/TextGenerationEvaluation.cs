@@ -26,6 +26,7 @@ internal static class TextGenerationEvaluation
             var reader = new EvaluationRowReader(cursor, columns);
             while (true)
             {
+                options.CancellationToken.ThrowIfCancellationRequested();
                 long started = Stopwatch.GetTimestamp();
                 bool isRow = cursor.MoveNext();
                 RowProblem problem = isRow ? reader.Read() : RowProblem.None;
@@ -34,7 +35,7 @@ internal static class TextGenerationEvaluation
                     break;
                 if (problem == RowProblem.None)
                 {
-                    totals.Add(reader.Prediction, reader.References, reader.FullDepth, reader.ExitLayers, reader.Operations);
+                    totals.Add(reader.Prediction, reader.References, reader.FullDepth, reader.ExitLayers, reader.Operations, options.CancellationToken);
                 }
                 else
                 {
@@ -53,12 +54,24 @@ internal static class TextGenerationEvaluation
                 channel.Warning(MessageSensitivity.None, "There is no row to evaluate: the data is empty.");
             else if (bad > DescribedBadRows)
                 channel.Warning(MessageSensitivity.None, $"{bad} of {rows} rows cannot be evaluated; the first {DescribedBadRows} of them were described.");
-            return totals.ToMetrics(Stopwatch.GetElapsedTime(0, reading), options.ConfidenceLevel);
+            TextGenerationMetrics metrics = totals.ToMetrics(Stopwatch.GetElapsedTime(0, reading), options.ConfidenceLevel);
+            SayWhatRougeMade(metrics, channel);
+            return metrics;
         }
         finally
         {
             log.Close(null);
         }
+    }
+
+    private static void SayWhatRougeMade(TextGenerationMetrics metrics, IChannel channel)
+    {
+        if (metrics.RougeTexts is not { } texts)
+            return;
+        if (texts.DropsTooMuch)
+            channel.Warning(MessageSensitivity.None, $"{texts.DescribeDropped()} of the texts, and its scores know nothing of them: set RougeTokenizer to Unicode, or read chrF.");
+        if (metrics.Rouge is not null && texts.MostLines <= 1)
+            channel.Info(MessageSensitivity.None, "Every text is of one line, on which ROUGE-Lsum is ROUGE-L; SplitSentences takes sentences for lines.");
     }
 
     /// <summary>A sentence about a row that cannot be evaluated.</summary>

@@ -16,6 +16,9 @@ public sealed class TextGenerationEvaluationOptions
 
     private readonly EvaluationMetrics _metrics = Defaults.Metrics;
     private readonly ReferenceAggregation _references = Defaults.References;
+    private readonly RougeTokenizer _rougeTokenizer;
+    private readonly BleuTokenizer _bleuTokenizer;
+    private readonly int _chrfWordOrder;
     private readonly int _bootstrapSamples;
     private readonly double _confidenceLevel = Defaults.ConfidenceLevel;
 
@@ -70,9 +73,51 @@ public sealed class TextGenerationEvaluationOptions
             : throw new ArgumentOutOfRangeException(nameof(References), value, "References must be Best or Average.");
     }
 
-    /// <summary>Whether ROUGE compares the stems of words.</summary>
+    /// <summary>Whether ROUGE compares the stems of words, of Unicode words those of ASCII letters and digits.</summary>
     /// <value>The default value is false.</value>
     public bool UseStemmer { get; init; }
+
+    /// <summary>What words are to ROUGE, also where texts are compared with the full model's.</summary>
+    /// <value>The default value is <see cref="RougeTokenizer.Rouge"/>, as in rouge_score, which knows the letters a to z only: the log warns where it drops more than 1 % of the
+    /// letters of the texts.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is not defined.</exception>
+    public RougeTokenizer RougeTokenizer
+    {
+        get => _rougeTokenizer;
+        init => _rougeTokenizer = Enum.IsDefined(value)
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(RougeTokenizer), value, "RougeTokenizer must be Rouge or Unicode.");
+    }
+
+    /// <summary>Whether ROUGE-Lsum takes each sentence for a line; <see cref="RougeScorer"/> says where sentences end.</summary>
+    /// <value>The default value is false: lines are what "\n" separates, and on texts of one line ROUGE-Lsum is ROUGE-L.</value>
+    public bool SplitSentences { get; init; }
+
+    /// <summary>What tokens are to BLEU.</summary>
+    /// <value>The default value is <see cref="BleuTokenizer.V13a"/>.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is not defined.</exception>
+    public BleuTokenizer BleuTokenizer
+    {
+        get => _bleuTokenizer;
+        init => _bleuTokenizer = Enum.IsDefined(value)
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(BleuTokenizer), value, "BleuTokenizer must be a defined BleuTokenizer.");
+    }
+
+    /// <summary>Whether BLEU compares texts in lower case.</summary>
+    /// <value>The default value is false.</value>
+    public bool BleuLowercase { get; init; }
+
+    /// <summary>The longest n-grams of words that chrF counts besides those of characters, 0 to 2; with 2 it is chrF++.</summary>
+    /// <value>The default value is 0: chrF.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    public int ChrfWordOrder
+    {
+        get => _chrfWordOrder;
+        init => _chrfWordOrder = value is >= 0 and <= ChrfScorer.MostWordOrders
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(ChrfWordOrder), value, $"ChrfWordOrder must be from 0 to {ChrfScorer.MostWordOrders}.");
+    }
 
     /// <summary>Bootstrap samples of the rows that confidence intervals are made of, 0 to 100,000; 1,000 is usual.</summary>
     /// <value>The default value is 0: no intervals.</value>
@@ -107,4 +152,8 @@ public sealed class TextGenerationEvaluationOptions
     /// <summary>Whether a bad row is an exception that names it; else it is counted, the log says why, and it has no part in the figures.</summary>
     /// <value>The default value is false.</value>
     public bool ThrowOnBadRows { get; init; }
+
+    /// <summary>Ends an evaluation between rows, and within a row of huge texts in a fraction of a second.</summary>
+    /// <value>The default value is one that is never cancelled.</value>
+    public CancellationToken CancellationToken { get; init; }
 }

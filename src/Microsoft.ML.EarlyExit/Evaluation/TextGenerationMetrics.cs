@@ -28,6 +28,9 @@ public sealed class TextGenerationMetrics
     /// <summary>ROUGE: means over rows, in [0, 1].</summary>
     public RougeScores? Rouge { get; init; }
 
+    /// <summary>What ROUGE's tokenizer made of the texts; null where ROUGE compared none.</summary>
+    public RougeTextStatistics? RougeTexts { get; init; }
+
     /// <summary>SQuAD's exact match: the percentage of rows.</summary>
     public double? ExactMatch { get; init; }
 

@@ -38,6 +38,13 @@ internal sealed class TokenTable
         _text[_textLength + _pending++] = c;
     }
 
+    /// <summary>Writes more chars of a token.</summary>
+    public void Append(ReadOnlySpan<char> chars)
+    {
+        foreach (char c in chars)
+            Append(c);
+    }
+
     /// <summary>Ends the token being written, of which <paramref name="length"/> chars count, and gives its number.</summary>
     public int Commit(int length)
     {

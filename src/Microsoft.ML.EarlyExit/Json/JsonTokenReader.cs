@@ -122,6 +122,12 @@ internal sealed class JsonTokenReader
     internal string[] ReadStrings()
     {
         Read();
+        return ReadItems();
+    }
+
+    /// <summary>Reads the rest of the value that begins with the token read last, which must be an array of at least one string.</summary>
+    internal string[] ReadItems()
+    {
         Require(JsonTokenType.StartArray);
         var items = new List<string>();
         while (TryReadItem())

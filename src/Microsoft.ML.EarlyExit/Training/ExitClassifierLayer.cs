@@ -31,4 +31,8 @@ public sealed class ExitClassifierLayer
     /// not both kinds are held out.
     /// </summary>
     public double HeldOutAreaUnderRocCurve { get; internal init; }
+
+    /// <summary>Why accuracy and area say nothing of the layer, in a sentence or two, with how many rows would: examples that do not agree, or that do, are not held out. Null
+    /// where both are, or nothing is held out.</summary>
+    public string? HeldOutProblem { get; internal init; }
 }

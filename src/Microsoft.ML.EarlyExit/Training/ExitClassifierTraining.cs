@@ -92,7 +92,7 @@ internal sealed class ExitClassifierTraining
     private ExitClassifier Train()
     {
         using IChannel channel = _host.Start("Training an exit classifier");
-        Tally[] tallies = Count();
+        Tally[] tallies = Count(out int heldOutRows);
         Check(tallies, channel);
         var rows = new LinearProbe[_options.OneProbePerLayer ? _layerCount : 1];
         Array.Fill(rows, new LinearProbe(new double[_width], 0));
@@ -108,7 +108,10 @@ internal sealed class ExitClassifierTraining
 
         var probe = new ClassifierProbe(
             [.. rows.Select(row => row.Weights.Select(weight => (float)weight).ToArray())], [.. rows.Select(row => (float)row.Bias)]);
-        return new ExitClassifier(probe, _options.MinimumLayer, Measure(probe, tallies));
+        ExitClassifierLayer[] layers = Measure(probe, tallies, heldOutRows);
+        foreach (string problem in layers.Select(layer => layer.HeldOutProblem).OfType<string>())
+            channel.Warning(MessageSensitivity.None, problem);
+        return new ExitClassifier(probe, _options.MinimumLayer, layers);
     }
 
     private LinearProbe TrainLayer(int layer, (int Count, int Agreeing) training, IChannel channel)
@@ -131,22 +134,32 @@ internal sealed class ExitClassifierTraining
     }
 
     /// <summary>Reads all examples once, which fills the cache, and counts their labels.</summary>
-    private Tally[] Count()
+    private Tally[] Count(out int heldOutRows)
     {
         var tallies = new Tally[_layerCount];
+        heldOutRows = 0;
+        bool wasHeldOut = false;
+        int last = -1;
         try
         {
-            using DataViewRowCursor cursor = _examples.GetRowCursor(Columns(ExitExampleColumns.Label, ExitExampleColumns.Layer, ExitExampleColumns.IsHeldOut));
+            using DataViewRowCursor cursor = _examples.GetRowCursor(Columns(ExitExampleColumns.Label, ExitExampleColumns.Layer, ExitExampleColumns.Position, ExitExampleColumns.IsHeldOut));
             ValueGetter<bool> getLabel = cursor.GetGetter<bool>(_examples.Schema[ExitExampleColumns.Label]);
             ValueGetter<int> getLayer = cursor.GetGetter<int>(_examples.Schema[ExitExampleColumns.Layer]);
             ValueGetter<bool> getIsHeldOut = cursor.GetGetter<bool>(_examples.Schema[ExitExampleColumns.IsHeldOut]);
+            ValueGetter<int> getPosition = cursor.GetGetter<int>(_examples.Schema[ExitExampleColumns.Position]);
             bool label = false, isHeldOut = false;
-            int layer = 0;
+            int layer = 0, position = 0;
             while (cursor.MoveNext())
             {
                 getLabel(ref label);
                 getLayer(ref layer);
+                getPosition(ref position);
                 getIsHeldOut(ref isHeldOut);
+
+                // Positions rise within a row, and each has the layers in their order. (Of neighbours of which few tokens are kept, two may count as one.)
+                if (isHeldOut && layer == _options.MinimumLayer && (!wasHeldOut || position <= last))
+                    heldOutRows++;
+                (wasHeldOut, last) = (isHeldOut, position);
                 tallies[layer].Add(isHeldOut, label);
             }
         }
@@ -188,7 +201,7 @@ internal sealed class ExitClassifierTraining
             channel.Warning(MessageSensitivity.None, "Too few rows to hold one out: the classifier is not measured.");
     }
 
-    private ExitClassifierLayer[] Measure(ClassifierProbe probe, Tally[] tallies)
+    private ExitClassifierLayer[] Measure(ClassifierProbe probe, Tally[] tallies, int heldOutRows)
     {
         var predictions = new List<HeldOutPrediction>[_layerCount];
         for (int layer = 0; layer < _layerCount; layer++)
@@ -228,8 +241,29 @@ internal sealed class ExitClassifierTraining
                 HeldOutAgreement = (double)tallies[layer].HeldOut.Agreeing / tallies[layer].HeldOut.Count,
                 HeldOutAccuracy = (double)predictions[layer].Count(prediction => prediction.PredictedLabel == prediction.Label) / predictions[layer].Count,
                 HeldOutAreaUnderRocCurve = AreaUnderRocCurve(predictions[layer]),
+                HeldOutProblem = DescribeHeldOut(layer, tallies[layer], heldOutRows),
             }),
         ];
+    }
+
+    /// <summary>What held-out examples of one kind only leave open, and how many would not.</summary>
+    private string? DescribeHeldOut(int layer, Tally tally, int heldOutRows)
+    {
+        bool lacksDisagreement = tally.HeldOut.Agreeing == tally.HeldOut.Count;
+        if (tally.HeldOut.Count == 0 || (!lacksDisagreement && tally.HeldOut.Agreeing > 0))
+            return null;
+        string missing = lacksDisagreement ? "disagreement" : "agreement";
+        int trained = tally.Training.Count;
+        int found = lacksDisagreement ? trained - tally.Training.Agreeing : tally.Training.Agreeing;
+
+        // So many independent examples hold one with a probability of 95 %; where training has none either, the rule of three bounds its share by 3/n.
+        double needed = found == 0 ? trained : found == trained ? 1 : Math.Ceiling(Math.Log(0.05) / Math.Log(1 - ((double)found / trained)));
+        double rows = Math.Max(heldOutRows + 1, Math.Ceiling(needed * heldOutRows / tally.HeldOut.Count));
+        double all = Math.Ceiling(rows / _options.HeldOutFraction);
+        string start = FormattableString.Invariant($"The {tally.HeldOut.Count} held-out examples of layer {layer} hold no {missing} with the last layer, so accuracy and area say nothing there. ");
+        return start + (found == 0
+            ? FormattableString.Invariant($"Nor do the {trained} training examples: its share is below {300.0 / trained:0.##} % by the rule of three, and more than about {rows} held-out rows, {all} rows in all, would be needed to find one.")
+            : FormattableString.Invariant($"Of the training examples {100.0 * found / trained:0.##} % are such: about {rows} held-out rows, {all} rows in all, would hold one with a probability of 95 %, more where they come together."));
     }
 
     private double AreaUnderRocCurve(IReadOnlyCollection<HeldOutPrediction> predictions) =>

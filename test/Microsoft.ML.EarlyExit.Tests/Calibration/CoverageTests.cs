@@ -28,7 +28,7 @@ public sealed class CoverageTests
 
     [Theory]
     [InlineData(LossShape.Bernoulli, RiskTest.Binomial, 0.7)]
-    [InlineData(LossShape.Beta, RiskTest.Betting, 0.7)]
+    [InlineData(LossShape.Beta, RiskTest.Wsr, 0.7)]
     [InlineData(LossShape.TwoPoint, RiskTest.HoeffdingBentkus, 0.5)]
     public void With_enough_rows_most_of_what_is_safe_passes(LossShape shape, RiskTest test, double power) =>
         Assert.InRange(

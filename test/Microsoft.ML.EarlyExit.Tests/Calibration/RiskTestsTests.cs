@@ -66,7 +66,7 @@ public sealed class RiskTestsTests
             Assert.Throws<ArgumentOutOfRangeException>("level", () => test.SmallestRowCount(0.05, value));
         }
 
-        Assert.Throws<ArgumentOutOfRangeException>("level", () => RiskTest.Betting.PValue([0, 1], 0.1, value));
+        Assert.Throws<ArgumentOutOfRangeException>("level", () => RiskTest.Wsr.PValue([0, 1], 0.1, value));
         Assert.Throws<ArgumentOutOfRangeException>("epsilon", () => ExactBinomial.UpperBound(1, 2, value));
         Assert.Throws<ArgumentOutOfRangeException>("epsilon", () => LearnThenTest.Holm([0.1], value));
         Assert.Throws<ArgumentOutOfRangeException>("alpha", () => ConformalRiskControl.Select([0.1], value));

@@ -210,11 +210,11 @@ public sealed class RougeScorerTests
 
     private static RougeScore[] All(RougeScores scores) => [scores.Rouge1, scores.Rouge2, scores.RougeL, scores.RougeLsum];
 
-    private static string[] Words(string text, bool useStemmer)
+    private static string[] Words(string text, bool useStemmer, RougeTokenizer tokenizer = RougeTokenizer.Rouge)
     {
         TokenTable table = new();
         RougeTokens tokens = new();
-        tokens.Read(text, useStemmer, table);
+        tokens.Read(text, new RougeRules(useStemmer, tokenizer, SplitSentences: false), table);
         return [.. tokens.Ids.ToArray().Select(id => table[id].ToString())];
     }
 }

@@ -15,7 +15,7 @@ internal sealed record Coverage(RiskTest Test, double Epsilon, double Violations
     /// <summary>Calibrates many times, every test on the same tables, by a fixed sequence.</summary>
     public static IReadOnlyList<Coverage> Simulate(LossShape shape, RiskProfile profile, int rows, double delta, IReadOnlyList<double> epsilons, int repetitions)
     {
-        RiskTest[] tests = [RiskTest.HoeffdingBentkus, RiskTest.Betting, .. shape == LossShape.Bernoulli ? (RiskTest[])[RiskTest.Binomial] : []];
+        RiskTest[] tests = [RiskTest.HoeffdingBentkus, RiskTest.Wsr, .. shape == LossShape.Bernoulli ? (RiskTest[])[RiskTest.Binomial] : []];
         double[] risks = SimulatedLosses.Risks(profile, delta);
         int best = Array.FindIndex(risks, risk => risk > delta) - 1;
         int[,] violations = new int[tests.Length, epsilons.Count];
