@@ -12,28 +12,30 @@ public static class T5Converter
     /// <summary>Converts a checkpoint folder to a bundle folder.</summary>
     /// <param name="sourceFolder">
     /// The folder with <c>config.json</c> and <c>model.safetensors</c>, or its shards with <c>model.safetensors.index.json</c> (F32, F16 or BF16), and, where
-    /// there are, <c>generation_config.json</c> and <c>spiece.model</c>.
+    /// there are, <c>generation_config.json</c>, <c>spiece.model</c>, <c>tokenizer_config.json</c>, <c>added_tokens.json</c> and <c>special_tokens_map.json</c>.
     /// </param>
     /// <param name="bundleFolder">The folder to create. It is written beside and moved into place when complete: it appears whole or not at all.</param>
     /// <param name="options">How to convert; null for the defaults.</param>
     /// <param name="cancellationToken">Looked at between tensors; a cancelled conversion leaves nothing behind.</param>
+    /// <returns>What there is to say about the conversion.</returns>
     /// <exception cref="ArgumentException">A folder is null or empty.</exception>
     /// <exception cref="DirectoryNotFoundException">The source folder does not exist.</exception>
     /// <exception cref="InvalidModelException">The checkpoint is damaged, incomplete, or not a T5 this library knows.</exception>
     /// <exception cref="IOException">The target exists and is not to be replaced, is no bundle, or the disk has no room.</exception>
     /// <exception cref="UnauthorizedAccessException">A file may not be read, or the target's parent not be written to.</exception>
     /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
-    public static void Convert(string sourceFolder, string bundleFolder, T5ConversionOptions? options = null, CancellationToken cancellationToken = default)
+    public static T5ConversionReport Convert(string sourceFolder, string bundleFolder, T5ConversionOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(sourceFolder);
         ArgumentException.ThrowIfNullOrEmpty(bundleFolder);
         options ??= new T5ConversionOptions();
         CheckTarget(bundleFolder, options.Overwrite);
         using T5Checkpoint checkpoint = T5Checkpoint.Open(sourceFolder);
-        if (checkpoint.TokenizerPath is { } tokenizer)
-            T5Tokenizer.Load(tokenizer);
+        List<string> warnings = [.. checkpoint.Warnings];
+        T5TokenizerSettings? tokenizer = CheckpointTokenizer.Read(checkpoint, warnings);
         CheckSpace(checkpoint, bundleFolder);
-        new Conversion(checkpoint, options.Progress, cancellationToken).Run(bundleFolder, options.Overwrite);
+        new Conversion(checkpoint, tokenizer, options.Progress, cancellationToken).Run(bundleFolder, options.Overwrite);
+        return new T5ConversionReport(warnings);
     }
 
     /// <summary>Writes encoder and decoder of a bundle as one ONNX file with its weights inside, for ML.NET's <c>ApplyOnnxModel</c> and other tools: what every decoder
@@ -135,7 +137,7 @@ public static class T5Converter
     }
 
     /// <summary>One conversion under way.</summary>
-    private sealed class Conversion(T5Checkpoint checkpoint, IProgress<double>? progress, CancellationToken cancellationToken)
+    private sealed class Conversion(T5Checkpoint checkpoint, T5TokenizerSettings? tokenizer, IProgress<double>? progress, CancellationToken cancellationToken)
     {
         private readonly T5Configuration _configuration = checkpoint.Configuration;
         private readonly int _width = checkpoint.Configuration.ModelDimension;
@@ -154,26 +156,26 @@ public static class T5Converter
             BundleGraphs graphs = WriteGraphs(writer);
             string? tokenizerFile = checkpoint.TokenizerPath is { } path ? writer.AddFile(Path.GetFileName(path), stream => stream.Write(RegularFile.Read(path, SentencepieceModel.MaxFileBytes))) : null;
             string version = typeof(T5Converter).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
-            writer.Complete(
-                new BundleManifest
-                {
-                    Format = BundleManifest.FormatName,
-                    FormatVersion = BundleManifest.CurrentVersion,
-                    CreatedBy = $"Microsoft.ML.EarlyExit.Conversion {version}",
-                    Precision = "fp32",
-                    Configuration = _configuration,
-                    GraphHeadDimension = _graphHeadWidth,
-                    Graphs = graphs,
-                    TensorNames = new BundleTensorNames(
-                        T5TensorNames.Embedding,
-                        writer.Tensors.ContainsKey(T5TensorNames.Head) ? T5TensorNames.Head : T5TensorNames.Embedding,
-                        T5TensorNames.DecoderFinalNorm, T5TensorNames.DecoderRelativeBias),
-                    WeightsFile = BundleWriter.WeightsFileName,
-                    Tensors = [.. writer.Tensors.Values],
-                    TokenizerFile = tokenizerFile,
-                    Files = writer.Files,
-                },
-                overwrite);
+            var manifest = new BundleManifest
+            {
+                Format = BundleManifest.FormatName,
+                FormatVersion = BundleManifest.FirstVersion,
+                CreatedBy = $"Microsoft.ML.EarlyExit.Conversion {version}",
+                Precision = "fp32",
+                Configuration = _configuration,
+                GraphHeadDimension = _graphHeadWidth,
+                Graphs = graphs,
+                TensorNames = new BundleTensorNames(
+                    T5TensorNames.Embedding,
+                    writer.Tensors.ContainsKey(T5TensorNames.Head) ? T5TensorNames.Head : T5TensorNames.Embedding,
+                    T5TensorNames.DecoderFinalNorm, T5TensorNames.DecoderRelativeBias),
+                WeightsFile = BundleWriter.WeightsFileName,
+                Tensors = [.. writer.Tensors.Values],
+                TokenizerFile = tokenizerFile,
+                Tokenizer = tokenizer,
+                Files = writer.Files,
+            };
+            writer.Complete(manifest with { FormatVersion = manifest.ReadingVersion }, overwrite);
             progress?.Report(1);
         }
 

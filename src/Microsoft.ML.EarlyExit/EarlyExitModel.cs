@@ -20,7 +20,8 @@ public sealed class EarlyExitModel : IDisposable
     {
         _bundle = bundle;
         Tokenizer = bundle.Manifest.TokenizerFile is { } file
-            ? T5Tokenizer.Load(new MemoryStream(bundle.ReadFile(file, SentencepieceModel.MaxFileBytes)), Path.Combine(bundle.Folder, file))
+            ? T5Tokenizer.Load(
+                new MemoryStream(bundle.ReadFile(file, SentencepieceModel.MaxFileBytes)), Path.Combine(bundle.Folder, file), bundle.Configuration.PadTokenId, bundle.Manifest.Tokenizer)
             : null;
         _sessions = new ModelSessions(bundle, options);
         _head = new LanguageModelHead(bundle, _sessions.ThreadCount);
@@ -183,8 +184,8 @@ public sealed class EarlyExitModel : IDisposable
         EnterCall();
         try
         {
-            (ExitPlan plan, int maxNewTokens) = Plan(options);
-            return new GenerationBatch(this, options, slots, plan, maxNewTokens, ended, cancellationToken);
+            (TextGenerationOptions resolved, ExitPlan plan) = Resolve(options);
+            return new GenerationBatch(this, resolved, slots, plan, MaxNewTokens(resolved), ended, cancellationToken);
         }
         catch
         {
@@ -244,14 +245,15 @@ public sealed class EarlyExitModel : IDisposable
     }
 
     /// <summary>Checks options against this model; throws <see cref="ArgumentException"/> where they do not fit.</summary>
-    internal void CheckOptions(TextGenerationOptions options) => Plan(options);
+    internal void CheckOptions(TextGenerationOptions options) => Resolve(options);
 
-    private (ExitPlan Plan, int MaxNewTokens) Plan(TextGenerationOptions options)
+    /// <summary>The options with the checkpoint's own values where they say nothing, and what their policy plans.</summary>
+    private (TextGenerationOptions Options, ExitPlan Plan) Resolve(TextGenerationOptions options)
     {
         int maxNewTokens = MaxNewTokens(options);
         if (options.MinNewTokens > maxNewTokens)
             throw new ArgumentException($"MinNewTokens is {options.MinNewTokens}, more than MaxNewTokens, which is {maxNewTokens}.", nameof(options));
-        return (ExitPlan.Create(options.Exit, Configuration, maxNewTokens), maxNewTokens);
+        return (options.For(Configuration), ExitPlan.Create(options.Exit, Configuration, maxNewTokens));
     }
 
     private async IAsyncEnumerable<GeneratedToken> StreamAsync(

@@ -9,15 +9,25 @@ internal sealed class CheckpointJson : IDisposable
     private const int MaxLength = 16 << 20;
     private const int MaxDepth = 32;
 
-    private readonly JsonDocument document;
+    private readonly JsonDocument? document;
+    private readonly JsonElement root;
 
     private CheckpointJson(string path, JsonDocument document)
+        : this(path, document.RootElement) => this.document = document;
+
+    /// <summary>An object inside of another one.</summary>
+    private CheckpointJson(string path, JsonElement root)
     {
         Path = path;
-        this.document = document;
+        this.root = root;
     }
 
+    /// <summary>The file, and where in it an inner object is, for messages.</summary>
     public string Path { get; }
+
+    /// <summary>The fields that are not null.</summary>
+    public IEnumerable<(string Name, JsonElement Value)> Fields =>
+        root.EnumerateObject().Where(entry => entry.Value.ValueKind != JsonValueKind.Null).Select(entry => (entry.Name, entry.Value));
 
     public static CheckpointJson Open(string path)
     {
@@ -132,7 +142,35 @@ internal sealed class CheckpointJson : IDisposable
         return strings;
     }
 
-    public void Dispose() => document.Dispose();
+    /// <summary>The objects of an object of objects, with their names; they live as long as this one. Null where the field is absent.</summary>
+    public IReadOnlyList<(string Name, CheckpointJson Fields)>? OptionalObjects(string field)
+    {
+        if (Find(field) is not JsonElement map)
+        {
+            return null;
+        }
+
+        return map.ValueKind == JsonValueKind.Object && map.EnumerateObject().All(entry => entry.Value.ValueKind == JsonValueKind.Object)
+            ? [.. map.EnumerateObject().Select(entry => (entry.Name, new CheckpointJson($"{Path}, {field}.{CheckpointText.Shown(entry.Name)}", entry.Value)))]
+            : throw new InvalidModelException($"'{Path}': '{field}' is {Shown(map)}; an object of objects is expected.");
+    }
+
+    /// <summary>The contents of a field that is a token or a list of tokens, each a string or an object with a <c>content</c>; what is neither is passed over.</summary>
+    public IEnumerable<string> Tokens(string field)
+    {
+        JsonElement value = Find(field) ?? default;
+        IEnumerable<JsonElement> items = value.ValueKind == JsonValueKind.Array ? value.EnumerateArray() : [value];
+        foreach (JsonElement item in items)
+        {
+            JsonElement text = item.ValueKind == JsonValueKind.Object && item.TryGetProperty("content", out JsonElement content) ? content : item;
+            if (text.ValueKind == JsonValueKind.String)
+            {
+                yield return Text(field, text);
+            }
+        }
+    }
+
+    public void Dispose() => document?.Dispose();
 
     /// <summary>What System.Text.Json throws for text that is no JSON, or strings that are no UTF-8 or UTF-16.</summary>
     internal static bool IsMalformed(Exception exception) => exception is JsonException or InvalidOperationException or ArgumentException or FormatException;
@@ -140,7 +178,7 @@ internal sealed class CheckpointJson : IDisposable
     private static string Shown(JsonElement value) => CheckpointText.Shown(value.GetRawText());
 
     private JsonElement? Find(string field) =>
-        document.RootElement.TryGetProperty(field, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;
+        root.TryGetProperty(field, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
     private int Integer(string field, JsonElement value, int minimum, int maximum) =>
         value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) && number >= minimum && number <= maximum

@@ -12,11 +12,14 @@ internal sealed class T5Checkpoint : IDisposable
 
     private readonly List<SafetensorsFile> files = [];
     private readonly Dictionary<string, CheckpointTensor> tensors = [];
+    private readonly bool tiesEmbeddings;
 
-    private T5Checkpoint(string folder, T5Configuration configuration)
+    private T5Checkpoint(string folder, CheckpointConfiguration configuration)
     {
         Folder = folder;
-        Configuration = configuration;
+        Configuration = configuration.Model;
+        Warnings = configuration.Warnings;
+        tiesEmbeddings = configuration.TiesEmbeddings;
         string tokenizer = Path.Combine(folder, "spiece.model");
         TokenizerPath = Path.Exists(tokenizer) ? tokenizer : null;
     }
@@ -24,6 +27,9 @@ internal sealed class T5Checkpoint : IDisposable
     public string Folder { get; }
 
     public T5Configuration Configuration { get; }
+
+    /// <summary>What the configuration files ask for that a bundle does not keep.</summary>
+    public IReadOnlyList<string> Warnings { get; }
 
     /// <summary>The folder's <c>spiece.model</c>; null where there is none.</summary>
     public string? TokenizerPath { get; }
@@ -118,7 +124,8 @@ internal sealed class T5Checkpoint : IDisposable
             string path = ShardPath(index, name);
             foreach (CheckpointTensor tensor in OpenFile(path))
             {
-                if (!fileOf.TryGetValue(tensor.Name, out string? mapped) || mapped != name)
+                // A copy of the embedding may lie elsewhere than the index says: its values are compared.
+                if ((!fileOf.TryGetValue(tensor.Name, out string? mapped) || mapped != name) && !T5TensorShapes.SharedAliases.Contains(tensor.Name))
                 {
                     throw new InvalidModelException(
                         $"'{path}' holds tensor '{CheckpointText.Shown(tensor.Name)}', which '{index}' "
@@ -126,16 +133,27 @@ internal sealed class T5Checkpoint : IDisposable
                         + "checkpoints; fetch them again.");
                 }
 
-                tensors.Add(tensor.Name, tensor);
+                if (!tensors.TryAdd(tensor.Name, tensor))
+                {
+                    // Only such a copy can be there twice.
+                    CheckSame(tensors[tensor.Name], tensor);
+                }
             }
         }
 
-        if (fileOf.FirstOrDefault(entry => !Contains(entry.Key)) is { Key: string absent, Value: string file })
+        if (fileOf.FirstOrDefault(entry => !Contains(entry.Key) && !IsHeldByAnotherName(entry.Key)) is { Key: string absent, Value: string file })
         {
             throw new InvalidModelException(
                 $"'{index}' places tensor '{CheckpointText.Shown(absent)}' in '{file}', which does not hold it. The files are of different "
                 + "checkpoints; fetch them again.");
         }
+    }
+
+    /// <summary>Whether this is the embedding, which is there under another of its names: some indices name all of them, though one is written.</summary>
+    private bool IsHeldByAnotherName(string name)
+    {
+        string[] names = [T5TensorShapes.Shared, .. T5TensorShapes.SharedAliases];
+        return names.Any(Contains) && (names.Contains(name) || (tiesEmbeddings && name == T5TensorShapes.Head));
     }
 
     private string ShardPath(string index, string name)
@@ -219,6 +237,11 @@ internal sealed class T5Checkpoint : IDisposable
             return;
         }
 
+        if (!shared.Shape.SequenceEqual(copy.Shape))
+        {
+            throw Differs(shared, copy);
+        }
+
         var ours = new float[Math.Min(1 << 18, shared.ElementCount)];
         var theirs = new float[ours.Length];
         for (long start = 0; start < shared.ElementCount; start += ours.Length)
@@ -230,10 +253,12 @@ internal sealed class T5Checkpoint : IDisposable
             // By bits: a NaN equals itself.
             if (!MemoryMarshal.AsBytes(ours.AsSpan(0, count)).SequenceEqual(MemoryMarshal.AsBytes(theirs.AsSpan(0, count))))
             {
-                throw new InvalidModelException(
-                    $"The checkpoint '{Folder}': tensor '{copy.Name}' differs from '{shared.Name}', whose copy it should be; encoder and decoder with "
-                    + "embeddings of their own are not supported.");
+                throw Differs(shared, copy);
             }
         }
     }
+
+    private InvalidModelException Differs(CheckpointTensor shared, CheckpointTensor copy) => new(
+        $"The checkpoint '{Folder}': tensor '{copy.Name}' differs from '{shared.Name}', whose copy it should be; encoder and decoder with embeddings of their own are "
+        + "not supported.");
 }

@@ -14,7 +14,7 @@ internal static class T5ConfigurationReader
         ["gated-gelu"] = (T5Activation.GeluTanh, true),
     };
 
-    public static T5Configuration Read(string folder)
+    public static CheckpointConfiguration Read(string folder)
     {
         string path = Path.Combine(folder, "config.json");
         if (!Path.Exists(path))
@@ -25,10 +25,12 @@ internal static class T5ConfigurationReader
         string generationPath = Path.Combine(folder, "generation_config.json");
         using CheckpointJson config = CheckpointJson.Open(path);
         using CheckpointJson? generation = Path.Exists(generationPath) ? CheckpointJson.Open(generationPath) : null;
-        return Read(config, generation);
+        var warnings = new List<string>();
+        T5Configuration model = GenerationSettings.Read(ReadModel(config, generation), config, generation, warnings);
+        return new CheckpointConfiguration(model, config.OptionalBoolean("tie_word_embeddings") ?? true, warnings);
     }
 
-    private static T5Configuration Read(CheckpointJson config, CheckpointJson? generation)
+    private static T5Configuration ReadModel(CheckpointJson config, CheckpointJson? generation)
     {
         string? modelType = config.OptionalString("model_type");
         if (modelType is not ("t5" or "mt5"))
@@ -67,7 +69,6 @@ internal static class T5ConfigurationReader
             PadTokenId = pad,
             EndOfSequenceTokenId = generation?.OptionalSingleInteger("eos_token_id", 0, vocabulary - 1) ?? config.OptionalSingleInteger("eos_token_id", 0, vocabulary - 1) ?? 1,
             DecoderStartTokenId = Id("decoder_start_token_id") ?? pad,
-            MaxNewTokens = MaxNewTokens(generation) ?? MaxNewTokens(config),
         };
 
         int? Id(string field) => generation?.OptionalInteger(field, 0, vocabulary - 1) ?? config.OptionalInteger(field, 0, vocabulary - 1);
@@ -81,10 +82,4 @@ internal static class T5ConfigurationReader
             : throw new InvalidModelException(
                 $"'{config.Path}': 'feed_forward_proj' is '{CheckpointText.Shown(name)}'; supported are {string.Join(", ", FeedForwards.Keys)}.");
     }
-
-    private static int? MaxNewTokens(CheckpointJson? file) =>
-        file?.OptionalInteger("max_new_tokens", 1, TextGenerationOptions.LargestTokenCount)
-
-        // max_length counts the token the decoder starts from.
-        ?? file?.OptionalInteger("max_length", 2, TextGenerationOptions.LargestTokenCount + 1) - 1;
 }

@@ -31,7 +31,10 @@ internal sealed class ConvertCommand : ToolCommand
 
     private int Run(string source, string bundle, bool overwrite)
     {
-        T5Converter.Convert(source, bundle, new T5ConversionOptions { Overwrite = overwrite, Progress = new ConversionProgress(_context) }, _context.Cancellation);
+        T5ConversionReport report = T5Converter.Convert(
+            source, bundle, new T5ConversionOptions { Overwrite = overwrite, Progress = new ConversionProgress(_context) }, _context.Cancellation);
+        foreach (string warning in report.Warnings)
+            _context.Messages.Say($"Warning: {warning}");
         _context.Messages.Say($"Wrote the bundle '{bundle}'.");
         return ExitCode.Done;
     }

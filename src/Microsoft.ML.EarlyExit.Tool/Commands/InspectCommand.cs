@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.CommandLine;
+using System.Globalization;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
@@ -43,6 +44,12 @@ internal sealed class InspectCommand : ToolCommand
             writer.WriteString("precision", manifest.Precision);
             writer.WriteNumber("parameters", ParameterCount(manifest));
             writer.WriteString("tokenizer", manifest.TokenizerFile);
+            if (manifest.Tokenizer is { } tokenizer)
+            {
+                writer.WritePropertyName("tokenizerSettings");
+                JsonSerializer.Serialize(writer, tokenizer, BundleManifestContext.Default.T5TokenizerSettings);
+            }
+
             writer.WritePropertyName("configuration");
             JsonSerializer.Serialize(writer, manifest.Configuration, BundleManifestContext.Default.T5Configuration);
             writer.WriteStartArray("files");
@@ -71,13 +78,21 @@ internal sealed class InspectCommand : ToolCommand
         Line("head", $"{(IsTied(manifest) ? "tied" : "own")}, {(configuration.ScaleDecoderOutputs ? "scaled" : "not scaled")}");
         Line("special ids", $"pad {configuration.PadTokenId}, end of sequence {configuration.EndOfSequenceTokenId}, decoder start {configuration.DecoderStartTokenId}");
         Line("new tokens", configuration.MaxNewTokens is { } limit ? $"at most {limit}, unless told otherwise" : "no limit of the checkpoint's own");
+        if (configuration.MinNewTokens is { } least)
+            Line("", $"at least {least}, unless told otherwise");
+        if (configuration.RepetitionPenalty is { } penalty)
+            Line("repetition", $"a penalty of {penalty.ToString(CultureInfo.InvariantCulture)}, unless told otherwise");
+        if (configuration.NoRepeatNgramSize is { } ngram)
+            Line("n-grams", $"none of {ngram} ids twice, unless told otherwise");
         Line("tokenizer", manifest.TokenizerFile ?? "none: inputs must be ids");
+        if (manifest.Tokenizer is { } tokenizer)
+            Line("", $"{tokenizer.SentinelCount} sentinels, {tokenizer.AddedTokens.Count} added tokens");
         Line("files", $"{manifest.Files.Count}, {manifest.Files.Sum(file => file.Bytes):N0} bytes; sizes and hashes verified");
         int width = manifest.Files.Max(file => file.Name.Length);
         foreach (BundleFile file in manifest.Files)
             _context.Output.WriteLine($"  {file.Name.PadRight(width)}  {file.Bytes,15:N0}  {file.Sha256}");
 
-        void Line(string name, string value) => _context.Output.WriteLine($"{name + ":",-14} {value}");
+        void Line(string name, string value) => _context.Output.WriteLine($"{(name.Length > 0 ? name + ":" : ""),-14} {value}");
     }
 
     private static bool IsTied(BundleManifest manifest) => manifest.TensorNames.Head == manifest.TensorNames.Embedding;

@@ -26,8 +26,9 @@ internal sealed class DecodingRow
         _sequence = new int[capacity + 1];
         _exitLayers = new int[capacity];
         _confidences = new float[capacity];
-        _seen = options.RepetitionPenalty != 1f ? new int[capacity + 1] : [];
-        _isSeen = options.RepetitionPenalty != 1f ? new bool[configuration.VocabularySize] : null;
+        bool penalizes = options.RepetitionPenalty is not (null or 1f);
+        _seen = penalizes ? new int[capacity + 1] : [];
+        _isSeen = penalizes ? new bool[configuration.VocabularySize] : null;
         _steps = options.Trace ? [] : null;
         Append(configuration.DecoderStartTokenId);
     }

@@ -6,6 +6,7 @@ public sealed record TextGenerationOptions
     internal static class Defaults
     {
         public const int MaxNewTokens = 128;
+        public const float RepetitionPenalty = 1f;
         public const int MaxInputTokens = 512;
         public const int BatchSize = 1;
     }
@@ -15,10 +16,10 @@ public sealed record TextGenerationOptions
 
     private readonly string _prefix = "";
     private readonly int? _maxNewTokens;
-    private readonly int _minNewTokens;
+    private readonly int? _minNewTokens;
     private readonly int _maxInputTokens = Defaults.MaxInputTokens;
-    private readonly float _repetitionPenalty = 1f;
-    private readonly int _noRepeatNgramSize;
+    private readonly float? _repetitionPenalty;
+    private readonly int? _noRepeatNgramSize;
     private readonly int _batchSize = Defaults.BatchSize;
 
     /// <summary>Put before every text, as T5's task names are (<c>"summarize: "</c>).</summary>
@@ -40,12 +41,12 @@ public sealed record TextGenerationOptions
     }
 
     /// <summary>Before how many generated tokens a row cannot end, 0 to 1,048,576: until then <c>&lt;/s&gt;</c> is never chosen.</summary>
-    /// <value>The default value is 0.</value>
+    /// <value>The default value is null: the checkpoint's own, as far as <see cref="MaxNewTokens"/> allows it, else 0.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>
-    public int MinNewTokens
+    public int? MinNewTokens
     {
         get => _minNewTokens;
-        init => _minNewTokens = InRange(value, 0, LargestTokenCount, nameof(MinNewTokens));
+        init => _minNewTokens = value is null ? null : InRange(value.Value, 0, LargestTokenCount, nameof(MinNewTokens));
     }
 
     /// <summary>How many encoder ids a row may have, <c>&lt;/s&gt;</c> and prefix included, 1 to 1,048,576.</summary>
@@ -68,23 +69,23 @@ public sealed record TextGenerationOptions
     /// Divides the positive and multiplies the negative logits of all ids the decoder has seen, the start token included (Hugging Face's definition);
     /// above 0; 1 changes nothing.
     /// </summary>
-    /// <value>The default value is 1.</value>
+    /// <value>The default value is null: the checkpoint's own, else 1.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is not a finite number above 0.</exception>
-    public float RepetitionPenalty
+    public float? RepetitionPenalty
     {
         get => _repetitionPenalty;
-        init => _repetitionPenalty = float.IsFinite(value) && value > 0
+        init => _repetitionPenalty = value is null || (float.IsFinite(value.Value) && value > 0)
             ? value
             : throw new ArgumentOutOfRangeException(nameof(RepetitionPenalty), value, "RepetitionPenalty must be a finite number above 0.");
     }
 
     /// <summary>No run of so many ids occurs twice, the start token counted (Hugging Face's definition); 0 to 1,048,576, 0 allows all.</summary>
-    /// <value>The default value is 0.</value>
+    /// <value>The default value is null: the checkpoint's own, else 0.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>
-    public int NoRepeatNgramSize
+    public int? NoRepeatNgramSize
     {
         get => _noRepeatNgramSize;
-        init => _noRepeatNgramSize = InRange(value, 0, LargestTokenCount, nameof(NoRepeatNgramSize));
+        init => _noRepeatNgramSize = value is null ? null : InRange(value.Value, 0, LargestTokenCount, nameof(NoRepeatNgramSize));
     }
 
     /// <summary>How many rows are decoded side by side, 1 to 1,024. The result of a row does not depend on it.</summary>
@@ -103,6 +104,22 @@ public sealed record TextGenerationOptions
     /// <summary>Whether <see cref="GenerationResult.Steps"/> lists every confidence evaluation and the operations of every token.</summary>
     /// <value>The default value is false.</value>
     public bool Trace { get; init; }
+
+    /// <summary>
+    /// The same with the checkpoint's own values where nothing is said, so that no field that a checkpoint has values for is null. What it asks for never
+    /// contradicts what is said here: its minimum ends where the maximum is.
+    /// </summary>
+    internal TextGenerationOptions For(T5Configuration configuration)
+    {
+        int maxNewTokens = MaxNewTokens ?? configuration.MaxNewTokens ?? Defaults.MaxNewTokens;
+        return this with
+        {
+            MaxNewTokens = maxNewTokens,
+            MinNewTokens = MinNewTokens ?? Math.Min(configuration.MinNewTokens ?? 0, maxNewTokens),
+            RepetitionPenalty = RepetitionPenalty ?? configuration.RepetitionPenalty ?? Defaults.RepetitionPenalty,
+            NoRepeatNgramSize = NoRepeatNgramSize ?? configuration.NoRepeatNgramSize ?? 0,
+        };
+    }
 
     private static int InRange(int value, int least, int most, string name) =>
         value >= least && value <= most

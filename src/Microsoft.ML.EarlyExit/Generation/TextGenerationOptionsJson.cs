@@ -29,11 +29,14 @@ internal static class TextGenerationOptionsJson
             writer.WriteString("prefix", options.Prefix);
             if (options.MaxNewTokens is { } maxNewTokens)
                 writer.WriteNumber("maxNewTokens", maxNewTokens);
-            writer.WriteNumber("minNewTokens", options.MinNewTokens);
+            if (options.MinNewTokens is { } minNewTokens)
+                writer.WriteNumber("minNewTokens", minNewTokens);
             writer.WriteNumber("maxInputTokens", options.MaxInputTokens);
             writer.WriteBoolean("truncate", options.Truncate);
-            writer.WriteNumber("repetitionPenalty", options.RepetitionPenalty);
-            writer.WriteNumber("noRepeatNgramSize", options.NoRepeatNgramSize);
+            if (options.RepetitionPenalty is { } repetitionPenalty)
+                writer.WriteNumber("repetitionPenalty", repetitionPenalty);
+            if (options.NoRepeatNgramSize is { } noRepeatNgramSize)
+                writer.WriteNumber("noRepeatNgramSize", noRepeatNgramSize);
             writer.WriteEndObject();
         }
 
@@ -46,10 +49,10 @@ internal static class TextGenerationOptionsJson
         var options = new TextGenerationOptions();
         options = fields.Set(options, "prefix", o => o with { Prefix = fields.GetString("prefix") });
         options = fields.SetUnlessNull(options, "maxNewTokens", o => o with { MaxNewTokens = fields.GetInt32("maxNewTokens") });
-        options = fields.Set(options, "minNewTokens", o => o with { MinNewTokens = fields.GetInt32("minNewTokens") });
+        options = fields.SetUnlessNull(options, "minNewTokens", o => o with { MinNewTokens = fields.GetInt32("minNewTokens") });
         options = fields.Set(options, "maxInputTokens", o => o with { MaxInputTokens = fields.GetInt32("maxInputTokens") });
         options = fields.Set(options, "truncate", o => o with { Truncate = fields.GetBoolean("truncate") });
-        options = fields.Set(options, "repetitionPenalty", o => o with { RepetitionPenalty = fields.GetSingle("repetitionPenalty") });
-        return fields.Set(options, "noRepeatNgramSize", o => o with { NoRepeatNgramSize = fields.GetInt32("noRepeatNgramSize") });
+        options = fields.SetUnlessNull(options, "repetitionPenalty", o => o with { RepetitionPenalty = fields.GetSingle("repetitionPenalty") });
+        return fields.SetUnlessNull(options, "noRepeatNgramSize", o => o with { NoRepeatNgramSize = fields.GetInt32("noRepeatNgramSize") });
     }
 }

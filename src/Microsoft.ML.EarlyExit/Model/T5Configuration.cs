@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>The sizes and conventions of one T5 encoder-decoder, as its checkpoint states them. Immutable.</summary>
@@ -55,6 +57,21 @@ public sealed record T5Configuration
     /// The checkpoint's own limit of generated tokens: <c>max_new_tokens</c> of its generation configuration, else <c>max_length - 1</c>; null where it states neither.
     /// </summary>
     public int? MaxNewTokens { get; init; }
+
+    /// <summary>
+    /// Before how many generated tokens a row does not end unless options say otherwise: <c>min_new_tokens</c> of the checkpoint's generation configuration, else
+    /// <c>min_length - 1</c>; null where that is 0 or not stated.
+    /// </summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? MinNewTokens { get; init; }
+
+    /// <summary>The repetition penalty unless options say otherwise (<c>repetition_penalty</c>); null where that is 1 or not stated.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public float? RepetitionPenalty { get; init; }
+
+    /// <summary>Of which length no run of ids occurs twice unless options say otherwise (<c>no_repeat_ngram_size</c>); null where that is 0 or not stated.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? NoRepeatNgramSize { get; init; }
 
     /// <summary>Heads times head width: the inner width of the attention layers.</summary>
     internal int InnerDimension => HeadCount * KeyValueDimension;

@@ -260,7 +260,7 @@ public sealed class T5ConfigurationReaderTests
         }
 
         using TemporaryFolder folder = Write(config.ToJsonString(), generation);
-        return T5ConfigurationReader.Read(folder.Path);
+        return T5ConfigurationReader.Read(folder.Path).Model;
     }
 
     private static string Refused(string config, string? generation)

@@ -12,8 +12,8 @@ public class TextGenerationOptionsJsonTests
     {
         const string Json =
             """
-            { "prefix": "", "maxNewTokens": null, "minNewTokens": 0, "maxInputTokens": 512, "truncate": true, "repetitionPenalty": 1,
-              "noRepeatNgramSize": 0 }
+            { "prefix": "", "maxNewTokens": null, "minNewTokens": null, "maxInputTokens": 512, "truncate": true, "repetitionPenalty": null,
+              "noRepeatNgramSize": null }
             """;
         Assert.Equal(new TextGenerationOptions(), TextGenerationOptionsJson.Parse(Json, "o.json"));
     }
@@ -60,7 +60,7 @@ public class TextGenerationOptionsJsonTests
 
     [Property]
     public void What_is_written_is_read_as_the_same(
-        string? prefix, byte? maxNewTokens, byte minNewTokens, byte maxInputTokens, bool truncate, byte penalty, byte ngram)
+        string? prefix, byte? maxNewTokens, byte? minNewTokens, byte maxInputTokens, bool truncate, byte? penalty, byte? ngram)
     {
         // JSON has no lone surrogates.
         string text = new((prefix ?? "").Where(character => !char.IsSurrogate(character)).ToArray());

@@ -20,7 +20,6 @@ public sealed class DamagedVocabularyTests
         ["two unknown"] = (model => TinyVocabulary.Add(model, "?", PieceType.Unknown), "pieces 2 and 5"),
         ["no normal"] = (model => { model.Pieces.RemoveAt(4); model.Pieces.RemoveAt(3); }, "no piece of type normal"),
         ["no end"] = (model => model.Pieces.RemoveAt(1), "'</s>'"),
-        ["no pad"] = (model => model.Pieces.RemoveAt(0), "'<pad>'"),
         ["NaN"] = (model => model.Pieces[4].Score = float.NaN, "the score of piece 4 ('a')"),
         ["infinite"] = (model => model.Pieces[3].Score = float.NegativeInfinity, "the score of piece 3"),
         ["empty piece"] = (model => TinyVocabulary.Add(model, "", PieceType.Normal), "piece 5 is empty"),

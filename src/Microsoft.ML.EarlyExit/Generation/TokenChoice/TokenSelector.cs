@@ -14,8 +14,12 @@ internal sealed class TokenSelector(T5Configuration configuration, TextGeneratio
     /// <summary>Every token is forbidden.</summary>
     public const int Forbidden = -2;
 
+    private readonly float _repetitionPenalty = options.RepetitionPenalty ?? TextGenerationOptions.Defaults.RepetitionPenalty;
+    private readonly int _noRepeatNgramSize = options.NoRepeatNgramSize ?? 0;
+    private readonly int _minNewTokens = options.MinNewTokens ?? 0;
+
     /// <summary>Whether any option changes logits.</summary>
-    public bool ChangesLogits { get; } = options.RepetitionPenalty != 1f || options.NoRepeatNgramSize > 0 || options.MinNewTokens > 0;
+    public bool ChangesLogits => _repetitionPenalty != 1f || _noRepeatNgramSize > 0 || _minNewTokens > 0;
 
     /// <summary>Chooses from logits, which it may overwrite: a caller that needs them afterwards gives a copy where <see cref="ChangesLogits"/>.</summary>
     /// <param name="logits">[V], or as many as <paramref name="ids"/>.</param>
@@ -53,7 +57,7 @@ internal sealed class TokenSelector(T5Configuration configuration, TextGeneratio
 
     private void Change(Span<float> logits, ReadOnlySpan<int> ids, DecodingRow row)
     {
-        if (options.RepetitionPenalty != 1f)
+        if (_repetitionPenalty != 1f)
         {
             if (ids.IsEmpty)
             {
@@ -70,13 +74,13 @@ internal sealed class TokenSelector(T5Configuration configuration, TextGeneratio
             }
         }
 
-        if (options.NoRepeatNgramSize > 0)
-            ForbidRepeatedNgrams(logits, ids, row.Sequence, options.NoRepeatNgramSize);
+        if (_noRepeatNgramSize > 0)
+            ForbidRepeatedNgrams(logits, ids, row.Sequence, _noRepeatNgramSize);
         // The start token is not a new one.
-        if (row.TokenCount < options.MinNewTokens)
+        if (row.TokenCount < _minNewTokens)
             Forbid(logits, ids, configuration.EndOfSequenceTokenId);
 
-        void Penalize(ref float logit) => logit = logit < 0 ? logit * options.RepetitionPenalty : logit / options.RepetitionPenalty;
+        void Penalize(ref float logit) => logit = logit < 0 ? logit * _repetitionPenalty : logit / _repetitionPenalty;
     }
 
     private static void Forbid(Span<float> logits, ReadOnlySpan<int> ids, int id)

@@ -8,7 +8,10 @@ internal sealed record BundleManifest
 {
     public const string FileName = "model.json";
     public const string FormatName = "Microsoft.ML.EarlyExit.Bundle";
-    public const int CurrentVersion = 1;
+
+    /// <summary>Without what <see cref="ReadingVersion"/> says.</summary>
+    public const int FirstVersion = 1;
+    public const int CurrentVersion = 2;
 
     /// <summary>A manifest of the largest model has well under a thousand files and ten thousand tensors.</summary>
     public const int LargestBytes = 16 << 20;
@@ -37,6 +40,18 @@ internal sealed record BundleManifest
 
     /// <summary>The tokenizer's file; null where the checkpoint had none.</summary>
     public required string? TokenizerFile { get; init; }
+
+    /// <summary>What the tokenizer has besides its file; null: 100 sentinels, or those that the file holds itself.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public T5TokenizerSettings? Tokenizer { get; init; }
+
+    /// <summary>
+    /// The lowest version whose readers know all that is set: those of the first one would pass over a tokenizer's settings and over how to generate by default,
+    /// and give other texts without a word.
+    /// </summary>
+    [JsonIgnore]
+    public int ReadingVersion =>
+        Tokenizer is null && Configuration is { MinNewTokens: null, RepetitionPenalty: null, NoRepeatNgramSize: null } ? FirstVersion : CurrentVersion;
 
     /// <summary>Every file of the bundle but the manifest itself.</summary>
     public required IReadOnlyList<BundleFile> Files { get; init; }

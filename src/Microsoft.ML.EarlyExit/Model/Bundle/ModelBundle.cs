@@ -58,6 +58,7 @@ internal sealed unsafe class ModelBundle : IDisposable
         (BundleManifest manifest, string identity) = ReadManifest(folder);
         CheckLists(folder, manifest);
         CheckConfiguration(folder, manifest);
+        CheckTokenizer(folder, manifest);
         CheckNames(folder, manifest);
         Dictionary<string, BundleTensor> tensors = CheckTensors(folder, manifest);
         foreach (BundleFile file in manifest.Files)
@@ -136,10 +137,10 @@ internal sealed unsafe class ModelBundle : IDisposable
             JsonElement root = document.RootElement;
             if (!BundleManifest.IsBundle(root) || !root.TryGetProperty("formatVersion", out JsonElement version) || !version.TryGetInt32(out int number))
                 throw new InvalidModelException($"'{path}' is not the manifest of a model bundle: its format is not '{BundleManifest.FormatName}'.");
-            if (number != BundleManifest.CurrentVersion)
+            if (number is < BundleManifest.FirstVersion or > BundleManifest.CurrentVersion)
             {
                 throw new InvalidModelException(
-                    $"'{path}' is of bundle version {number}; this version of the library reads version {BundleManifest.CurrentVersion}. "
+                    $"'{path}' is of bundle version {number}; this version of the library reads versions {BundleManifest.FirstVersion} to {BundleManifest.CurrentVersion}. "
                     + (number > BundleManifest.CurrentVersion ? "Update the Microsoft.ML.EarlyExit package." : "Convert the checkpoint again."));
             }
         }
@@ -155,7 +156,7 @@ internal sealed unsafe class ModelBundle : IDisposable
         ReadOnlySpan<(string Name, IEnumerable<object?> Entries)> lists =
         [
             ("files", manifest.Files), ("tensors", manifest.Tensors), ("graphs.decoderBlocks", manifest.Graphs.DecoderBlocks),
-            ("graphs.stateKeysValues", manifest.Graphs.StateKeysValues), ("graphs.crossKeysValues", manifest.Graphs.CrossKeysValues),
+            ("graphs.stateKeysValues", manifest.Graphs.StateKeysValues), ("graphs.crossKeysValues", manifest.Graphs.CrossKeysValues), ("tokenizer.addedTokens", manifest.Tokenizer?.AddedTokens ?? []),
         ];
         foreach ((string name, IEnumerable<object?> entries) in lists)
         {
@@ -186,6 +187,15 @@ internal sealed unsafe class ModelBundle : IDisposable
                 throw Invalid(folder, $"configuration.{name} is {value}; it must be from 1 to {most}");
         }
 
+        ReadOnlySpan<(string Name, int? Value)> defaults = [("minNewTokens", configuration.MinNewTokens), ("noRepeatNgramSize", configuration.NoRepeatNgramSize)];
+        foreach ((string name, int? value) in defaults)
+        {
+            if (value is < 0 or > TextGenerationOptions.LargestTokenCount)
+                throw Invalid(folder, $"configuration.{name} is {value}; it must be from 0 to {TextGenerationOptions.LargestTokenCount}");
+        }
+
+        if (configuration.RepetitionPenalty is { } penalty && !(float.IsFinite(penalty) && penalty > 0))
+            throw Invalid(folder, $"configuration.repetitionPenalty is {penalty}; it must be a finite number above 0");
         ReadOnlySpan<(string Name, int Value)> ids =
         [
             ("padTokenId", configuration.PadTokenId), ("endOfSequenceTokenId", configuration.EndOfSequenceTokenId),
@@ -214,6 +224,24 @@ internal sealed unsafe class ModelBundle : IDisposable
         {
             if (count != configuration.DecoderLayerCount)
                 throw Invalid(folder, $"graphs.{name} names {count} files; the decoder has {configuration.DecoderLayerCount} layers");
+        }
+    }
+
+    private static void CheckTokenizer(string folder, BundleManifest manifest)
+    {
+        if (manifest.Tokenizer is not { } tokenizer)
+            return;
+        int most = manifest.Configuration.VocabularySize;
+        if (tokenizer.SentinelCount < 0 || tokenizer.SentinelCount > most)
+            throw Invalid(folder, $"tokenizer.sentinelCount is {tokenizer.SentinelCount}; it must be from 0 to {most}");
+        var ids = new HashSet<int>();
+        var contents = new HashSet<string>(StringComparer.Ordinal);
+        foreach (AddedToken token in tokenizer.AddedTokens)
+        {
+            if (token.Id < 0 || token.Id >= most || !ids.Add(token.Id))
+                throw Invalid(folder, $"tokenizer.addedTokens has the id {token.Id}; each must be from 0 to {most - 1}, and occur once");
+            if (token.Content.Length is 0 or > AddedToken.LongestContent || !contents.Add(token.Content))
+                throw Invalid(folder, $"tokenizer.addedTokens says of id {token.Id} what is empty, too long, or said of another id too");
         }
     }
 

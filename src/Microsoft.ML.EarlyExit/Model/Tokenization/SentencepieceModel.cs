@@ -36,6 +36,9 @@ internal sealed class SentencepieceModel
 
     public TrainerSpec Trainer => Proto.TrainerSpec ?? new TrainerSpec();
 
+    /// <summary>Whether sentinels are among the pieces, as in mT5's vocabulary; T5's follow them.</summary>
+    public bool HoldsSentinels => Proto.Pieces.Any(piece => Text(piece.Piece).AsSpan().TrimStart('\u2581').StartsWith("<extra_id_", StringComparison.Ordinal));
+
     public static SentencepieceModel Read(Stream stream, string name)
     {
         ModelProto proto = Parse(ReadBytes(stream, name), name);
@@ -45,7 +48,11 @@ internal sealed class SentencepieceModel
     }
 
     /// <summary>The id of a control piece that T5 cannot do without.</summary>
-    public int ControlPiece(ByteString piece, string role)
+    public int ControlPiece(ByteString piece, string role) => FindControlPiece(piece)
+        ?? throw new InvalidModelException($"{Name}: no control piece '{Text(piece)}', which should be the {role} token. Use the spiece.model of a T5 checkpoint.");
+
+    /// <summary>The id of a control piece; null where there is none.</summary>
+    public int? FindControlPiece(ByteString piece)
     {
         for (int id = 0; id < Proto.Pieces.Count; id++)
         {
@@ -55,7 +62,7 @@ internal sealed class SentencepieceModel
             }
         }
 
-        throw new InvalidModelException($"{Name}: no control piece '{Text(piece)}', which should be the {role} token. Use the spiece.model of a T5 checkpoint.");
+        return null;
     }
 
     internal static string Text(ByteString piece) => piece.ToStringUtf8();

@@ -2,69 +2,111 @@ using System.Buffers;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Finds special tokens written out in a text.</summary>
+/// <summary>Finds tokens that are written out in a text, as Hugging Face's <c>T5Tokenizer</c> does.</summary>
 internal sealed class SpecialTokens
 {
     private readonly SearchValues<string> _search;
-    private readonly Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> _ids;
+    private readonly Dictionary<string, AddedToken> _tokens = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, AddedToken>.AlternateLookup<ReadOnlySpan<char>> _lookup;
     private readonly int[] _lengths;
-    private readonly int _firstExtraId;
 
-    /// <param name="ids">The tokens.</param>
-    /// <param name="firstExtraId">Tokens from this id on swallow the white space around them.</param>
-    public SpecialTokens(Dictionary<string, int> ids, int firstExtraId)
+    /// <param name="tokens">The tokens; of several with one content the last one counts.</param>
+    public SpecialTokens(IEnumerable<AddedToken> tokens)
     {
-        _search = SearchValues.Create([.. ids.Keys], StringComparison.Ordinal);
-        _ids = ids.GetAlternateLookup<ReadOnlySpan<char>>();
-        _lengths = [.. ids.Keys.Select(key => key.Length).Distinct().OrderDescending()];
-        _firstExtraId = firstExtraId;
+        foreach (AddedToken token in tokens)
+            _tokens[token.Content] = token;
+        _search = SearchValues.Create([.. _tokens.Keys], StringComparison.Ordinal);
+        _lookup = _tokens.GetAlternateLookup<ReadOnlySpan<char>>();
+        _lengths = [.. _tokens.Keys.Select(key => key.Length).Distinct().OrderDescending()];
     }
 
-    /// <summary>Splits off the text before the first special token.</summary>
-    /// <returns>Whether there is one; if not, <paramref name="before"/> is the whole text.</returns>
-    public bool TrySplit(ReadOnlySpan<char> text, out ReadOnlySpan<char> before, out int id, out ReadOnlySpan<char> after)
+    /// <summary>Cuts a text at its tokens: the leftmost first, of those the longest.</summary>
+    /// <returns>The parts in order, some maybe empty; those without a token are to be segmented.</returns>
+    public IReadOnlyList<(string Text, AddedToken? Token)> Split(string text)
     {
-        int start = text.IndexOfAny(_search);
-        if (start >= 0)
+        var parts = new List<(string Text, AddedToken? Token)>();
+        int start = 0;
+        while (Find(text.AsSpan(start), out int before) is { } token)
         {
-            foreach (int length in _lengths)
-            {
-                if (length <= text.Length - start && _ids.TryGetValue(text.Slice(start, length), out id))
-                {
-                    bool swallows = id >= _firstExtraId;
-                    before = swallows ? TrimEnd(text[..start]) : text[..start];
-                    after = swallows ? TrimStart(text[(start + length)..]) : text[(start + length)..];
-                    return true;
-                }
-            }
+            if (before > 0)
+                parts.Add((text.Substring(start, before), null));
+            parts.Add((token.Content, token));
+            start += before + token.Content.Length;
         }
 
-        before = text;
-        id = 0;
-        after = default;
-        return false;
-    }
-
-    private static ReadOnlySpan<char> TrimEnd(ReadOnlySpan<char> text)
-    {
-        int end = text.Length;
-        while (end > 0 && IsSpace(text[end - 1]))
+        if (start == 0)
+            return [(text, null)];
+        if (start < text.Length)
+            parts.Add((text[start..], null));
+        for (int index = 0; index < parts.Count; index++)
         {
-            end--;
+            if (parts[index].Token is { } token)
+                Apply(token, parts, index);
         }
 
-        return text[..end];
+        return parts;
     }
 
-    private static ReadOnlySpan<char> TrimStart(ReadOnlySpan<char> text)
+    private AddedToken? Find(ReadOnlySpan<char> text, out int before)
+    {
+        before = text.IndexOfAny(_search);
+        if (before < 0)
+            return null;
+        foreach (int length in _lengths)
+        {
+            if (length <= text.Length - before && _lookup.TryGetValue(text.Slice(before, length), out AddedToken? token))
+                return token;
+        }
+
+        return null;
+    }
+
+    /// <summary>
+    /// The flags of one token. As in the reference, neighbours are judged as they were before this token's own stripping, and only U+0020 ends a word; what a
+    /// token is joined to is text from then on.
+    /// </summary>
+    private void Apply(AddedToken token, List<(string Text, AddedToken? Token)> parts, int index)
+    {
+        string left = index > 0 ? parts[index - 1].Text : "";
+        string right = index + 1 < parts.Count ? parts[index + 1].Text : "";
+        if (token.StripsRight && right.Length > 0)
+            Set(index + 1, right[StartOfText(right)..]);
+        if (token.StripsLeft && left.Length > 0)
+            Set(index - 1, left[..EndOfText(left)]);
+        if (!token.IsSingleWord)
+            return;
+        if (left.Length > 0 && left[^1] != ' ')
+        {
+            parts[index - 1] = (parts[index - 1].Text + token.Content, null);
+            parts[index] = ("", null);
+        }
+        else if (right.Length > 0 && right[0] != ' ')
+        {
+            parts[index + 1] = (token.Content + parts[index + 1].Text, null);
+            parts[index] = ("", null);
+        }
+
+        void Set(int at, string text)
+        {
+            if (text.Length < parts[at].Text.Length)
+                parts[at] = (text, _tokens.GetValueOrDefault(text));
+        }
+    }
+
+    private static int StartOfText(string text)
     {
         int start = 0;
         while (start < text.Length && IsSpace(text[start]))
-        {
             start++;
-        }
+        return start;
+    }
 
-        return text[start..];
+    private static int EndOfText(string text)
+    {
+        int end = text.Length;
+        while (end > 0 && IsSpace(text[end - 1]))
+            end--;
+        return end;
     }
 
     // The reference trims by Python's idea of white space, which has the four separators U+001C to U+001F on top.

@@ -33,7 +33,7 @@ public sealed class T5StreamingDecoder
             throw new ArgumentOutOfRangeException(nameof(id), id, $"The token id {id} is negative.");
         }
 
-        if (id >= _tokenizer.VocabularySize || (_skipSpecialTokens && _tokenizer.IsSpecial(id)))
+        if (id >= _tokenizer.VocabularySize || _tokenizer.TextOf(id) is not { } text || (_skipSpecialTokens && _tokenizer.IsSpecial(id)))
         {
             return "";
         }
@@ -46,7 +46,6 @@ public sealed class T5StreamingDecoder
             return TakeCharacters(complete: false);
         }
 
-        string text = _tokenizer.TextOf(id);
         if (first && text.StartsWith(' ') && _tokenizer.HasLeadingSpace)
         {
             return text[1..];

@@ -4,13 +4,14 @@ using PieceType = Microsoft.ML.EarlyExit.Sentencepiece.ModelProto.Types.Sentence
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The tokenizer of a T5 model: a sentencepiece unigram vocabulary (<c>spiece.model</c>) and the 100 sentinels
-/// <c>&lt;extra_id_0&gt;</c> to <c>&lt;extra_id_99&gt;</c>, whose ids follow its pieces in descending order. Its ids are those of
-/// Hugging Face's <c>T5Tokenizer</c>. Immutable; safe for use by several threads.
+/// The tokenizer of a T5 model: a sentencepiece unigram vocabulary (<c>spiece.model</c>), the 100 sentinels <c>&lt;extra_id_0&gt;</c> to
+/// <c>&lt;extra_id_99&gt;</c>, whose ids follow its pieces in descending order unless the vocabulary holds sentinels itself, as mT5's does, and the tokens
+/// that a user added to the checkpoint. Its ids are those of Hugging Face's <c>T5Tokenizer</c>. Immutable; safe for use by several threads.
 /// </summary>
 public sealed class T5Tokenizer
 {
-    private const int ExtraIds = 100;
+    /// <summary>The sentinels of a vocabulary that holds none itself.</summary>
+    internal const int DefaultSentinels = 100;
 
     // Bounds the memory of one call, which takes some ten bytes for a character.
     private const int MaxCharacters = 1 << 26;
@@ -18,24 +19,32 @@ public sealed class T5Tokenizer
     private readonly TextNormalizer _normalizer;
     private readonly UnigramSegmenter _segmenter;
     private readonly SpecialTokens _specialTokens;
-    private readonly string[] _texts;
+    private readonly string?[] _texts;
     private readonly bool[] _special;
     private readonly Dictionary<int, byte> _bytes = [];
 
-    private T5Tokenizer(SentencepieceModel model)
+    private T5Tokenizer(SentencepieceModel model, int? padTokenId, T5TokenizerSettings? settings)
     {
         EndOfSequenceTokenId = model.ControlPiece(model.Trainer.EosPiece, "end-of-sequence");
-        PadTokenId = model.ControlPiece(model.Trainer.PadPiece, "padding");
+        PadTokenId = model.FindControlPiece(model.Trainer.PadPiece) ?? padTokenId ?? -1;
         UnknownTokenId = model.UnknownId;
         HasLeadingSpace = model.Normalizer.AddDummyPrefix || model.Normalizer.RemoveExtraWhitespaces;
         _normalizer = new TextNormalizer(model);
         _segmenter = new UnigramSegmenter(model);
 
-        int pieces = model.Proto.Pieces.Count;
-        _texts = new string[pieces + ExtraIds];
-        _special = new bool[pieces + ExtraIds];
-        Dictionary<string, int> special = new(StringComparer.Ordinal);
-        for (int id = 0; id < pieces; id++)
+        PieceCount = model.Proto.Pieces.Count;
+        int sentinels = settings?.SentinelCount ?? (model.HoldsSentinels ? 0 : DefaultSentinels);
+        IReadOnlyList<AddedToken> added = settings?.AddedTokens ?? [];
+        int size = Math.Max(PieceCount + sentinels, added.Select(token => token.Id + 1).DefaultIfEmpty().Max());
+        _texts = new string?[size];
+        _special = new bool[size];
+        for (int value = 0; value < model.ByteIds?.Length; value++)
+        {
+            _bytes.Add(model.ByteIds[value], (byte)value);
+        }
+
+        List<AddedToken> found = [];
+        for (int id = 0; id < PieceCount; id++)
         {
             string text = SentencepieceModel.Text(model.Proto.Pieces[id].Piece);
             PieceType type = model.Proto.Pieces[id].Type;
@@ -43,36 +52,51 @@ public sealed class T5Tokenizer
             _texts[id] = _special[id] ? text : text.Replace('\u2581', ' ');
             if (_special[id])
             {
-                special.Add(text, id);
+                found.Add(new AddedToken(id, text, IsSpecial: true, StripsLeft: false, StripsRight: false, IsSingleWord: false));
             }
         }
 
-        for (int k = 0; k < ExtraIds; k++)
+        for (int k = 0; k < sentinels; k++)
         {
-            int id = pieces + ExtraIds - 1 - k;
-            _special[id] = true;
-            _texts[id] = $"<extra_id_{k}>";
-            special[_texts[id]] = id;
+            found.Add(new AddedToken(PieceCount + sentinels - 1 - k, $"<extra_id_{k}>", IsSpecial: true, StripsLeft: true, StripsRight: true, IsSingleWord: false));
         }
 
-        _specialTokens = new SpecialTokens(special, pieces);
-        for (int value = 0; value < model.ByteIds?.Length; value++)
+        // A user's token may stand at a piece's id, and is then that token.
+        found.AddRange(added);
+        foreach (AddedToken token in found)
         {
-            _bytes.Add(model.ByteIds[value], (byte)value);
+            _texts[token.Id] = token.Content;
+            _special[token.Id] = token.IsSpecial;
+            _bytes.Remove(token.Id);
         }
+
+        _specialTokens = new SpecialTokens(found);
+        WrittenTokens = found;
     }
 
-    /// <summary>The number of ids: the pieces of the vocabulary file and the 100 sentinels (32,100 for T5). A model's embedding matrix may have more rows.</summary>
+    /// <summary>
+    /// One more than the highest id: of the pieces of the vocabulary file, the sentinels (32,100 for T5), or the added tokens. A model's embedding matrix may have
+    /// more rows.
+    /// </summary>
     public int VocabularySize => _texts.Length;
 
     /// <summary>The id of <c>&lt;/s&gt;</c>, which ends every sequence (1 for T5).</summary>
     public int EndOfSequenceTokenId { get; }
 
-    /// <summary>The id of <c>&lt;pad&gt;</c>, which also starts the decoder (0 for T5).</summary>
+    /// <summary>
+    /// The id of <c>&lt;pad&gt;</c>, which also starts the decoder (0 for T5); where the vocabulary has no such piece, the one of the model's configuration, and -1
+    /// for a vocabulary that is loaded by itself.
+    /// </summary>
     public int PadTokenId { get; }
 
     /// <summary>The id of <c>&lt;unk&gt;</c>, which stands for a run of characters without a piece (2 for T5).</summary>
     public int UnknownTokenId { get; }
+
+    /// <summary>The pieces of the vocabulary file; all other ids are above.</summary>
+    internal int PieceCount { get; }
+
+    /// <summary>The tokens that are found in a text where they are written out: special pieces, sentinels, then added tokens, which replace those of their id.</summary>
+    internal IReadOnlyList<AddedToken> WrittenTokens { get; }
 
     /// <summary>Whether the text of a sequence starts with a space that is not part of it.</summary>
     internal bool HasLeadingSpace { get; }
@@ -81,31 +105,41 @@ public sealed class T5Tokenizer
     /// <param name="path">The <c>spiece.model</c> of a T5 checkpoint.</param>
     /// <exception cref="InvalidModelException">The file is not a sentencepiece unigram model, or is damaged; the message says where.</exception>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
-    public static T5Tokenizer Load(string path)
+    public static T5Tokenizer Load(string path) => Load(path, padTokenId: null, settings: null);
+
+    /// <summary>Loads a vocabulary with what else a checkpoint says of its tokenizer.</summary>
+    /// <param name="path">The <c>spiece.model</c>.</param>
+    /// <param name="padTokenId">The padding id where the vocabulary has no piece for it; null where nobody knows.</param>
+    /// <param name="settings">The sentinels and added tokens; null where there is nothing to say.</param>
+    /// <exception cref="InvalidModelException">As for the public method.</exception>
+    internal static T5Tokenizer Load(string path, int? padTokenId, T5TokenizerSettings? settings)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         using FileStream stream = RegularFile.Open(path);
-        return Load(stream, path);
+        return Load(stream, path, padTokenId, settings);
     }
 
     /// <summary>Loads a vocabulary.</summary>
     /// <param name="stream">The content of the <c>spiece.model</c> of a T5 checkpoint, from the current position to the end. It is left open.</param>
     /// <param name="name">What messages call it.</param>
     /// <exception cref="InvalidModelException">The content is not a sentencepiece unigram model, or is damaged; the message says where.</exception>
-    public static T5Tokenizer Load(Stream stream, string name)
+    public static T5Tokenizer Load(Stream stream, string name) => Load(stream, name, padTokenId: null, settings: null);
+
+    /// <summary>As the overload for a path.</summary>
+    internal static T5Tokenizer Load(Stream stream, string name, int? padTokenId, T5TokenizerSettings? settings)
     {
         ArgumentNullException.ThrowIfNull(stream);
         ArgumentNullException.ThrowIfNull(name);
-        return new T5Tokenizer(SentencepieceModel.Read(stream, name));
+        return new T5Tokenizer(SentencepieceModel.Read(stream, name), padTokenId, settings);
     }
 
     /// <summary>Turns a text into token ids.</summary>
     /// <param name="text">The text. It is normalised as the vocabulary asks (T5: NFKC, white space merged and trimmed); lone surrogates count as U+FFFD.</param>
     /// <param name="addEndOfSequence">Whether <see cref="EndOfSequenceTokenId"/> follows, as T5's encoder expects.</param>
     /// <param name="recognizeSpecialTokens">
-    /// Whether <c>&lt;/s&gt;</c>, <c>&lt;pad&gt;</c>, <c>&lt;unk&gt;</c> and <c>&lt;extra_id_0&gt;</c> to <c>&lt;extra_id_99&gt;</c> in the
+    /// Whether <c>&lt;/s&gt;</c>, <c>&lt;pad&gt;</c>, <c>&lt;unk&gt;</c>, <c>&lt;extra_id_0&gt;</c> to <c>&lt;extra_id_99&gt;</c> and added tokens in the
     /// text become their ids, sentinels with the white space around them; <see langword="false"/> takes them as the characters they are,
-    /// which is right for text of unknown origin.
+    /// which is right for text of unknown origin. Sentinels that the vocabulary holds itself are pieces like others.
     /// </param>
     /// <returns>The ids. An empty or blank text has none of its own.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="text"/> is <see langword="null"/>.</exception>
@@ -119,15 +153,18 @@ public sealed class T5Tokenizer
         }
 
         List<int> ids = [];
-        ReadOnlySpan<char> rest = text;
-        while (recognizeSpecialTokens && _specialTokens.TrySplit(rest, out ReadOnlySpan<char> before, out int id, out ReadOnlySpan<char> after))
+        foreach ((string part, AddedToken? token) in recognizeSpecialTokens ? _specialTokens.Split(text) : [(text, null)])
         {
-            EncodePart(before, ids);
-            ids.Add(id);
-            rest = after;
+            if (token is null)
+            {
+                EncodePart(part, ids);
+            }
+            else
+            {
+                ids.Add(token.Id);
+            }
         }
 
-        EncodePart(rest, ids);
         if (addEndOfSequence)
         {
             ids.Add(EndOfSequenceTokenId);
@@ -138,7 +175,7 @@ public sealed class T5Tokenizer
 
     /// <summary>Turns token ids into text.</summary>
     /// <param name="ids">The ids. Those beyond the vocabulary (the padded rows of an embedding matrix) have no text.</param>
-    /// <param name="skipSpecialTokens">Whether <c>&lt;/s&gt;</c>, <c>&lt;pad&gt;</c>, <c>&lt;unk&gt;</c> and the sentinels are left out; if not, they are written out.</param>
+    /// <param name="skipSpecialTokens">Whether <c>&lt;/s&gt;</c>, <c>&lt;pad&gt;</c>, <c>&lt;unk&gt;</c>, the sentinels and special added tokens are left out; if not, they are written out.</param>
     /// <returns>The text, without the space before its first token.</returns>
     /// <exception cref="ArgumentOutOfRangeException">An id is negative.</exception>
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens = true)
@@ -159,7 +196,8 @@ public sealed class T5Tokenizer
 
     internal bool IsSpecial(int id) => _special[id];
 
-    internal string TextOf(int id) => _texts[id];
+    /// <summary>The text of an id below <see cref="VocabularySize"/>; null where there is no token between the pieces' ids and those of added tokens.</summary>
+    internal string? TextOf(int id) => _texts[id];
 
     internal bool TryGetByte(int id, out byte value) => _bytes.TryGetValue(id, out value);
 
