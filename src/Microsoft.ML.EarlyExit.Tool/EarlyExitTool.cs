@@ -8,6 +8,9 @@ internal static class EarlyExitTool
 {
     public const string Name = "early-exit";
 
+    /// <summary>A text may begin with '@'; nobody expects it to name a file of arguments.</summary>
+    private static readonly ParserConfiguration s_parsing = new() { ResponseFileTokenReplacer = null };
+
     /// <summary>Runs the command that the arguments name.</summary>
     /// <returns>One of <see cref="ExitCode"/>.</returns>
     public static int Run(IReadOnlyList<string> arguments, ToolContext context)
@@ -17,22 +20,28 @@ internal static class EarlyExitTool
         var root = new System.CommandLine.Command(Name, "T5 text generation with early exit: converts, inspects and runs models, and draws what they do.")
         {
             new ConvertCommand(context), new InspectCommand(context), new GenerateCommand(context), new ScoreCommand(context), new EvaluateCommand(context),
-            new CalibrateCommand(context), new FiguresCommand(context), new ReproduceCommand(context),
+            new CalibrateCommand(context), new FiguresCommand(context), new ReproduceCommand(context), new CompletionCommand(context),
             verbose, new VersionOption(), ExampleHelpAction.CreateOption(),
         };
-        // A text may begin with '@'; nobody expects it to name a file of arguments.
-        ParseResult parsed = root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null });
-        if (parsed.Errors.Count > 0)
-        {
-            foreach (string message in parsed.Errors.Select(error => error.Message).Distinct())
-                context.Messages.Say(message);
-            string command = parsed.CommandResult.Command == root ? "" : $" {parsed.CommandResult.Command.Name}";
-            context.Messages.Say($"See '{Name}{command} --help'.");
-            return ExitCode.WrongUsage;
-        }
-
+        bool isVerbose = false;
+        string command = "";
         try
         {
+            if (Completer.TryComplete(arguments, line => root.Parse(line, s_parsing), context.Output))
+                return ExitCode.Done;
+            ParseResult parsed = root.Parse(arguments, s_parsing);
+            if (parsed.CommandResult.Command != root)
+                command = $" {parsed.CommandResult.Command.Name}";
+            if (UsageErrors.Of(parsed) is { Count: > 0 } errors)
+            {
+                foreach (string message in errors)
+                    context.Messages.Say(message);
+                if (parsed.CommandResult.Command is ToolCommand wanted)
+                    context.Messages.Say($"For example: {Name}{command} {wanted.Example}");
+                return SayHelp();
+            }
+
+            isVerbose = parsed.GetValue(verbose);
             return parsed.Invoke(new InvocationConfiguration
             {
                 Output = context.Output,
@@ -41,6 +50,16 @@ internal static class EarlyExitTool
                 ProcessTerminationTimeout = null,
             });
         }
+        catch (ReaderLeftException)
+        {
+            context.Messages.ClearProgress();
+            return ExitCode.Done;
+        }
+        catch (WrongUsageException exception)
+        {
+            context.Messages.Say(ErrorSentence.Message(exception));
+            return SayHelp();
+        }
         catch (OperationCanceledException) when (context.Cancellation.IsCancellationRequested)
         {
             context.Messages.Say("Cancelled.");
@@ -48,11 +67,16 @@ internal static class EarlyExitTool
         }
         catch (Exception exception)
         {
-            bool isVerbose = parsed.GetValue(verbose);
             context.Messages.Say(ErrorSentence.Of(exception, hint: !isVerbose));
             if (isVerbose)
                 context.Messages.Say(exception.ToString());
             return ExitCode.Failed;
+        }
+
+        int SayHelp()
+        {
+            context.Messages.Say($"See '{Name}{command} --help'.");
+            return ExitCode.WrongUsage;
         }
     }
 }

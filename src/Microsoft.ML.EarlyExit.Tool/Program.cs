@@ -3,11 +3,11 @@ using System.Text;
 using Microsoft.ML.EarlyExit.Tool;
 
 Console.OutputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
-using var cancellation = new CancellationTokenSource();
-using PosixSignalRegistration registration = PosixSignalRegistration.Create(PosixSignal.SIGINT, signal =>
+var interruption = new Interruption();
+using PosixSignalRegistration registration = PosixSignalRegistration.Create(PosixSignal.SIGINT, signal => signal.Cancel = interruption.Signal());
+var messages = new MessageWriter(StandardStreams.OpenError(), !Console.IsErrorRedirected);
+return EarlyExitTool.Run(args, new ToolContext(StandardStreams.OpenOutput(), messages, interruption.Whole)
 {
-    // A second Ctrl+C ends the process at once.
-    signal.Cancel = !cancellation.IsCancellationRequested;
-    cancellation.Cancel();
+    Input = StandardStreams.OpenInput(interruption.Whole),
+    Terminal = Terminal.OfProcess(interruption),
 });
-return EarlyExitTool.Run(args, new ToolContext(Console.Out, new MessageWriter(Console.Error, !Console.IsErrorRedirected), cancellation.Token));

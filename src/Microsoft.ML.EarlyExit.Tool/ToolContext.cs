@@ -4,4 +4,11 @@ namespace Microsoft.ML.EarlyExit.Tool;
 /// <param name="Output">Standard output: results only.</param>
 /// <param name="Messages">Standard error: messages and progress.</param>
 /// <param name="Cancellation">Is cancelled by Ctrl+C.</param>
-internal sealed record ToolContext(TextWriter Output, MessageWriter Messages, CancellationToken Cancellation);
+internal sealed record ToolContext(TextWriter Output, MessageWriter Messages, CancellationToken Cancellation)
+{
+    /// <summary>Standard input.</summary>
+    public Stream Input { get; init; } = Stream.Null;
+
+    /// <summary>The terminal that results go to; null where they go elsewhere.</summary>
+    public Terminal? Terminal { get; init; }
+}

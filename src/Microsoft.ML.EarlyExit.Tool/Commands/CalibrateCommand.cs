@@ -11,7 +11,7 @@ internal sealed class CalibrateCommand : ToolCommand
     private readonly ToolContext _context;
     private readonly Argument<string> _bundle = PathSymbols.CreateArgument("BUNDLE", "The folder of the model bundle.");
     private readonly Option<string?> _input = PathSymbols.CreateFileOption(
-        "--input", """Calibration prompts, one JSON object per line: {"text" or "inputIds"}, for risk losses with "reference", "references" or "answers".""");
+        "--input", """Calibration prompts, one JSON object per line: {"text" or "inputIds"}, for risk losses with "reference", "references" or "answers"; - for standard input.""");
 
     private readonly Option<double> _delta = CreateShare("--delta", "The tolerance δ of the expected loss, above 0 and below 1.", "D");
     private readonly Option<double> _epsilon = CreateShare("--epsilon", "The probability ε with which the guarantee may fail, above 0 and below 1.", "E");
@@ -20,7 +20,7 @@ internal sealed class CalibrateCommand : ToolCommand
         Description = $"What a wrong exit costs: {string.Join(", ", CalibrationLoss.All.Select(loss => loss.Name))}.",
         HelpName = "NAME",
         Required = true,
-        CustomParser = result => Choose(result, "--loss", [.. CalibrationLoss.All.Select(loss => (loss.Name, loss))])!,
+        CustomParser = result => Choice.Parse(result, "--loss", [.. CalibrationLoss.All.Select(loss => (loss.Name, loss))])!,
     };
 
     private readonly Option<string[]> _policies = PathSymbols.CreateFilesOption("--policy", "A policy whose threshold is calibrated, a JSON file; give it again for more to choose from.");
@@ -32,7 +32,7 @@ internal sealed class CalibrateCommand : ToolCommand
         Description = $"The test: {Names(CalibrationCertificateJson.Tests)}; hoeffdingBentkus by default.",
         HelpName = "NAME",
         DefaultValueFactory = _ => ExitCalibrationOptions.Defaults.Test,
-        CustomParser = result => Choose(result, "--test", CalibrationCertificateJson.Tests),
+        CustomParser = result => Choice.Parse(result, "--test", CalibrationCertificateJson.Tests),
     };
 
     private readonly Option<RiskProcedure> _procedure = new("--procedure")
@@ -40,7 +40,7 @@ internal sealed class CalibrateCommand : ToolCommand
         Description = $"How candidates are tested together: {Names(CalibrationCertificateJson.Procedures)}; fixedSequence by default.",
         HelpName = "NAME",
         DefaultValueFactory = _ => ExitCalibrationOptions.Defaults.Procedure,
-        CustomParser = result => Choose(result, "--procedure", CalibrationCertificateJson.Procedures),
+        CustomParser = result => Choice.Parse(result, "--procedure", CalibrationCertificateJson.Procedures),
     };
 
     private readonly Option<RougeTokenizer> _rougeTokenizer = ChoiceOption.Create(
@@ -50,7 +50,9 @@ internal sealed class CalibrateCommand : ToolCommand
     private readonly Option<string?> _options = PathSymbols.CreateFileOption("--options", "The generation options, a JSON file.");
     private readonly Option<int> _batch = BatchOption.Create();
     private readonly Option<int> _seed = new("--seed") { Description = "The seed of the split that fixedSequenceByCost makes; 0 by default.", HelpName = "S" };
-    private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "Where the certificate goes. FILE.partial keeps finished runs: the same command goes on from them.");
+    private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "Where the certificate goes; - for standard output. FILE.partial keeps finished runs: the same command goes on from them.");
+
+    private readonly LoadOptions _load = new();
 
     public CalibrateCommand(ToolContext context)
         : base(
@@ -60,38 +62,48 @@ internal sealed class CalibrateCommand : ToolCommand
         _context = context;
         Add(_bundle);
         _input.Required = _policies.Required = _output.Required = true;
-        foreach (Option option in (Option[])[_input, _delta, _epsilon, _loss, _policies, _grid, _test, _procedure, _rougeTokenizer, _splitSentences, _options, _batch, _seed, _output])
+        foreach (Option option in (Option[])[_input, _delta, _epsilon, _loss, _policies, _grid, _test, _procedure, _rougeTokenizer, _splitSentences, _options, _batch, _seed, _output, .. _load.All])
             Add(option);
+        PathSymbols.ReadStandardInputOnce(this, _input, _policies, _grid, _options);
+        _loss.CompletionSources.Add([.. CalibrationLoss.All.Select(loss => loss.Name)]);
+        _test.CompletionSources.Add([.. CalibrationCertificateJson.Tests.Select(test => test.Name)]);
+        _procedure.CompletionSources.Add([.. CalibrationCertificateJson.Procedures.Select(procedure => procedure.Name)]);
         SetAction(Run);
     }
 
     private int Run(ParseResult parsed)
     {
         string inputPath = parsed.GetRequiredValue(_input)!;
-        string outputPath = parsed.GetRequiredValue(_output)!;
+        string? outputPath = PathSymbols.GetOutput(parsed, _output);
         string? optionsPath = parsed.GetValue(_options);
         CalibrationLoss loss = ReadLoss(parsed);
 
         // Whatever can fail quickly does so before the model is loaded.
-        TextGenerationOptions generation = optionsPath is null ? new TextGenerationOptions() : InputFile.Read(optionsPath, GenerationOptionsFile.Parse).Options;
+        TextGenerationOptions generation = optionsPath is null ? new TextGenerationOptions() : PathSymbols.Read(optionsPath, _context, GenerationOptionsFile.Parse).Options;
         generation = generation with { BatchSize = parsed.GetValue(_batch) };
-        var policies = new List<ExitPolicy>();
-        foreach (string path in parsed.GetRequiredValue(_policies))
+        PolicyFile[] policies = [.. parsed.GetRequiredValue(_policies).Select(path => PolicyFile.Read(path, _context))];
+        foreach (PolicyFile file in policies)
         {
-            ExitPolicy policy = InputFile.Read(path, ExitPolicyJson.Parse);
-            OptionNames.Check(() => ExitCalibrationOptions.CheckPolicy(policy), path);
-            policies.Add(policy);
+            if (file.Policy is null)
+                throw new InvalidDataException($"{file.Name} has no policy to calibrate: it never exits.");
+            OptionNames.Check(() => ExitCalibrationOptions.CheckPolicy(file.Policy), file.Name);
         }
 
-        IReadOnlyList<float> grid = parsed.GetValue(_grid) is { } gridPath ? InputFile.Read(gridPath, ReadGrid) : ThresholdGrid.Default;
-        using FileStream input = InputFile.Open(inputPath);
-        PartialFile.Check(outputPath, inputPath);
+        IReadOnlyList<float> grid = parsed.GetValue(_grid) is { } gridPath ? PathSymbols.Read(gridPath, _context, ReadGrid) : ThresholdGrid.Default;
+        using Stream input = PathSymbols.Open(inputPath, _context);
+        if (outputPath is not null)
+            PartialFile.Check(outputPath, inputPath);
 
-        using EarlyExitModel model = EarlyExitModel.Load(parsed.GetRequiredValue(_bundle));
+        using EarlyExitModel model = _load.Load(parsed, parsed.GetRequiredValue(_bundle));
         CalibrationData.CheckModel(model);
-        foreach ((int index, string path) in parsed.GetRequiredValue(_policies).Index())
-            OptionNames.Check(() => policies[index].Validate(model.Configuration), path);
+        foreach (PolicyFile file in policies)
+        {
+            file.CheckModel(model, _context.Messages);
+            OptionNames.Check(() => file.Policy!.Validate(model.Configuration), file.Name);
+        }
+
         OptionNames.Check(() => model.CheckOptions(generation), optionsPath);
+        inputPath = PathSymbols.Name(inputPath);
         List<CalibrationPrompt> prompts = ReadPrompts(input, inputPath, model, generation, loss);
         if (CalibrationData.FindDuplicates(prompts) is { } problem)
             _context.Messages.Say($"{inputPath}: {problem}");
@@ -101,7 +113,7 @@ internal sealed class CalibrateCommand : ToolCommand
             Calibrate(model, generation, prompts, outputPath, new ExitCalibrationOptions
             {
                 Generation = new TextGenerationEstimator.Options(),
-                Policies = policies,
+                Policies = [.. policies.Select(file => file.Policy!)],
                 Delta = parsed.GetValue(_delta),
                 Epsilon = parsed.GetValue(_epsilon),
                 Loss = loss,
@@ -109,7 +121,7 @@ internal sealed class CalibrateCommand : ToolCommand
                 Test = parsed.GetValue(_test),
                 Procedure = parsed.GetValue(_procedure),
                 Seed = parsed.GetValue(_seed),
-                CheckpointPath = $"{outputPath}.partial",
+                CheckpointPath = outputPath is null ? null : $"{outputPath}.partial",
                 CancellationToken = _context.Cancellation,
             });
         }
@@ -134,7 +146,7 @@ internal sealed class CalibrateCommand : ToolCommand
         return loss;
     }
 
-    private void Calibrate(EarlyExitModel model, TextGenerationOptions generation, List<CalibrationPrompt> prompts, string outputPath, ExitCalibrationOptions options)
+    private void Calibrate(EarlyExitModel model, TextGenerationOptions generation, List<CalibrationPrompt> prompts, string? outputPath, ExitCalibrationOptions options)
     {
         using var calibration = new ExitCalibration(
             model, options, generation, prompts, progress => _context.Messages.ShowProgress(progress.Share, progress.ToString()));
@@ -145,19 +157,22 @@ internal sealed class CalibrateCommand : ToolCommand
         {
             certificate = calibration.Run();
         }
-        catch (Exception) when (calibration.FinishedRuns > 0)
+        catch (Exception) when (calibration.FinishedRuns > 0 && outputPath is not null)
         {
             _context.Messages.Say($"Finished runs stay in '{options.CheckpointPath}': {calibration.FinishedRuns}. The same command goes on from them.");
             throw;
         }
 
-        AtomicFile.Write(outputPath, "certificate", stream => stream.Write(Encoding.UTF8.GetBytes(certificate.ToJson())));
-        calibration.Complete();
         _context.Messages.ClearProgress();
+        if (outputPath is null)
+            _context.Output.WriteLine(certificate.ToJson());
+        else
+            AtomicFile.Write(outputPath, "certificate", stream => stream.Write(Encoding.UTF8.GetBytes(certificate.ToJson())));
+        calibration.Complete();
         _context.Messages.Say(certificate.ToString().TrimEnd());
     }
 
-    private List<CalibrationPrompt> ReadPrompts(FileStream input, string path, EarlyExitModel model, TextGenerationOptions options, CalibrationLoss loss)
+    private List<CalibrationPrompt> ReadPrompts(Stream input, string path, EarlyExitModel model, TextGenerationOptions options, CalibrationLoss loss)
     {
         var prompts = new List<CalibrationPrompt>();
         var reader = new GenerationRowReader(input);
@@ -227,17 +242,4 @@ internal sealed class CalibrateCommand : ToolCommand
     };
 
     private static string Names<T>(IReadOnlyList<(string Name, T Value)> values) => string.Join(", ", values.Select(value => value.Name));
-
-    private static T? Choose<T>(ArgumentResult result, string option, IReadOnlyList<(string Name, T Value)> values)
-    {
-        string given = result.Tokens[0].Value;
-        foreach ((string name, T value) in values)
-        {
-            if (name == given)
-                return value;
-        }
-
-        result.AddError($"{option} is '{given}'; it must be one of {Names(values)}.");
-        return default;
-    }
 }

@@ -14,13 +14,7 @@ internal sealed class ConvertCommand : ToolCommand
         _context = context;
         Argument<string> source = PathSymbols.CreateArgument("SOURCE", "The folder with config.json and the safetensors.");
         Argument<string> bundle = PathSymbols.CreateArgument("BUNDLE", "The folder to create; it appears whole or not at all.");
-        var weights = new Option<string>("--weights")
-        {
-            Description = "The precision of the bundle's weights.",
-            HelpName = "fp32",
-            DefaultValueFactory = _ => "fp32",
-        };
-        weights.AcceptOnlyFromAmong("fp32");
+        Option<string?> weights = Choice.CreateOption("--weights", "The precision of the bundle's weights", "fp32");
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace a bundle that is already there." };
         Add(source);
         Add(bundle);
@@ -31,6 +25,8 @@ internal sealed class ConvertCommand : ToolCommand
 
     private int Run(string source, string bundle, bool overwrite)
     {
+        if (!overwrite && Directory.Exists(bundle))
+            throw new IOException($"'{bundle}' exists. Name another folder, or give --overwrite to replace it.");
         T5ConversionReport report = T5Converter.Convert(
             source, bundle, new T5ConversionOptions { Overwrite = overwrite, Progress = new ConversionProgress(_context) }, _context.Cancellation);
         foreach (string warning in report.Warnings)

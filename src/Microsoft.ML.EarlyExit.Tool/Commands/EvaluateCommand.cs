@@ -17,10 +17,10 @@ internal sealed class EvaluateCommand : ToolCommand
     };
 
     private readonly Option<string?> _input = PathSymbols.CreateFileOption(
-        "--input", """Rows to evaluate, one JSON object per line: {"prediction" or "text", "reference" or "references" or "answers"}.""");
+        "--input", """Rows to evaluate, one JSON object per line: {"prediction" or "text", "reference" or "references" or "answers"}; - for standard input.""");
 
     private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "Where the figures of the whole go; standard output by default.");
-    private readonly Option<string?> _rows = PathSymbols.CreateFileOption("--rows", "Where a line for every row goes.");
+    private readonly Option<string?> _rows = PathSymbols.CreateFileOption("--rows", "Where a line for every row goes; - for standard output, before the figures unless --output names a file for them.");
     private readonly Option<bool> _stemmer = new("--stemmer") { Description = "Compare the stems of words (rouge)." };
     private readonly Option<bool> _average = new("--average") { Description = "Average over a row's references instead of taking the best (rouge)." };
     private readonly Option<RougeTokenizer> _rougeTokenizer = ChoiceOption.Create("--rouge-tokenizer", "What words are (rouge)", CalibrationCertificateJson.Tokenizers);
@@ -36,14 +36,16 @@ internal sealed class EvaluateCommand : ToolCommand
     };
 
     private readonly Option<int> _seed = new("--seed") { Description = "The seed of the bootstrap; 0 by default.", HelpName = "S" };
+    private readonly Option<bool> _strict = StrictOption.Create();
 
     public EvaluateCommand(ToolContext context)
         : base("evaluate", "Compute metrics of generated rows.", "rouge --input generated.jsonl --rows scores.jsonl --stemmer")
     {
         _context = context;
         Add(_kind);
+        _kind.CompletionSources.Add([.. Enum.GetNames<EvaluationKind>().Select(name => name.ToLowerInvariant())]);
         _input.Required = true;
-        foreach (Option option in (Option[])[_input, _output, _rows, _stemmer, _average, _rougeTokenizer, _splitSentences, _bleuTokenizer, _lowercase, _wordOrder, _bootstrap, _seed])
+        foreach (Option option in (Option[])[_input, _output, _rows, _stemmer, _average, _rougeTokenizer, _splitSentences, _bleuTokenizer, _lowercase, _wordOrder, _bootstrap, _seed, _strict])
             Add(option);
         Validators.Add(result =>
         {
@@ -63,18 +65,8 @@ internal sealed class EvaluateCommand : ToolCommand
         SetAction(Run);
     }
 
-    private static EvaluationKind ParseKind(ArgumentResult result)
-    {
-        string given = result.Tokens[0].Value;
-        foreach (EvaluationKind kind in Enum.GetValues<EvaluationKind>())
-        {
-            if (given == kind.ToString().ToLowerInvariant())
-                return kind;
-        }
-
-        result.AddError($"KIND is '{given}'; it must be rouge, squad, bleu, chrf or exits.");
-        return default;
-    }
+    private static EvaluationKind ParseKind(ArgumentResult result) =>
+        Choice.Parse(result, "KIND", [.. Enum.GetValues<EvaluationKind>().Select(kind => (kind.ToString().ToLowerInvariant(), kind))]);
 
     private static int ParseBootstrap(ArgumentResult result)
     {
@@ -89,9 +81,9 @@ internal sealed class EvaluateCommand : ToolCommand
     {
         EvaluationKind kind = parsed.GetValue(_kind);
         string inputPath = parsed.GetRequiredValue(_input)!;
-        string? outputPath = parsed.GetValue(_output);
-        string? rowsPath = parsed.GetValue(_rows);
-        using FileStream input = InputFile.Open(inputPath);
+        string? outputPath = PathSymbols.GetOutput(parsed, _output);
+        string? rowsPath = PathSymbols.GetOutput(parsed, _rows);
+        using Stream input = PathSymbols.Open(inputPath, _context);
         if (outputPath is not null)
             PartialFile.Check(outputPath, inputPath);
         if (rowsPath is not null)
@@ -106,13 +98,13 @@ internal sealed class EvaluateCommand : ToolCommand
         var writer = new EvaluationWriter(kind);
         var stopReasons = new SortedDictionary<string, long>(StringComparer.Ordinal);
         using PartialFile? rowsFile = rowsPath is null ? null : PartialFile.Create(rowsPath);
-        long rows = 0;
-        long bad = 0;
+        TextWriter? rowsWriter = rowsFile?.Writer ?? (parsed.GetValue(_rows) is null ? null : _context.Output);
+        var outcome = new RowOutcome(_context.Messages);
         bool countsOperations = true;
         try
         {
             var reader = new EvaluatedRowReader(input, kind);
-            for (; reader.TryRead(out EvaluatedRow row); rows++)
+            while (reader.TryRead(out EvaluatedRow row))
             {
                 _context.Cancellation.ThrowIfCancellationRequested();
                 RowScores scores = default;
@@ -126,20 +118,23 @@ internal sealed class EvaluateCommand : ToolCommand
                 else
                 {
                     totals.AddBad(row.Problem);
-                    bad++;
                 }
 
-                rowsFile?.Writer.WriteLine(writer.Row(row, scores));
+                outcome.Add(row.Error);
+                // Rows on a terminal must not run into the progress bar.
+                if (rowsWriter is not null && rowsFile is null)
+                    _context.Messages.ClearProgress();
+                rowsWriter?.WriteLine(writer.Row(row, scores));
                 if (input.CanSeek)
-                    _context.Messages.ShowProgress(reader.Position / Math.Max(1.0, input.Length), GenerationRun.CountRows(rows + 1));
+                    _context.Messages.ShowProgress(reader.Position / Math.Max(1.0, input.Length), GenerationRun.CountRows(outcome.Rows));
             }
 
-            if (rows == 0)
-                throw new InvalidDataException($"{inputPath}: there is no row to evaluate.");
+            if (outcome.Rows == 0)
+                throw new InvalidDataException($"{PathSymbols.Name(inputPath)}: there is no row to evaluate.");
         }
-        catch (Exception) when (rows > 0 && rowsFile is not null)
+        catch (Exception) when (outcome.Rows > 0 && rowsFile is not null)
         {
-            _context.Messages.Say($"{GenerationRun.CountRows(rows)} evaluated before stay in '{rowsFile.Path}'.");
+            _context.Messages.Say($"{GenerationRun.CountRows(outcome.Rows)} evaluated before stay in '{rowsFile.Path}'.");
             throw;
         }
 
@@ -148,12 +143,13 @@ internal sealed class EvaluateCommand : ToolCommand
             _context.Messages.Say($"{dropped.DescribeDropped()} of the texts, and its scores know nothing of them: --rouge-tokenizer unicode takes words of any script.");
         if (metrics.RougeTexts is { MostLines: <= 1 })
             _context.Messages.Say("Every text is of one line, on which ROUGE-Lsum is ROUGE-L; --split-sentences takes sentences for lines.");
-        Write(writer.Corpus(metrics, stopReasons, countsOperations), outputPath);
         rowsFile?.Complete();
-        _context.Messages.Say(bad == 0
-            ? $"Evaluated {GenerationRun.CountRows(rows)}."
-            : $"Evaluated {GenerationRun.CountRows(rows)}, but for {bad} that cannot be{(rowsFile is null ? "; --rows FILE says why" : $"; '{rowsPath}' says why")}.");
-        return ExitCode.Done;
+        Write(writer.Corpus(metrics, stopReasons, countsOperations), outputPath);
+        outcome.SayReasons();
+        _context.Messages.Say(outcome.Errors == 0
+            ? $"Evaluated {GenerationRun.CountRows(outcome.Rows)}."
+            : $"Evaluated {GenerationRun.CountRows(outcome.Rows)}, but for {outcome.Errors} that cannot be{(rowsFile is null ? "; --rows FILE says why" : $"; '{rowsPath}' says why")}.");
+        return outcome.ToExitCode(parsed.GetValue(_strict));
     }
 
     private RowScorer CreateScorer(EvaluationKind kind, ParseResult parsed) => new(

@@ -70,7 +70,7 @@ internal sealed class FiguresCommand : ToolCommand
 
     private void DrawCertificate(string path, string folder)
     {
-        CalibrationCertificate certificate = InputFile.Read(path, CalibrationCertificateJson.Parse);
+        CalibrationCertificate certificate = PathSymbols.Read(path, _context, CalibrationCertificateJson.Parse);
         Save([CertificateFigure.Create(certificate)], folder);
     }
 

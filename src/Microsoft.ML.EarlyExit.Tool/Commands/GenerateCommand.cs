@@ -2,84 +2,146 @@ using System.CommandLine;
 
 namespace Microsoft.ML.EarlyExit.Tool;
 
-/// <summary><c>generate</c>: rows in, generations out.</summary>
+/// <summary><c>generate</c>: rows in, generations out; on a terminal text that appears as it comes, and a prompt line.</summary>
 internal sealed class GenerateCommand : ToolCommand
 {
     private readonly ToolContext _context;
     private readonly Argument<string> _bundle = PathSymbols.CreateArgument("BUNDLE", "The folder of the model bundle.");
     private readonly Option<string?> _text = new("--text") { Description = "One text to generate from.", HelpName = "TEXT" };
     private readonly Option<string?> _input =
-        PathSymbols.CreateFileOption("--input", """Rows to generate from, one JSON object per line: {"id", "text"} or {"id", "inputIds"}.""");
+        PathSymbols.CreateFileOption("--input", """Rows to generate from, one JSON object per line: {"id", "text"} or {"id", "inputIds"}; - for standard input.""");
 
     private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "Where the rows go; standard output by default.");
-    private readonly Option<string?> _policy = PathSymbols.CreateFileOption("--policy", "The exit policy, a JSON file; full depth by default.");
+    private readonly Option<string?> _policy = PathSymbols.CreateFileOption(
+        "--policy", "The exit policy, a JSON file, a certificate of this model, or a pipeline that was saved; full depth by default.");
+
     private readonly Option<string?> _options = PathSymbols.CreateFileOption("--options", "The generation options, a JSON file.");
+    private readonly GenerationFlags _generationFlags = new();
+    private readonly PolicyFlags _policyFlags = new();
     private readonly Option<int> _batch = BatchOption.Create();
     private readonly Option<bool> _trace = new("--trace") { Description = "Add every confidence that was computed to the rows." };
+    private readonly Option<bool> _json = new("--json") { Description = "Write rows also on a terminal, in place of text." };
+    private readonly Option<bool> _strict = StrictOption.Create();
+    private readonly LoadOptions _load = new();
 
     public GenerateCommand(ToolContext context)
-        : base("generate", "Generate text from a text or from rows of a file.", """flan-t5-small.bundle --text "Translate to German: How old are you?" --policy policy.json""")
+        : base(
+            "generate", "Generate text from a text, from rows, or from what is typed at a prompt line.",
+            """flan-t5-small.bundle --text "Translate to German: How old are you?" --policy policy.json""")
     {
         _context = context;
         Add(_bundle);
-        foreach (Option option in (Option[])[_text, _input, _output, _policy, _options, _batch, _trace])
+        foreach (Option option in (Option[])[_text, _input, _output, _policy, _options, .. _policyFlags.All, .. _generationFlags.All, _batch, _trace, _json, _strict, .. _load.All])
             Add(option);
+        PathSymbols.ReadStandardInputOnce(this, _input, _policy, _options);
         Validators.Add(result =>
         {
-            if ((result.GetResult(_text) is null) == (result.GetResult(_input) is null))
-                result.AddError("Give either --text or --input.");
+            bool hasText = result.GetResult(_text) is not null;
+            bool hasInput = result.GetResult(_input) is not null;
+            if (hasText && hasInput)
+                result.AddError("Give either --text or --input, not both.");
+            else if (!hasText && !hasInput && context.Terminal?.Keyboard is null)
+                result.AddError("Give either --text or --input; for a prompt line standard input and output must be a terminal.");
+            else if (!hasText && !hasInput && result.GetResult(_output) is not null)
+                result.AddError("Give --text or --input together with --output.");
         });
         SetAction(Run);
     }
 
     private int Run(ParseResult parsed)
     {
-        string? policyPath = parsed.GetValue(_policy);
-        string? optionsPath = parsed.GetValue(_options);
         string? inputPath = parsed.GetValue(_input);
-        string? outputPath = parsed.GetValue(_output);
+        string? outputPath = PathSymbols.GetOutput(parsed, _output);
+        string? optionsPath = parsed.GetValue(_options);
 
         // Whatever can fail quickly does so before the model is loaded.
-        (TextGenerationOptions options, bool writesOperations) =
-            optionsPath is null ? new GenerationOptionsFile(new TextGenerationOptions(), false) : InputFile.Read(optionsPath, GenerationOptionsFile.Parse);
-        ExitPolicy? policy = policyPath is null ? null : InputFile.Read(policyPath, ExitPolicyJson.Parse);
-        options = options with { Exit = policy, BatchSize = parsed.GetValue(_batch), Trace = parsed.GetValue(_trace) };
-        using FileStream? input = inputPath is null ? null : InputFile.Open(inputPath);
+        (TextGenerationOptions fileOptions, bool writesOperations) =
+            optionsPath is null ? new GenerationOptionsFile(new TextGenerationOptions(), false) : PathSymbols.Read(optionsPath, _context, GenerationOptionsFile.Parse);
+        PolicyFile? policyFile = parsed.GetValue(_policy) is { } policyPath ? PolicyFile.Read(policyPath, _context) : null;
+        ExitPolicy? policy = _policyFlags.Apply(parsed, policyFile?.Policy);
+        string[] policyFlags = GivenFlags.Of(parsed, _policyFlags.All);
+        TextGenerationOptions options = _generationFlags.Apply(parsed, fileOptions) with { Exit = policy, BatchSize = parsed.GetValue(_batch), Trace = parsed.GetValue(_trace) };
+        using Stream? input = inputPath is null ? null : PathSymbols.Open(inputPath, _context);
         if (outputPath is not null)
             PartialFile.Check(outputPath, inputPath);
 
-        using EarlyExitModel model = EarlyExitModel.Load(parsed.GetRequiredValue(_bundle));
-        OptionNames.Check(() => policy?.Validate(model.Configuration), policyPath);
-        OptionNames.Check(() => model.CheckOptions(options), optionsPath);
+        using EarlyExitModel model = _load.Load(parsed, parsed.GetRequiredValue(_bundle));
+        policyFile?.CheckModel(model, _context.Messages);
+        OptionNames.Check(() => policy?.Validate(model.Configuration), policyFlags, () => policyFile?.Policy?.Validate(model.Configuration), policyFile?.Name);
+        OptionNames.Check(() => model.CheckOptions(options), GivenFlags.Of(parsed, _generationFlags.All), () => model.CheckOptions(fileOptions), optionsPath);
+        if (policyFile is { IsCertified: true } && policyFlags.Length > 0)
+            _context.Messages.Say($"What {policyFile.Name} certifies does not hold with {string.Join(", ", policyFlags)}.");
         _context.Cancellation.ThrowIfCancellationRequested();
 
+        bool writesRows = _context.Terminal is null || outputPath is not null || parsed.GetValue(_json) || options.Trace;
+        string? text = parsed.GetValue(_text);
+        if (text is null && input is null)
+            return RunPrompt(model, options, writesOperations, writesRows);
+        if (!writesRows && text is not null)
+            return new StreamedGeneration(_context, model, options).Run(text, _context.Cancellation) ? ExitCode.Done : ExitCode.Failed;
+        return RunRows(model, options, writesOperations, text, input, outputPath, parsed.GetValue(_strict));
+    }
+
+    private int RunRows(EarlyExitModel model, TextGenerationOptions options, bool writesOperations, string? text, Stream? input, string? outputPath, bool isStrict)
+    {
         using PartialFile? file = outputPath is null ? null : PartialFile.Create(outputPath);
         using var run = new GenerationRun(_context, model, options, writesOperations, file?.Writer, input is { CanSeek: true } ? input.Length : null);
         try
         {
             if (input is null)
-                run.Add(GenerationRow.FromText(parsed.GetRequiredValue(_text)!), bytes: 0);
-            else
+                run.Add(GenerationRow.FromText(text!), bytes: 0);
+            else if (input.CanSeek)
                 AddRows(run, input);
+            else
+                AddRows(run, new RowFeed(input, options.BatchSize));
             run.Complete();
             file?.Complete();
         }
-        catch (Exception) when (run.FinishedRows > 0)
+        catch (Exception exception) when (run.Outcome.Rows > 0 && exception is not ReaderLeftException)
         {
-            RowCounts.SayInterrupted(_context.Messages, run.FinishedRows, file);
+            RowCounts.SayInterrupted(_context.Messages, run.Outcome.Rows, file);
             throw;
         }
 
-        if (input is not null || run.ErrorRows > 0)
-            RowCounts.SayDone(_context.Messages, run.FinishedRows, run.ErrorRows);
-        return ExitCode.Done;
+        if (input is not null)
+            RowCounts.SayDone(_context.Messages, run.Outcome);
+        else
+            run.Outcome.SayReasons();
+        return run.Outcome.ToExitCode(isStrict);
     }
 
-    private static void AddRows(GenerationRun run, FileStream input)
+    private int RunPrompt(EarlyExitModel model, TextGenerationOptions options, bool writesOperations, bool writesRows)
+    {
+        var streamed = new StreamedGeneration(_context, model, options);
+        return new PromptLine(_context, writesRows ? WriteRow : (text, cancellation) => streamed.Run(text, cancellation)).Run();
+
+        void WriteRow(string text, CancellationToken cancellation)
+        {
+            using var run = new GenerationRun(_context with { Cancellation = cancellation }, model, options, writesOperations, file: null, totalBytes: null);
+            run.Add(GenerationRow.FromText(text), bytes: 0);
+            run.Complete();
+            run.Outcome.SayReasons();
+        }
+    }
+
+    private static void AddRows(GenerationRun run, Stream input)
     {
         var reader = new GenerationRowReader(input);
         long start = 0;
         for (; reader.TryRead(out GenerationRow row); start = reader.Position)
             run.Add(row, reader.Position - start);
+    }
+
+    private void AddRows(GenerationRun run, RowFeed feed)
+    {
+        while (true)
+        {
+            if (feed.TryTake(waits: !run.IsRunning, out GenerationRow row, _context.Cancellation))
+                run.Add(row, bytes: 0);
+            else if (run.IsRunning)
+                run.Step();
+            else
+                return;
+        }
     }
 }

@@ -31,6 +31,7 @@ internal sealed class GenerationRun : IDisposable
     /// <param name="totalBytes">Bytes of all rows' lines, for the progress bar; null where nobody knows.</param>
     public GenerationRun(ToolContext context, EarlyExitModel model, TextGenerationOptions options, bool writesOperations, TextWriter? file, long? totalBytes)
     {
+        Outcome = new RowOutcome(context.Messages);
         _totalBytes = totalBytes;
         _context = context;
         _model = model;
@@ -41,11 +42,11 @@ internal sealed class GenerationRun : IDisposable
         _batch = model.StartBatch(options, options.BatchSize, (row, result) => _results[row] = result, context.Cancellation);
     }
 
-    /// <summary>Rows that were written, errors included.</summary>
-    public long FinishedRows { get; private set; }
+    /// <summary>How the rows went that were written.</summary>
+    public RowOutcome Outcome { get; }
 
-    /// <summary>Rows that were written as errors.</summary>
-    public long ErrorRows { get; private set; }
+    /// <summary>Whether a row is being generated.</summary>
+    public bool IsRunning => _batch.IsRunning;
 
     /// <summary>Takes the next row; it is generated when there is room.</summary>
     /// <param name="row">The row.</param>
@@ -74,7 +75,8 @@ internal sealed class GenerationRun : IDisposable
 
     public void Dispose() => _batch.Dispose();
 
-    private void Step()
+    /// <summary>Generates one token for every running row, and writes those that can be.</summary>
+    public void Step()
     {
         _batch.Step();
         Write();
@@ -84,7 +86,7 @@ internal sealed class GenerationRun : IDisposable
     private void Write()
     {
         bool isWritten = false;
-        for (; _held.TryPeek(out (GenerationRow Row, long Bytes) held) && _results.Remove(FinishedRows, out GenerationResult? result); _held.Dequeue())
+        for (; _held.TryPeek(out (GenerationRow Row, long Bytes) held) && _results.Remove(Outcome.Rows, out GenerationResult? result); _held.Dequeue())
         {
             // Rows on a terminal must not run into the progress bar.
             if (_file is null && !isWritten)
@@ -97,16 +99,14 @@ internal sealed class GenerationRun : IDisposable
             _rows.Write(held.Row, result);
             _heldBytes -= held.Bytes;
             _finishedBytes += held.Bytes;
-            FinishedRows++;
-            if (result.StopReason == StopReason.Error)
-                ErrorRows++;
+            Outcome.Add(result.Error);
         }
 
         if (!isWritten)
             return;
         _output.Flush();
         if (_totalBytes is { } total)
-            _context.Messages.ShowProgress(_finishedBytes / Math.Max(1.0, total), CountRows(FinishedRows));
+            _context.Messages.ShowProgress(_finishedBytes / Math.Max(1.0, total), CountRows(Outcome.Rows));
     }
 
     /// <summary>How many rows, in words.</summary>

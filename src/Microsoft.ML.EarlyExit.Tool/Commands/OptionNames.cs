@@ -3,15 +3,22 @@ using System.Text.RegularExpressions;
 
 namespace Microsoft.ML.EarlyExit.Tool;
 
-/// <summary>The library names its options; whoever wrote a file knows them by the names of its fields.</summary>
+/// <summary>The library names its options; whoever wrote a file knows them by the names of its fields, and whoever typed a command by its flags.</summary>
 internal static class OptionNames
 {
     private static readonly string[] s_names =
     [
-        nameof(ExitPolicy.MinimumLayer), nameof(ExitPolicy.Threshold), nameof(ExitPolicy.Thresholds), nameof(ExitPolicy.StaticExitLayer),
+        nameof(ExitPolicy.MinimumLayer), nameof(ExitPolicy.Threshold), nameof(ExitPolicy.Thresholds), nameof(ExitPolicy.StaticExitLayer), nameof(ExitPolicy.Confidence),
         nameof(ExitPolicy.Pruning), nameof(ExitPolicy.FullVocabularyAtLastLayer), nameof(ExitPolicy.StatePropagation), nameof(ExitPolicy.ShallowDeep),
         nameof(ShallowDeep.ExitLayer), nameof(ShallowDeep.AdaptiveThreshold), nameof(ExitPolicy.SelfSpeculation), nameof(ExitPolicy.ReferenceCompatible),
-        nameof(TextGenerationOptions.MinNewTokens), nameof(TextGenerationOptions.MaxNewTokens),
+        nameof(TextGenerationOptions.MinNewTokens), nameof(TextGenerationOptions.MaxNewTokens), nameof(TextGenerationOptions.MaxInputTokens),
+    ];
+
+    private static readonly (string Name, string Flag)[] s_flags =
+    [
+        (nameof(EarlyExitModelOptions.ThreadCount), "--threads"), (nameof(EarlyExitModelOptions.GpuDeviceId), "--gpu"),
+        // The way out of a device that cannot be used.
+        ($"or allow {nameof(EarlyExitModelOptions.FallbackToCpu)}", "or leave --gpu out"),
     ];
 
     /// <summary>Checks what was read from a file; what the library refuses is said in the file's words.</summary>
@@ -30,7 +37,32 @@ internal static class OptionNames
         }
     }
 
+    /// <summary>Checks what flags made of a file.</summary>
+    /// <param name="check">The library's check of both.</param>
+    /// <param name="flags">The flags that were given.</param>
+    /// <param name="checkFile">The check of the file without the flags.</param>
+    /// <param name="path">The file; null where there is none.</param>
+    /// <exception cref="InvalidDataException">The library refuses the file.</exception>
+    /// <exception cref="WrongUsageException">It refuses the flags, or what they make of the file.</exception>
+    public static void Check(Action check, IReadOnlyCollection<string> flags, Action checkFile, string? path)
+    {
+        Check(checkFile, path);
+        try
+        {
+            check();
+        }
+        catch (ArgumentException exception) when (flags.Count > 0)
+        {
+            throw new WrongUsageException(flags.Aggregate(InFiles(ErrorSentence.Message(exception)), (text, flag) => Regex.Replace(text, $@"\b{FieldOf(flag)}\b", flag)), exception);
+        }
+    }
+
     /// <summary>A message of the library with the fields' names.</summary>
     public static string InFiles(string message) =>
         s_names.Aggregate(message, (text, name) => Regex.Replace(text, $@"\b{name}\b", JsonNamingPolicy.CamelCase.ConvertName(name)));
+
+    /// <summary>A message of the library about what only flags say.</summary>
+    public static string InFlags(string message) => s_flags.Aggregate(message, (text, one) => Regex.Replace(text, $@"\b{one.Name}\b", one.Flag));
+
+    private static string FieldOf(string flag) => Regex.Replace(flag.TrimStart('-'), "-(.)", match => match.Groups[1].Value.ToUpperInvariant());
 }

@@ -73,10 +73,11 @@ internal sealed class ReproduceCommand : ToolCommand
         _output.HelpName = "FOLDER";
         foreach (Option option in (Option[])[_models, _data, _format, _output, _samples, _seed, _minimumLayers, _threshold, _options, _batch, _latencyRows, _restart])
             Add(option);
+        _format.CompletionSources.Add([.. ReproductionSample.Formats.Keys]);
         _format.Validators.Add(result =>
         {
             if (result.Tokens.Count == 1 && !ReproductionSample.Formats.ContainsKey(result.Tokens[0].Value))
-                result.AddError($"--format is '{result.Tokens[0].Value}'; it must be one of {string.Join(", ", ReproductionSample.Formats.Keys)}.");
+                result.AddError($"--format is '{result.Tokens[0].Value}'; it must be one of {string.Join(", ", ReproductionSample.Formats.Keys)}.{Suggestion.For(result.Tokens[0].Value, ReproductionSample.Formats.Keys)}");
         });
         _models.Validators.Add(result =>
         {

@@ -17,7 +17,8 @@ internal sealed class ScoreStatistics
     /// <exception cref="InvalidDataException">A line is no row of <c>score</c>, rows differ in their layers, or there is no row; the message says where.</exception>
     public static ScoreStatistics Read(string path, ToolContext context)
     {
-        using FileStream stream = InputFile.Open(path);
+        using Stream stream = PathSymbols.Open(path, context);
+        path = PathSymbols.Name(path);
         long length = stream.CanSeek ? stream.Length : 0;
         var lines = new LineReader(stream);
         var statistics = new ScoreStatistics();

@@ -1,0 +1,39 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+
+namespace Microsoft.ML.EarlyExit.Tool;
+
+/// <summary>Options whose values have names.</summary>
+internal static class Choice
+{
+    /// <summary>An option that is one of several names, spelled as files spell them.</summary>
+    public static Option<string?> CreateOption(string name, string description, params string[] names)
+    {
+        var option = new Option<string?>(name)
+        {
+            Description = $"{description}: {string.Join(", ", names)}.",
+            HelpName = "NAME",
+            CustomParser = result => Parse(result, name, [.. names.Select(one => (one, one))]),
+        };
+        option.CompletionSources.Add(names);
+        return option;
+    }
+
+    /// <summary>The value that a name stands for; another name is wrong usage.</summary>
+    /// <param name="result">The argument.</param>
+    /// <param name="symbol">What the argument is called, for the message.</param>
+    /// <param name="values">The values by their names.</param>
+    public static T? Parse<T>(ArgumentResult result, string symbol, IReadOnlyList<(string Name, T Value)> values)
+    {
+        string given = result.Tokens[0].Value;
+        foreach ((string name, T value) in values)
+        {
+            if (name == given)
+                return value;
+        }
+
+        IEnumerable<string> names = values.Select(value => value.Name);
+        result.AddError($"{symbol} is '{given}'; it must be one of {string.Join(", ", names)}.{Suggestion.For(given, names)}");
+        return default;
+    }
+}

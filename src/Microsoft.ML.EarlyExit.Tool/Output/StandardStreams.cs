@@ -1,0 +1,44 @@
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace Microsoft.ML.EarlyExit.Tool;
+
+/// <summary>The process's own streams, in whatever state it was started with them.</summary>
+internal static class StandardStreams
+{
+    private const int ErrorDescriptor = 2;
+    private const int GetDescriptorFlags = 1;
+    private const int CloseOnExec = 1;
+
+    /// <summary>Standard output.</summary>
+    public static TextWriter OpenOutput() => new StandardOutput(isOpen: IsOpen(StandardOutput.Descriptor));
+
+    /// <summary>Standard error, which never fails.</summary>
+    public static TextWriter OpenError()
+    {
+        if (!IsOpen(ErrorDescriptor))
+            return TextWriter.Null;
+        try
+        {
+            return new LenientWriter(new StreamWriter(Console.OpenStandardError(), new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true });
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return TextWriter.Null;
+        }
+    }
+
+    /// <summary>Standard input, whose reader can be cancelled.</summary>
+    public static Stream OpenInput(CancellationToken cancellation) => new InterruptibleStream(Console.OpenStandardInput, cancellation);
+
+    /// <summary>
+    /// Whether the process was started with a descriptor. One that was closed then is by now something of the runtime's, a pipe for instance, into which nothing must be
+    /// written; what is inherited is never closed on exec.
+    /// </summary>
+    private static bool IsOpen(int descriptor) =>
+        OperatingSystem.IsWindows() || (GetFlags(descriptor, GetDescriptorFlags) is >= 0 and var flags && (flags & CloseOnExec) == 0);
+
+    [DllImport("libc", EntryPoint = "fcntl")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int GetFlags(int descriptor, int command);
+}

@@ -1,0 +1,50 @@
+using System.Collections.Concurrent;
+
+namespace Microsoft.ML.EarlyExit.Tool;
+
+/// <summary>
+/// Rows of a stream whose writer may be slow, read on a thread of their own: rows that are there are generated while the next are awaited, and Ctrl+C waits for none.
+/// </summary>
+internal sealed class RowFeed
+{
+    private readonly BlockingCollection<GenerationRow> _rows;
+    private Exception? _failure;
+
+    /// <param name="input">The rows.</param>
+    /// <param name="capacity">How many are read ahead.</param>
+    public RowFeed(Stream input, int capacity)
+    {
+        _rows = new BlockingCollection<GenerationRow>(capacity);
+        new Thread(() => Read(new GenerationRowReader(input))) { IsBackground = true, Name = "rows" }.Start();
+    }
+
+    /// <summary>Takes the next row.</summary>
+    /// <param name="waits">Whether to wait for one.</param>
+    /// <param name="row">The row.</param>
+    /// <param name="cancellation">Ends the wait.</param>
+    /// <returns>False where there is none yet; after a wait, where there is none any more.</returns>
+    /// <exception cref="IOException">The stream cannot be read.</exception>
+    public bool TryTake(bool waits, out GenerationRow row, CancellationToken cancellation)
+    {
+        if (_rows.TryTake(out row!, waits ? Timeout.Infinite : 0, cancellation))
+            return true;
+        return _rows.IsCompleted && _failure is { } failure ? throw failure : false;
+    }
+
+    private void Read(GenerationRowReader reader)
+    {
+        try
+        {
+            while (reader.TryRead(out GenerationRow row))
+                _rows.Add(row);
+        }
+        catch (Exception exception)
+        {
+            _failure = exception;
+        }
+        finally
+        {
+            _rows.CompleteAdding();
+        }
+    }
+}
