@@ -33,6 +33,12 @@ public sealed class EarlyExitModel : IDisposable
     /// <summary>The bundle's tokenizer; null where the checkpoint had none, and inputs must be ids.</summary>
     public T5Tokenizer? Tokenizer { get; }
 
+    /// <summary>
+    /// What is not as the options asked, as sentences: a GPU that could not be used and why, threads of another number, telemetry that the application decides. Empty
+    /// where all is. A model on a GPU may add to it when it first needs more of the device's memory.
+    /// </summary>
+    public IReadOnlyList<string> Warnings => _sessions.Warnings;
+
     /// <summary>The opened bundle.</summary>
     internal ModelBundle Bundle => _bundle;
 
@@ -58,7 +64,7 @@ public sealed class EarlyExitModel : IDisposable
     /// <exception cref="InvalidModelException">The folder is no bundle, of another version, or damaged; the message says what and where.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
     /// <exception cref="UnauthorizedAccessException">A file may not be read.</exception>
-    /// <exception cref="InvalidOperationException">ONNX Runtime's native package is missing, or the GPU asked for cannot be had.</exception>
+    /// <exception cref="InvalidOperationException">ONNX Runtime's native package is missing, or the GPU asked for cannot be used; the message says why.</exception>
     public static EarlyExitModel Load(string bundlePath, EarlyExitModelOptions? options = null) =>
         Load(ModelBundle.Open(bundlePath, options?.CopyWeights ?? false), options ?? new EarlyExitModelOptions());
 

@@ -6,7 +6,11 @@ public sealed record EarlyExitModelOptions
     private readonly int? _threadCount;
     private readonly int? _gpuDeviceId;
 
-    /// <summary>Threads that one step of generation uses, 1 to 1,024.</summary>
+    /// <summary>
+    /// Threads that one step of generation uses, 1 to 1,024. ONNX Runtime has one pool per process, of the size that the first model asks for; later models use it, and
+    /// <see cref="EarlyExitModel.Warnings"/> says so where they ask for another. Where the process used ONNX Runtime before, every session has up to eight threads of
+    /// its own.
+    /// </summary>
     /// <value>The default value is null: one per processor.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>
     public int? ThreadCount
@@ -17,7 +21,15 @@ public sealed record EarlyExitModelOptions
             : throw new ArgumentOutOfRangeException(nameof(ThreadCount), value, "ThreadCount must be from 1 to 1024.");
     }
 
-    /// <summary>The CUDA device to run on; needs the Microsoft.ML.OnnxRuntime.Gpu package.</summary>
+    /// <summary>
+    /// Whether ONNX Runtime may send usage data to its makers, as its official builds do by default. False sets <c>ORT_DISABLE_TELEMETRY=1</c> for native code, unless the
+    /// variable has a value, before the runtime starts. There is one runtime per process, so the first model decides; where the process used it before,
+    /// <see cref="EarlyExitModel.Warnings"/> says so.
+    /// </summary>
+    /// <value>The default value is false.</value>
+    public bool AllowTelemetry { get; init; }
+
+    /// <summary>The CUDA device to run on; needs the Microsoft.ML.OnnxRuntime.Gpu package. It is tried when the model is loaded.</summary>
     /// <value>The default value is null: the CPU.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is below 0.</exception>
     public int? GpuDeviceId
@@ -28,7 +40,10 @@ public sealed record EarlyExitModelOptions
             : throw new ArgumentOutOfRangeException(nameof(GpuDeviceId), value, "GpuDeviceId must be at least 0.");
     }
 
-    /// <summary>Whether the CPU is used where the GPU cannot be; otherwise loading fails.</summary>
+    /// <summary>
+    /// Whether the CPU is used where the GPU cannot be: no CUDA in the package, libraries missing, no such device, not enough memory on it.
+    /// <see cref="EarlyExitModel.Warnings"/> then says why; otherwise loading fails.
+    /// </summary>
     /// <value>The default value is false.</value>
     public bool FallbackToCpu { get; init; }
 

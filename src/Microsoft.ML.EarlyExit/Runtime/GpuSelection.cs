@@ -1,22 +1,86 @@
+using System.Runtime.InteropServices;
+using Microsoft.ML.OnnxRuntime;
+
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Decides between CPU and GPU from what was asked for and what the native package offers.</summary>
-internal static class GpuSelection
+/// <summary>Decides between CPU and GPU from what was asked for, what the native package offers and what the device then does.</summary>
+internal sealed class GpuSelection
 {
     private const string CudaProvider = "CUDAExecutionProvider";
+    private const string CudaLibrary = "onnxruntime_providers_cuda";
 
-    /// <summary>The CUDA device to use; null for the CPU.</summary>
-    /// <exception cref="InvalidOperationException">A GPU was asked for, cannot be had, and falling back was not allowed.</exception>
-    public static int? Choose(EarlyExitModelOptions options, IReadOnlyCollection<string> availableProviders)
+    private readonly EarlyExitModelOptions _options;
+    private readonly Action<string> _warn;
+    private volatile bool _isGpu;
+
+    /// <param name="options">What was asked for.</param>
+    /// <param name="availableProviders">What the native package offers.</param>
+    /// <param name="warn">Is told why the CPU is used where a GPU was asked for.</param>
+    /// <exception cref="InvalidOperationException">A GPU was asked for, the package has none, and falling back was not allowed.</exception>
+    public GpuSelection(EarlyExitModelOptions options, IReadOnlyCollection<string> availableProviders, Action<string> warn)
     {
-        if (options.GpuDeviceId is not { } device)
-            return null;
-        if (availableProviders.Contains(CudaProvider))
-            return device;
-        if (options.FallbackToCpu)
-            return null;
-        throw new InvalidOperationException(
-            $"GPU {device} was asked for, but the application's ONNX Runtime has no {CudaProvider}. Replace the package Microsoft.ML.OnnxRuntime by "
-            + "Microsoft.ML.OnnxRuntime.Gpu, or allow FallbackToCpu.");
+        _options = options;
+        _warn = warn;
+        if (options.GpuDeviceId is null)
+            return;
+        _isGpu = true;
+        if (!availableProviders.Contains(CudaProvider))
+            Refuse($"The application's ONNX Runtime has no {CudaProvider}.");
+    }
+
+    /// <summary>The CUDA device in use; null for the CPU.</summary>
+    public int? Device => _isGpu ? _options.GpuDeviceId : null;
+
+    /// <summary>Makes something on the device in use; where the GPU cannot, on the CPU from now on.</summary>
+    /// <param name="onGpu">Makes it on a CUDA device.</param>
+    /// <param name="onCpu">Makes it on the CPU.</param>
+    /// <exception cref="InvalidOperationException">The GPU cannot, and falling back was not allowed.</exception>
+    public T Create<T>(Func<int, T> onGpu, Func<T> onCpu)
+    {
+        if (Device is { } device)
+        {
+            try
+            {
+                return onGpu(device);
+            }
+            catch (Exception exception) when (exception is OnnxRuntimeException or DllNotFoundException or EntryPointNotFoundException)
+            {
+                Refuse(string.Join('\n', exception.Message, LoaderMessage()));
+            }
+        }
+
+        return onCpu();
+    }
+
+    /// <summary>Why the provider's library cannot be loaded, which ONNX Runtime does not tell; nothing where it can be.</summary>
+    private static string LoaderMessage()
+    {
+        try
+        {
+            // Only after ONNX Runtime has tried: the library's initializers need what that has prepared.
+            NativeLibrary.Load(CudaLibrary, typeof(InferenceSession).Assembly, null);
+            return "";
+        }
+        catch (Exception exception) when (exception is DllNotFoundException or BadImageFormatException)
+        {
+            // Of all the places that were tried, the one where the library is and something that it needs is not.
+            string[] lines = exception.Message.Split('\n');
+            return lines.Skip(1).FirstOrDefault(line => line.Length > 0 && !line.Contains(CudaLibrary, StringComparison.Ordinal)) ?? lines[0];
+        }
+    }
+
+    private void Refuse(string reason)
+    {
+        // The loader's and the driver's messages come in several lines.
+        reason = string.Join(": ", reason.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)).TrimEnd('.') + '.';
+        if (!_options.FallbackToCpu)
+        {
+            throw new InvalidOperationException(
+                $"CUDA device {_options.GpuDeviceId} was asked for and cannot be used: {reason} Use the package Microsoft.ML.OnnxRuntime.Gpu in the place of Microsoft.ML.OnnxRuntime "
+                + "and the CUDA and cuDNN libraries that it needs, name another device, or allow FallbackToCpu.");
+        }
+
+        _isGpu = false;
+        _warn($"The model runs on the CPU, since CUDA device {_options.GpuDeviceId} cannot be used: {reason}");
     }
 }

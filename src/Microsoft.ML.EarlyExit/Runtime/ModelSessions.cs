@@ -17,26 +17,45 @@ internal sealed unsafe class ModelSessions : IDisposable
 
     private readonly ModelBundle _bundle;
     private readonly int _threadCount;
-    private readonly int? _cudaDevice;
-    private readonly PrePackedWeightsContainer _packedWeights;
+    private readonly GpuSelection _gpu;
+    private readonly PrePackedWeightsContainer _packedWeights = new();
     private readonly ConcurrentDictionary<string, OrtValue> _weights = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<SessionKey, InferenceSession> _sessions = new();
+    private readonly ConcurrentQueue<string> _warnings = new();
     private readonly Lock _creation = new();
 
     public ModelSessions(ModelBundle bundle, EarlyExitModelOptions options)
     {
         _bundle = bundle;
-        _threadCount = options.ThreadCount ?? Environment.ProcessorCount;
         // The environment comes first: any other use would bring up one without the shared thread pool.
+        _threadCount = OnnxEnvironment.Open(options, _warnings.Enqueue);
+        _gpu = new GpuSelection(options, OrtEnv.Instance().GetAvailableProviders(), _warnings.Enqueue);
         using SessionOptions poolOptions = OnnxEnvironment.CreateSessionOptions(_threadCount);
         ThreadPool = new OnnxThreadPool(poolOptions);
-        _cudaDevice = GpuSelection.Choose(options, OrtEnv.Instance().GetAvailableProviders());
-        _packedWeights = new PrePackedWeightsContainer();
+        if (_gpu.Device is null)
+            return;
+        try
+        {
+            // A device is known to work only once something was put on it.
+            _ = Encoder;
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
+
+    /// <summary>What is not as the options asked.</summary>
+    public IReadOnlyList<string> Warnings => [.. _warnings];
+
+    /// <summary>Sessions made so far.</summary>
+    public int Count => _sessions.Count;
 
     /// <summary>The threads of these sessions, for work of our own between runs.</summary>
     public OnnxThreadPool ThreadPool { get; }
 
+    /// <summary>Threads of one step.</summary>
     public int ThreadCount => _threadCount;
 
     private enum SessionKind
@@ -97,22 +116,28 @@ internal sealed unsafe class ModelSessions : IDisposable
                 key.FirstLayer, key.SelectRows),
         };
 
+        return _gpu.Create(device => CreateOnGpu(model, device), () => CreateOnCpu(key, model));
+    }
+
+    private InferenceSession CreateOnGpu(ModelProto model, int device)
+    {
+        // A copy: the CPU may have to take the graph as it is.
+        model = model.Clone();
+        List<TensorProto> weights = ExternalWeights(model);
+        // Here the runtime reads the file itself.
+        if (_bundle.HasOwnWeights)
+            PutInside(weights);
+        using SessionOptions options = CreateOptions();
+        options.AppendExecutionProvider_CUDA(device);
+        return new InferenceSession(model.ToByteArray(), options);
+    }
+
+    private InferenceSession CreateOnCpu(SessionKey key, ModelProto model)
+    {
         try
         {
-            using SessionOptions options = OnnxEnvironment.CreateSessionOptions(_threadCount);
-            options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", Path.GetDirectoryName(_bundle.WeightsPath)!);
-            var weights = model.Graph.Initializer.Where(initializer => initializer.DataLocation == TensorProto.Types.DataLocation.External).ToList();
-            foreach (TensorProto weight in weights)
-                weight.ExternalData.First(entry => entry.Key == "location").Value = Path.GetFileName(_bundle.WeightsPath);
-            if (_cudaDevice is { } device)
-            {
-                // Here the runtime reads the file itself.
-                if (_bundle.HasOwnWeights)
-                    PutInside(weights);
-                options.AppendExecutionProvider_CUDA(device);
-                return new InferenceSession(model.ToByteArray(), options);
-            }
-
+            using SessionOptions options = CreateOptions();
+            List<TensorProto> weights = ExternalWeights(model);
             foreach (TensorProto weight in weights)
                 options.AddInitializer(weight.Name, _weights.GetOrAdd(weight.Name, CreateWeight));
             var session = new InferenceSession(model.ToByteArray(), options, _packedWeights);
@@ -125,6 +150,22 @@ internal sealed unsafe class ModelSessions : IDisposable
                 $"ONNX Runtime refuses {key.Kind} {key.FirstLayer}-{key.LastLayer} of the model bundle '{_bundle.Folder}': {exception.Message} Convert the checkpoint again.",
                 exception);
         }
+    }
+
+    private SessionOptions CreateOptions()
+    {
+        SessionOptions options = OnnxEnvironment.CreateSessionOptions(_threadCount);
+        options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", Path.GetDirectoryName(_bundle.WeightsPath)!);
+        return options;
+    }
+
+    /// <summary>The weights that a graph does not hold itself, with the place of the file they are in.</summary>
+    private List<TensorProto> ExternalWeights(ModelProto model)
+    {
+        var weights = model.Graph.Initializer.Where(initializer => initializer.DataLocation == TensorProto.Types.DataLocation.External).ToList();
+        foreach (TensorProto weight in weights)
+            weight.ExternalData.First(entry => entry.Key == "location").Value = Path.GetFileName(_bundle.WeightsPath);
+        return weights;
     }
 
     /// <summary>Makes weights a part of their graph, which must then have less than 2 GB.</summary>

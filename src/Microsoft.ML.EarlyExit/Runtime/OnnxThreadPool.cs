@@ -24,8 +24,16 @@ internal sealed unsafe class OnnxThreadPool : IDisposable
     public OnnxThreadPool(SessionOptions options)
     {
         _domain = NativeApi.Instance.CreateDomain(Domain);
-        NativeApi.Instance.AddDomain(options, _domain);
-        _session = new InferenceSession(Model(), options);
+        try
+        {
+            NativeApi.Instance.AddDomain(options, _domain);
+            _session = new InferenceSession(Model(), options);
+        }
+        catch
+        {
+            NativeApi.Instance.ReleaseDomain(_domain);
+            throw;
+        }
     }
 
     /// <summary>A place to start loops from; one per thread that starts them.</summary>

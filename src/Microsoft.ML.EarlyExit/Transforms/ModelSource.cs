@@ -52,6 +52,12 @@ internal sealed class ModelSource
             MessageSensitivity.None,
             $"{(lease.WasLoaded ? "Shares the loaded" : "Loaded the")} model bundle '{lease.Model.Bundle.Folder}': {sizes.EncoderLayerCount} encoder and {sizes.DecoderLayerCount} decoder "
             + $"layers of width {sizes.ModelDimension}, {sizes.VocabularySize} tokens, in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms.");
+        if (!lease.WasLoaded)
+        {
+            foreach (string warning in lease.Model.Warnings)
+                channel.Warning(MessageSensitivity.None, warning);
+        }
+
         return lease;
     }
 

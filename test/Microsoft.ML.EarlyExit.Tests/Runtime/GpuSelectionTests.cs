@@ -1,3 +1,6 @@
+using System.Diagnostics;
+using Microsoft.ML.OnnxRuntime;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 public sealed class GpuSelectionTests
@@ -8,17 +11,73 @@ public sealed class GpuSelectionTests
     [Fact]
     public void The_gpu_is_used_only_where_it_was_asked_for()
     {
-        Assert.Null(GpuSelection.Choose(new EarlyExitModelOptions(), s_cuda));
-        Assert.Equal(1, GpuSelection.Choose(new EarlyExitModelOptions { GpuDeviceId = 1 }, s_cuda));
-        Assert.Null(GpuSelection.Choose(new EarlyExitModelOptions { GpuDeviceId = 0, FallbackToCpu = true }, s_cpu));
+        Assert.Null(new GpuSelection(new EarlyExitModelOptions(), s_cuda, Fail).Device);
+        var selection = new GpuSelection(new EarlyExitModelOptions { GpuDeviceId = 1 }, s_cuda, Fail);
+        Assert.Equal(1, selection.Device);
+        Assert.Equal("gpu 1", selection.Create(device => $"gpu {device}", () => "cpu"));
+        Assert.Equal(1, selection.Device);
     }
 
     [Fact]
-    public void A_gpu_that_cannot_be_had_names_the_package_to_add()
+    public void A_package_without_cuda_falls_back_with_a_warning_where_that_is_allowed()
     {
-        var exception = Assert.Throws<InvalidOperationException>(() => GpuSelection.Choose(new EarlyExitModelOptions { GpuDeviceId = 0 }, s_cpu));
+        var warnings = new List<string>();
+        var selection = new GpuSelection(new EarlyExitModelOptions { GpuDeviceId = 0, FallbackToCpu = true }, s_cpu, warnings.Add);
+        Assert.Null(selection.Device);
+        Assert.Equal("cpu", selection.Create(_ => "gpu", () => "cpu"));
+        Assert.Contains("CUDAExecutionProvider", Assert.Single(warnings), StringComparison.Ordinal);
+        var exception = Assert.Throws<InvalidOperationException>(() => new GpuSelection(new EarlyExitModelOptions { GpuDeviceId = 0 }, s_cpu, Fail));
+        Assert.Contains("CUDA", exception.Message, StringComparison.Ordinal);
         Assert.Contains("Microsoft.ML.OnnxRuntime.Gpu", exception.Message, StringComparison.Ordinal);
-        Assert.Throws<InvalidOperationException>(() => EarlyExitModel.Load(TestModels.Bundle(TestModels.Exits), new EarlyExitModelOptions { GpuDeviceId = 0 }));
+    }
+
+    [Fact]
+    public void A_device_that_fails_falls_back_once_with_the_reason()
+    {
+        var warnings = new List<string>();
+        var selection = new GpuSelection(new EarlyExitModelOptions { GpuDeviceId = 3, FallbackToCpu = true }, s_cuda, warnings.Add);
+        string? reason = null;
+        Assert.Equal("cpu", selection.Create(_ => Break(out reason), () => "cpu"));
+        Assert.Null(selection.Device);
+        Assert.Equal("cpu", selection.Create<string>(_ => throw new UnreachableException(), () => "cpu"));
+        Assert.StartsWith($"The model runs on the CPU, since CUDA device 3 cannot be used: {reason}", Assert.Single(warnings), StringComparison.Ordinal);
+
+        static string Break(out string reason)
+        {
+            reason = "";
+            try
+            {
+                return new InferenceSession((byte[])[1, 2, 3]).ToString()!;
+            }
+            catch (OnnxRuntimeException exception)
+            {
+                reason = exception.Message;
+                throw;
+            }
+        }
+    }
+
+    [Fact]
+    public void A_device_that_fails_is_the_devices_failure_where_falling_back_is_not_allowed()
+    {
+        var selection = new GpuSelection(new EarlyExitModelOptions { GpuDeviceId = 3 }, s_cuda, Fail);
+        var exception = Assert.Throws<InvalidOperationException>(() => selection.Create(_ => throw new DllNotFoundException("libcublas.so is missing"), () => "cpu"));
+        Assert.Contains("CUDA device 3", exception.Message, StringComparison.Ordinal);
+        Assert.Contains("libcublas.so is missing", exception.Message, StringComparison.Ordinal);
+        Assert.Contains("Microsoft.ML.OnnxRuntime.Gpu", exception.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("onvert", exception.Message, StringComparison.Ordinal);
+        Assert.Equal(3, selection.Device);
+    }
+
+    [Fact]
+    public void Loading_tries_the_device()
+    {
+        Assert.SkipWhen(OrtEnv.Instance().GetAvailableProviders().Contains("CUDAExecutionProvider"), "ONNX Runtime may have a GPU here.");
+        string bundle = TestModels.Bundle(TestModels.Exits);
+        var exception = Assert.Throws<InvalidOperationException>(() => EarlyExitModel.Load(bundle, new EarlyExitModelOptions { GpuDeviceId = 0 }));
+        Assert.Contains("Microsoft.ML.OnnxRuntime.Gpu", exception.Message, StringComparison.Ordinal);
+        using EarlyExitModel model = EarlyExitModel.Load(bundle, new EarlyExitModelOptions { GpuDeviceId = 0, FallbackToCpu = true });
+        Assert.Contains(model.Warnings, warning => warning.Contains("CUDA device 0", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -35,4 +94,5 @@ public sealed class GpuSelectionTests
             Assert.Equal(expected.Select(row => row.ExitLayers), actual.Select(row => row.ExitLayers));
         }
     }
+    private static void Fail(string warning) => Assert.Fail(warning);
 }
