@@ -31,4 +31,8 @@ public sealed record EarlyExitModelOptions
     /// <summary>Whether the CPU is used where the GPU cannot be; otherwise loading fails.</summary>
     /// <value>The default value is false.</value>
     public bool FallbackToCpu { get; init; }
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }

@@ -47,6 +47,10 @@ public sealed class CalibrationLoss
     /// <summary>Whether prompts must have references.</summary>
     public bool NeedsReferences { get; }
 
+    /// <summary>The loss's name.</summary>
+    /// <returns><see cref="Name"/>.</returns>
+    public override string ToString() => Name;
+
     /// <summary>A loss of the caller's own.</summary>
     /// <param name="name">What certificates call it; not empty.</param>
     /// <param name="compute">The loss of one prompt, in [0, 1]: anything else, NaN included, is an error that names the row. It is called on one thread at a time, once for

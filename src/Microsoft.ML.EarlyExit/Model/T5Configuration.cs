@@ -56,6 +56,10 @@ public sealed record T5Configuration
     /// </summary>
     public int? MaxNewTokens { get; init; }
 
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
+
     /// <summary>Heads times head width: the inner width of the attention layers.</summary>
     internal int InnerDimension => HeadCount * KeyValueDimension;
 

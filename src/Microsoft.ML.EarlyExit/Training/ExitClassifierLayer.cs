@@ -31,4 +31,8 @@ public sealed class ExitClassifierLayer
     /// not both kinds are held out.
     /// </summary>
     public double HeldOutAreaUnderRocCurve { get; internal init; }
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }
