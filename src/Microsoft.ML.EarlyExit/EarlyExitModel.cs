@@ -144,8 +144,8 @@ public sealed class EarlyExitModel : IDisposable
     /// <param name="options">How to generate; null for the defaults. <see cref="TextGenerationOptions.BatchSize"/> and
     /// <see cref="TextGenerationOptions.Trace"/> have no meaning here.</param>
     /// <param name="cancellationToken">Looked at between operators: also in the middle of a token the enumeration ends within milliseconds.</param>
-    /// <returns>The tokens. Each is computed on the thread pool when it is asked for: nothing runs ahead of the reader, and leaving the loop ends the generation.
-    /// Enumerating again generates again.</returns>
+    /// <returns>The tokens, none where the row's text is missing. Each is computed on the thread pool when it is asked for: nothing runs ahead of the reader, and leaving
+    /// the loop ends the generation. Enumerating again generates again.</returns>
     /// <exception cref="ArgumentException">The options do not fit the model, or nothing can be generated from the row.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
     public IAsyncEnumerable<GeneratedToken> GenerateStreamingAsync(
@@ -156,6 +156,8 @@ public sealed class EarlyExitModel : IDisposable
         options ??= new TextGenerationOptions();
         CheckOptions(options);
         PreparedInput prepared = Prepare(input, options);
+        if (prepared.IsMissing)
+            return AsyncEnumerable.Empty<GeneratedToken>();
         return prepared.Error is null
             ? StreamAsync(prepared, options with { Trace = false }, cancellationToken)
             : throw new ArgumentException(prepared.Error, nameof(input));

@@ -53,4 +53,8 @@ public sealed record EarlyExitModelOptions
     /// </summary>
     /// <value>The default value is false: processes that load one bundle share its weights in memory, and pages that are not needed leave it.</value>
     public bool CopyWeights { get; init; }
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }

@@ -23,4 +23,8 @@ public sealed record CalibrationCandidate
 
     /// <summary>Whether the procedure certifies it.</summary>
     public required bool Passed { get; init; }
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }

@@ -76,6 +76,10 @@ public sealed class CalibrationLoss
         return tokenizer == RougeTokenizer ? this : Rouge(Name, NeedsReferences, tokenizer);
     }
 
+    /// <summary>The loss's name.</summary>
+    /// <returns><see cref="Name"/>.</returns>
+    public override string ToString() => Name;
+
     /// <summary>A loss of the caller's own.</summary>
     /// <param name="name">What certificates call it; not empty.</param>
     /// <param name="compute">The loss of one prompt, in [0, 1]: anything else, NaN included, is an error that names the row. It is called on one thread at a time, once for

@@ -9,4 +9,9 @@ namespace Microsoft.ML.EarlyExit;
 /// </param>
 /// <param name="PValue">1 over the largest <paramref name="EValue"/> so far, at most 1. It never rises.</param>
 /// <param name="HasDrifted">Whether <paramref name="PValue"/> is α or less. Once true, it stays.</param>
-public readonly record struct RiskMonitorState(long Count, double MeanLoss, double EValue, double PValue, bool HasDrifted);
+public readonly record struct RiskMonitorState(long Count, double MeanLoss, double EValue, double PValue, bool HasDrifted)
+{
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
+}

@@ -17,4 +17,8 @@ public sealed class ExitStatistics
 
     /// <summary>Rows that have a token at each position, from 0.</summary>
     public required IReadOnlyList<long> TokenCountByPosition { get; init; }
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }

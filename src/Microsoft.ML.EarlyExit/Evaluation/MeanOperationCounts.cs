@@ -10,4 +10,8 @@ public readonly record struct MeanOperationCounts(double Decoder, double StatePr
 {
     /// <summary>All operations: the sum of <see cref="Decoder"/>, <see cref="StatePropagation"/>, <see cref="Confidence"/> and <see cref="Head"/>.</summary>
     public double Total => Decoder + StatePropagation + Confidence + Head;
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }

@@ -8,4 +8,9 @@ namespace Microsoft.ML.EarlyExit;
 /// For each line of the reference, the union of its longest common subsequences with the prediction's lines. Lines are what "\n" separates, or sentences where they are
 /// split; on texts of one line it is <paramref name="RougeL"/>.
 /// </param>
-public readonly record struct RougeScores(RougeScore Rouge1, RougeScore Rouge2, RougeScore RougeL, RougeScore RougeLsum);
+public readonly record struct RougeScores(RougeScore Rouge1, RougeScore Rouge2, RougeScore RougeL, RougeScore RougeLsum)
+{
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
+}

@@ -63,4 +63,8 @@ public sealed class TextGenerationMetrics
     /// <c>Exits.MeanExitLayer</c>; empty where none was asked for.
     /// </summary>
     public required IReadOnlyDictionary<string, ConfidenceInterval> ConfidenceIntervals { get; init; }
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }

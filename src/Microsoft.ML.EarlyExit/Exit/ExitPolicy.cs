@@ -1,3 +1,6 @@
+using System.Text;
+using System.Text.Json.Serialization;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
@@ -5,6 +8,7 @@ namespace Microsoft.ML.EarlyExit;
 /// threshold, and a token whose confidence is above it leaves (section 4.1 of the paper). Immutable; every value is checked where it is given, and what
 /// depends on the model's depth when the policy meets a model.
 /// </summary>
+[JsonConverter(typeof(ExitPolicyConverter))]
 public sealed record ExitPolicy
 {
     internal static class Defaults
@@ -131,6 +135,92 @@ public sealed record ExitPolicy
         init => _statePropagation = Enum.IsDefined(value)
             ? value
             : throw new ArgumentOutOfRangeException(nameof(StatePropagation), value, "StatePropagation must be StateCopy or ParallelDecoding.");
+    }
+
+    /// <summary>Reads a policy file: one that <see cref="Save"/> or <see cref="ExitClassifier.Save"/> wrote, or one for the tool.</summary>
+    /// <param name="filePath">The file.</param>
+    /// <returns>The policy. What depends on a model is checked where it meets one.</returns>
+    /// <exception cref="ArgumentException">The path is null or empty.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file must not be read, or the path is a folder.</exception>
+    /// <exception cref="InvalidDataException">The file is no policy: it is not JSON, or a field is unknown, occurs twice or has an impossible value; the message
+    /// names it.</exception>
+    public static ExitPolicy Load(string filePath)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(filePath);
+        using FileStream stream = File.OpenRead(filePath);
+        return ExitPolicyJson.Parse(stream, filePath);
+    }
+
+    /// <summary>Reads a policy from the text of a policy file.</summary>
+    /// <param name="json">What <see cref="ToJson"/> gives.</param>
+    /// <returns>The policy. What depends on a model is checked where it meets one.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="json"/> is null.</exception>
+    /// <exception cref="InvalidDataException">The text is no policy, as in <see cref="Load"/>; the message names the field.</exception>
+    public static ExitPolicy Parse(string json)
+    {
+        ArgumentNullException.ThrowIfNull(json);
+        return ExitPolicyJson.Parse(json, "the policy");
+    }
+
+    /// <summary>The policy as JSON, as policy files have it. Every number is written so that reading gives the same one.</summary>
+    /// <returns>The text of the file that <see cref="Save"/> writes.</returns>
+    public string ToJson() => ExitPolicyJson.Write(this);
+
+    /// <summary>Saves <see cref="ToJson"/>. An older file is replaced in one step: whoever is killed meanwhile leaves the old one or the new one.</summary>
+    /// <param name="filePath">The file; its folder must exist.</param>
+    /// <exception cref="ArgumentException">The path is null or empty.</exception>
+    /// <exception cref="DirectoryNotFoundException">The path's folder does not exist.</exception>
+    /// <exception cref="IOException">The path is a folder or a device, or the file cannot be written or replaced.</exception>
+    /// <exception cref="UnauthorizedAccessException">The folder or the older file must not be written.</exception>
+    public void Save(string filePath)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(filePath);
+        AtomicFile.Write(filePath, "policy file", stream => stream.Write(Encoding.UTF8.GetBytes(ToJson())));
+    }
+
+    /// <summary>Whether two policies say the same; thresholds are compared number by number.</summary>
+    /// <param name="other">The other one.</param>
+    /// <returns>Whether they are equal.</returns>
+    public bool Equals(ExitPolicy? other) =>
+        other is not null
+        && _minimumLayer == other._minimumLayer
+        && _threshold == other._threshold
+        && (_thresholds is null ? other._thresholds is null : other._thresholds is not null && _thresholds.SequenceEqual(other._thresholds))
+        && _thresholdTemperature == other._thresholdTemperature
+        && _confidence.Equals(other._confidence)
+        && _pruning.Equals(other._pruning)
+        && FullVocabularyAtLastLayer == other.FullVocabularyAtLastLayer
+        && ShallowDeep == other.ShallowDeep
+        && SelfSpeculation == other.SelfSpeculation
+        && ReferenceCompatible == other.ReferenceCompatible
+        && _staticExitLayer == other._staticExitLayer
+        && _statePropagation == other._statePropagation;
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(
+        _minimumLayer, _threshold, _thresholds?.Count, _confidence, _pruning, ShallowDeep, SelfSpeculation, HashCode.Combine(_staticExitLayer, _statePropagation));
+
+    /// <summary>What the policy does, by the names of its options, alike in every culture; what has no part in it and what is off is left out.</summary>
+    /// <returns>For instance <c>ExitPolicy { MinimumLayer = 4, Threshold = 0.9, Confidence = softmaxMargin }</c>.</returns>
+    public override string ToString()
+    {
+        bool compares = StaticExitLayer is null;
+        return MemberText.Of(nameof(ExitPolicy), MemberText.List(
+        [
+            (nameof(StaticExitLayer), StaticExitLayer),
+            (nameof(ShallowDeep), ShallowDeep),
+            (nameof(MinimumLayer), compares && ShallowDeep is null ? MinimumLayer : null),
+            (nameof(Threshold), compares && Thresholds is null ? Threshold : null),
+            (nameof(Thresholds), Thresholds),
+            (nameof(ThresholdTemperature), ThresholdTemperature != 0 ? ThresholdTemperature : null),
+            (nameof(Confidence), compares ? Confidence : null),
+            (nameof(Pruning), Pruning is NoPruning ? null : Pruning),
+            (nameof(FullVocabularyAtLastLayer), FullVocabularyAtLastLayer ? null : false),
+            (nameof(StatePropagation), StatePropagation == StatePropagation.StateCopy ? null : StatePropagation),
+            (nameof(SelfSpeculation), SelfSpeculation),
+            (nameof(ReferenceCompatible), ReferenceCompatible ? true : null),
+        ]));
     }
 
     /// <summary>Whether <see cref="MinimumLayer"/> was given rather than left at its default.</summary>

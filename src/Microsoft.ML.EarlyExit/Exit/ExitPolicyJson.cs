@@ -25,53 +25,57 @@ internal static class ExitPolicyJson
     {
         var buffer = new ArrayBufferWriter<byte>();
         using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { Indented = true }))
+            Write(writer, policy);
+        return Encoding.UTF8.GetString(buffer.WrittenSpan);
+    }
+
+    /// <summary>Writes the object that is the policy.</summary>
+    internal static void Write(Utf8JsonWriter writer, ExitPolicy policy)
+    {
+        writer.WriteStartObject();
+        if (policy.HasMinimumLayer)
+            writer.WriteNumber("minimumLayer", policy.MinimumLayer);
+        if (policy.HasThreshold)
+            writer.WriteNumber("threshold", policy.Threshold);
+        if (policy.Thresholds is { } thresholds)
         {
-            writer.WriteStartObject();
-            if (policy.HasMinimumLayer)
-                writer.WriteNumber("minimumLayer", policy.MinimumLayer);
-            if (policy.HasThreshold)
-                writer.WriteNumber("threshold", policy.Threshold);
-            if (policy.Thresholds is { } thresholds)
-            {
-                writer.WriteStartArray("thresholds");
-                foreach (float threshold in thresholds)
-                    writer.WriteNumberValue(threshold);
-                writer.WriteEndArray();
-            }
+            writer.WriteStartArray("thresholds");
+            foreach (float threshold in thresholds)
+                writer.WriteNumberValue(threshold);
+            writer.WriteEndArray();
+        }
 
-            writer.WriteNumber("thresholdTemperature", policy.ThresholdTemperature);
-            writer.WriteString("confidence", policy.Confidence.Name);
-            if (policy.Confidence is ContrastiveConfidence contrastive)
-                WriteContrastive(writer, contrastive.Options);
-            if (policy.Pruning is not NoPruning || !policy.FullVocabularyAtLastLayer)
-                WritePruning(writer, policy);
-            if (policy.ShallowDeep is { } shallowDeep)
-            {
-                writer.WriteStartObject("shallowDeep");
-                writer.WriteNumber("exitLayer", shallowDeep.ExitLayer);
-                writer.WriteBoolean("adaptiveThreshold", shallowDeep.AdaptiveThreshold);
-                writer.WriteEndObject();
-            }
-
-            if (policy.SelfSpeculation is { } speculation)
-            {
-                writer.WriteStartObject("selfSpeculation");
-                if (speculation.DraftTokens is { } draftTokens)
-                    writer.WriteNumber("draftTokens", draftTokens);
-                writer.WriteEndObject();
-            }
-
-            if (policy.Confidence is Classifier classifier)
-                WriteClassifier(writer, classifier.Probe);
-
-            writer.WriteBoolean("referenceCompatible", policy.ReferenceCompatible);
-            if (policy.StaticExitLayer is { } staticExitLayer)
-                writer.WriteNumber("staticExitLayer", staticExitLayer);
-            writer.WriteString("statePropagation", policy.StatePropagation == StatePropagation.StateCopy ? "stateCopy" : "parallelDecoding");
+        writer.WriteNumber("thresholdTemperature", policy.ThresholdTemperature);
+        WriteConfidence(writer, policy.Confidence);
+        if (policy.Pruning is not NoPruning || !policy.FullVocabularyAtLastLayer)
+        {
+            writer.WriteStartObject("pruning");
+            WritePruning(writer, policy.Pruning);
+            writer.WriteBoolean("fullVocabularyAtLastLayer", policy.FullVocabularyAtLastLayer);
             writer.WriteEndObject();
         }
 
-        return Encoding.UTF8.GetString(buffer.WrittenSpan);
+        if (policy.ShallowDeep is { } shallowDeep)
+        {
+            writer.WriteStartObject("shallowDeep");
+            writer.WriteNumber("exitLayer", shallowDeep.ExitLayer);
+            writer.WriteBoolean("adaptiveThreshold", shallowDeep.AdaptiveThreshold);
+            writer.WriteEndObject();
+        }
+
+        if (policy.SelfSpeculation is { } speculation)
+        {
+            writer.WriteStartObject("selfSpeculation");
+            if (speculation.DraftTokens is { } draftTokens)
+                writer.WriteNumber("draftTokens", draftTokens);
+            writer.WriteEndObject();
+        }
+
+        writer.WriteBoolean("referenceCompatible", policy.ReferenceCompatible);
+        if (policy.StaticExitLayer is { } staticExitLayer)
+            writer.WriteNumber("staticExitLayer", staticExitLayer);
+        writer.WriteString("statePropagation", policy.StatePropagation == StatePropagation.StateCopy ? "stateCopy" : "parallelDecoding");
+        writer.WriteEndObject();
     }
 
     /// <summary>Reads the policy that the fields of an object are.</summary>
@@ -82,13 +86,7 @@ internal static class ExitPolicyJson
         policy = fields.Set(policy, "threshold", p => p with { Threshold = fields.GetSingle("threshold") });
         policy = fields.SetUnlessNull(policy, "thresholds", p => p with { Thresholds = fields.GetSingles("thresholds") });
         policy = fields.Set(policy, "thresholdTemperature", p => p with { ThresholdTemperature = fields.GetSingle("thresholdTemperature") });
-        ContrastiveOptions? contrastive = fields.Has("contrastive") ? fields.GetObject("contrastive", ReadContrastive) : null;
-        Confidence? classifier = fields.Has("classifier") ? ReadClassifier(fields) : null;
-        policy = fields.Set(policy, "confidence", p => p with { Confidence = ReadConfidence(fields, contrastive, classifier) });
-        if (classifier is not null && policy.Confidence is not Classifier)
-            throw fields.Refuse("classifier", $"it needs confidence classifier, not {policy.Confidence.Name}");
-        if (policy.Confidence is not ContrastiveConfidence && contrastive is not null && contrastive != new ContrastiveOptions())
-            throw fields.Refuse("contrastive", $"it needs confidence weightedContrastive or jsdContrastive, not {policy.Confidence.Name}");
+        policy = policy with { Confidence = ReadConfidence(fields) };
         policy = fields.SetUnlessNull(policy, "staticExitLayer", p => p with { StaticExitLayer = fields.GetInt32("staticExitLayer") });
         policy = fields.SetUnlessNull(policy, "statePropagation", p => p with
         {
@@ -97,7 +95,12 @@ internal static class ExitPolicyJson
         });
         if (fields.Has("pruning"))
         {
-            (VocabularyPruning pruning, bool isWholeAtLastLayer) = fields.GetObject("pruning", ReadPruning);
+            bool isWholeAtLastLayer = true;
+            VocabularyPruning pruning = fields.GetObject("pruning", cut =>
+            {
+                isWholeAtLastLayer = !cut.Has("fullVocabularyAtLastLayer") || cut.GetBoolean("fullVocabularyAtLastLayer");
+                return ReadPruning(cut);
+            });
             policy = policy with { Pruning = pruning, FullVocabularyAtLastLayer = isWholeAtLastLayer };
         }
 
@@ -107,6 +110,29 @@ internal static class ExitPolicyJson
         if (fields.Has("selfSpeculation"))
             policy = policy with { SelfSpeculation = fields.GetObject("selfSpeculation", ReadSelfSpeculation) };
         return policy;
+    }
+
+    /// <summary>Reads the measure that the fields of an object, a policy among others, say.</summary>
+    internal static Confidence ReadConfidence(JsonFields fields)
+    {
+        ContrastiveOptions? contrastive = fields.Has("contrastive") ? fields.GetObject("contrastive", ReadContrastive) : null;
+        Confidence? classifier = fields.Has("classifier") ? ReadClassifier(fields) : null;
+        Confidence confidence = fields.Set(Confidence.SoftmaxMargin, "confidence", _ => ReadConfidence(fields, contrastive, classifier));
+        if (classifier is not null && confidence is not Classifier)
+            throw fields.Refuse("classifier", $"it needs confidence classifier, not {confidence.Name}");
+        if (confidence is not ContrastiveConfidence && contrastive is not null && contrastive != new ContrastiveOptions())
+            throw fields.Refuse("contrastive", $"it needs confidence weightedContrastive or jsdContrastive, not {confidence.Name}");
+        return confidence;
+    }
+
+    /// <summary>Writes the fields that <see cref="ReadConfidence(JsonFields)"/> reads.</summary>
+    internal static void WriteConfidence(Utf8JsonWriter writer, Confidence confidence)
+    {
+        writer.WriteString("confidence", confidence.Name);
+        if (confidence is ContrastiveConfidence contrastive)
+            WriteContrastive(writer, contrastive.Options);
+        if (confidence is Classifier classifier)
+            WriteClassifier(writer, classifier.Probe);
     }
 
     private static Confidence ReadConfidence(JsonFields fields, ContrastiveOptions? contrastive, Confidence? classifier) => Choose(
@@ -156,7 +182,8 @@ internal static class ExitPolicyJson
         writer.WriteEndObject();
     }
 
-    private static (VocabularyPruning Pruning, bool IsWholeAtLastLayer) ReadPruning(JsonFields fields)
+    /// <summary>Reads the pruning that the fields of an object are.</summary>
+    internal static VocabularyPruning ReadPruning(JsonFields fields)
     {
         string kind = fields.Has("kind") ? fields.GetString("kind") : "none";
         int? k = fields.Has("k") ? fields.GetInt32("k") : null;
@@ -173,8 +200,7 @@ internal static class ExitPolicyJson
             throw fields.Refuse("scale", "it must be from 0 to 1");
         if (kind == "decaying" && k is not null)
             throw fields.Refuse("k", "a decaying pruning follows kMax and kMin; leave k out");
-        bool isWhole = !fields.Has("fullVocabularyAtLastLayer") || fields.GetBoolean("fullVocabularyAtLastLayer");
-        VocabularyPruning pruning = kind switch
+        return kind switch
         {
             "none" => VocabularyPruning.None,
             "fixed" => new FixedPruning(k, kMax, kMin),
@@ -182,28 +208,25 @@ internal static class ExitPolicyJson
             "adaptive" => new AdaptivePruning(scale, k, kMax, kMin),
             _ => throw fields.Refuse("kind", "it must be none, fixed, decaying or adaptive"),
         };
-        return (pruning, isWhole);
     }
 
-    private static void WritePruning(Utf8JsonWriter writer, ExitPolicy policy)
+    /// <summary>Writes the fields that <see cref="ReadPruning"/> reads.</summary>
+    internal static void WritePruning(Utf8JsonWriter writer, VocabularyPruning pruning)
     {
-        (int? k, int kMax, int kMin, float scale) = policy.Pruning switch
+        (int? k, int kMax, int kMin, float scale) = pruning switch
         {
-            FixedPruning pruning => (pruning.K, pruning.KMax, pruning.KMin, VocabularyPruning.Defaults.Scale),
-            DecayingPruning pruning => (null, pruning.KMax, pruning.KMin, VocabularyPruning.Defaults.Scale),
-            AdaptivePruning pruning => (pruning.K, pruning.KMax, pruning.KMin, pruning.Scale),
+            FixedPruning cut => (cut.K, cut.KMax, cut.KMin, VocabularyPruning.Defaults.Scale),
+            DecayingPruning cut => (null, cut.KMax, cut.KMin, VocabularyPruning.Defaults.Scale),
+            AdaptivePruning cut => (cut.K, cut.KMax, cut.KMin, cut.Scale),
             NoPruning => (null, VocabularyPruning.Defaults.LargestAlive, VocabularyPruning.Defaults.SmallestAlive, VocabularyPruning.Defaults.Scale),
-            _ => throw new ArgumentOutOfRangeException(nameof(policy), policy.Pruning.Kind, "The pruning has no form in policy files."),
+            _ => throw new ArgumentOutOfRangeException(nameof(pruning), pruning.Kind, "The pruning has no form in policy files."),
         };
-        writer.WriteStartObject("pruning");
-        writer.WriteString("kind", policy.Pruning.Kind);
+        writer.WriteString("kind", pruning.Kind);
         if (k is not null)
             writer.WriteNumber("k", k.Value);
         writer.WriteNumber("kMax", kMax);
         writer.WriteNumber("kMin", kMin);
         writer.WriteNumber("scale", scale);
-        writer.WriteBoolean("fullVocabularyAtLastLayer", policy.FullVocabularyAtLastLayer);
-        writer.WriteEndObject();
     }
 
     private static ShallowDeep ReadShallowDeep(JsonFields fields)

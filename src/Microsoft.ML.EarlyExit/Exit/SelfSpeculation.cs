@@ -27,6 +27,10 @@ public sealed record SelfSpeculation
             : throw new ArgumentOutOfRangeException(nameof(DraftTokens), value, $"DraftTokens must be from 1 to {MostDraftTokens}.");
     }
 
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
+
     /// <summary>
     /// The number of drafts n, at most <see cref="MostDraftTokens"/>, for which most tokens are gained for the work: with a share a of drafts accepted, n drafts give
     /// <c>(1 - a^(n+1)) / (1 - a)</c> tokens on average, for n shallow runs of cost c of a deep one, and one deep run.

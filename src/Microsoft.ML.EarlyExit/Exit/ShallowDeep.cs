@@ -24,4 +24,8 @@ public sealed record ShallowDeep
     /// </summary>
     /// <value>The default value is false.</value>
     public bool AdaptiveThreshold { get; init; }
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }

@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>A token as it is generated.</summary>
@@ -6,4 +8,14 @@ namespace Microsoft.ML.EarlyExit;
 /// <param name="ExitLayer">Decoder blocks that ran for it, 1 to L.</param>
 /// <param name="Confidence">The last confidence computed for it, in [0, 1]; NaN where none was.</param>
 /// <param name="StopReason">Why the generation ended, at the last token; null before it.</param>
-public readonly record struct GeneratedToken(int TokenId, string TextDelta, int ExitLayer, float Confidence, StopReason? StopReason);
+public readonly record struct GeneratedToken(
+    int TokenId,
+    string TextDelta,
+    int ExitLayer,
+    [property: JsonNumberHandling(JsonNumberHandling.AllowNamedFloatingPointLiterals)] float Confidence,
+    StopReason? StopReason)
+{
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
+}

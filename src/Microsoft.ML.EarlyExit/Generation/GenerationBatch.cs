@@ -66,6 +66,12 @@ internal sealed class GenerationBatch : IDisposable
     public void Start(PreparedInput input, long row, EncoderCache? encoded = null)
     {
         _cancellationToken.ThrowIfCancellationRequested();
+        if (input.IsMissing)
+        {
+            _ended(row, GenerationResult.Skipped);
+            return;
+        }
+
         if (input.Error is not null)
         {
             _ended(row, GenerationResult.Failed(input.Error, hasText: _model.Tokenizer is not null));

@@ -1,9 +1,11 @@
+using System.Text.Json.Serialization;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>What was generated for one row.</summary>
 public sealed class GenerationResult
 {
-    /// <summary>The generated text without special tokens; null where the bundle has no tokenizer.</summary>
+    /// <summary>The generated text without special tokens; null where the bundle has no tokenizer or the row's text is missing.</summary>
     public string? Text { get; init; }
 
     /// <summary>The generated ids, without the decoder start token and with <c>&lt;/s&gt;</c> when it was generated.</summary>
@@ -13,6 +15,7 @@ public sealed class GenerationResult
     public required IReadOnlyList<int> ExitLayers { get; init; }
 
     /// <summary>For each generated token the last confidence computed for it, in [0, 1]; NaN where none was.</summary>
+    [JsonNumberHandling(JsonNumberHandling.AllowNamedFloatingPointLiterals)]
     public required IReadOnlyList<float> Confidences { get; init; }
 
     /// <summary>Why the generation ended.</summary>
@@ -38,8 +41,15 @@ public sealed class GenerationResult
     /// <summary>Every confidence evaluation of every token and the operations done for it, where <see cref="TextGenerationOptions.Trace"/> asked for it; else null.</summary>
     public IReadOnlyList<GenerationStep>? Steps { get; init; }
 
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
+
     /// <summary>The highest confidence of a token that had to stay where it was asked; negative infinity where none had to.</summary>
     internal float HighestStayingConfidence { get; init; } = float.NegativeInfinity;
+
+    /// <summary>The result of a row whose text is missing.</summary>
+    internal static GenerationResult Skipped { get; } = new() { TokenIds = [], ExitLayers = [], Confidences = [], StopReason = StopReason.MissingText };
 
     /// <summary>The result of a row for which nothing was generated; its text is empty, or null where no row of the model has one.</summary>
     internal static GenerationResult Failed(string error, bool hasText) => new()

@@ -39,4 +39,8 @@ public readonly record struct OperationCounts(long Decoder, long StatePropagatio
         left.Confidence + right.Confidence,
         left.Head + right.Head,
         left.Paper + right.Paper);
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }

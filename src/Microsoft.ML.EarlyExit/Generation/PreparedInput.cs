@@ -3,8 +3,14 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>A row's encoder ids, checked and cut to size; or why there are none.</summary>
 internal readonly record struct PreparedInput(IReadOnlyList<int> TokenIds, int CutTokens, string? Error)
 {
+    /// <summary>Whether there are none because the text is missing.</summary>
+    public bool IsMissing { get; private init; }
+
     public static PreparedInput Prepare(GenerationInput input, T5Tokenizer? tokenizer, T5Configuration configuration, TextGenerationOptions options)
     {
+        input = input.Under(options);
+        if (input.IsMissing)
+            return Failed("The text is missing; leave the row out, or set MissingTexts to UseEmptyText.") with { IsMissing = true };
         IReadOnlyList<int> ids;
         if (input.TokenIds is { } given)
         {

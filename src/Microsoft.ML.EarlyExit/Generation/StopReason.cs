@@ -11,4 +11,7 @@ public enum StopReason
 
     /// <summary>The row could not be generated, or not to its end; <see cref="GenerationResult.Error"/> says why.</summary>
     Error,
+
+    /// <summary>The row's text is missing, so nothing was generated; see <see cref="TextGenerationOptions.MissingTexts"/>.</summary>
+    MissingText,
 }

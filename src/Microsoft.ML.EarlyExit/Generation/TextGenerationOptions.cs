@@ -21,6 +21,7 @@ public sealed record TextGenerationOptions
     private readonly float? _repetitionPenalty;
     private readonly int? _noRepeatNgramSize;
     private readonly int _batchSize = Defaults.BatchSize;
+    private readonly MissingTextHandling _missingTexts;
 
     /// <summary>Put before every text, as T5's task names are (<c>"summarize: "</c>).</summary>
     /// <value>The default value is the empty string.</value>
@@ -88,6 +89,18 @@ public sealed record TextGenerationOptions
         init => _noRepeatNgramSize = value is null ? null : InRange(value.Value, 0, LargestTokenCount, nameof(NoRepeatNgramSize));
     }
 
+    /// <summary>What becomes of a row whose text is missing. An empty text is not missing, but ML.NET keeps the two apart only in memory: a field that a file leaves
+    /// empty is read as a missing one.</summary>
+    /// <value>The default value is <see cref="MissingTextHandling.Skip"/>: missing in, missing out.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is not one of the enumeration's.</exception>
+    public MissingTextHandling MissingTexts
+    {
+        get => _missingTexts;
+        init => _missingTexts = Enum.IsDefined(value)
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(MissingTexts), value, "MissingTexts must be Skip or UseEmptyText.");
+    }
+
     /// <summary>How many rows are decoded side by side, 1 to 1,024. The result of a row does not depend on it.</summary>
     /// <value>The default value is 1.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>
@@ -120,6 +133,10 @@ public sealed record TextGenerationOptions
             NoRepeatNgramSize = NoRepeatNgramSize ?? configuration.NoRepeatNgramSize ?? 0,
         };
     }
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 
     private static int InRange(int value, int least, int most, string name) =>
         value >= least && value <= most

@@ -10,14 +10,18 @@ namespace Microsoft.ML.EarlyExit;
 /// </summary>
 internal static class TextGenerationOptionsJson
 {
+    private const string MissingTexts = "missingTexts";
+    private const string Skip = "skip";
+    private const string UseEmptyText = "useEmptyText";
+
     /// <summary>Reads options.</summary>
     /// <param name="json">The file's text.</param>
     /// <param name="sourceName">The file's name, for messages.</param>
     /// <exception cref="InvalidDataException">A field is unknown, occurs twice, or has an impossible value.</exception>
-    internal static TextGenerationOptions Parse(string json, string sourceName) => JsonFields.Parse(json, sourceName, Read);
+    internal static TextGenerationOptions Parse(string json, string sourceName) => JsonFields.Parse(json, sourceName, ReadSaved);
 
     /// <inheritdoc cref="Parse(string, string)"/>
-    internal static TextGenerationOptions Parse(Stream json, string sourceName) => JsonFields.Parse(json, sourceName, Read);
+    internal static TextGenerationOptions Parse(Stream json, string sourceName) => JsonFields.Parse(json, sourceName, ReadSaved);
 
     /// <summary>Writes options so that <see cref="Parse(string, string)"/> reads the same ones.</summary>
     internal static string Write(TextGenerationOptions options)
@@ -37,13 +41,15 @@ internal static class TextGenerationOptionsJson
                 writer.WriteNumber("repetitionPenalty", repetitionPenalty);
             if (options.NoRepeatNgramSize is { } noRepeatNgramSize)
                 writer.WriteNumber("noRepeatNgramSize", noRepeatNgramSize);
+            if (options.MissingTexts == MissingTextHandling.UseEmptyText)
+                writer.WriteString(MissingTexts, UseEmptyText);
             writer.WriteEndObject();
         }
 
         return Encoding.UTF8.GetString(buffer.WrittenSpan);
     }
 
-    /// <summary>Reads the options among the fields of an object.</summary>
+    /// <summary>Reads the options among the fields of an object, without those that only data views have a use for.</summary>
     internal static TextGenerationOptions Read(JsonFields fields)
     {
         var options = new TextGenerationOptions();
@@ -55,4 +61,14 @@ internal static class TextGenerationOptionsJson
         options = fields.SetUnlessNull(options, "repetitionPenalty", o => o with { RepetitionPenalty = fields.GetSingle("repetitionPenalty") });
         return fields.SetUnlessNull(options, "noRepeatNgramSize", o => o with { NoRepeatNgramSize = fields.GetInt32("noRepeatNgramSize") });
     }
+
+    private static TextGenerationOptions ReadSaved(JsonFields fields) => fields.SetUnlessNull(Read(fields), MissingTexts, o => o with
+    {
+        MissingTexts = fields.GetString(MissingTexts) switch
+        {
+            Skip => MissingTextHandling.Skip,
+            UseEmptyText => MissingTextHandling.UseEmptyText,
+            _ => throw fields.Refuse(MissingTexts, $"it must be {Skip} or {UseEmptyText}"),
+        },
+    });
 }

@@ -78,6 +78,21 @@ internal sealed class JsonFields
             : utf8;
     }
 
+    /// <summary>As <see cref="Parse{T}(string, string, Func{JsonFields, T})"/>, for a converter of System.Text.Json.</summary>
+    /// <exception cref="JsonException">What the others answer with an <see cref="InvalidDataException"/>.</exception>
+    internal static T Read<T>(ref Utf8JsonReader reader, string source, Func<JsonFields, T> read)
+    {
+        using JsonDocument document = JsonDocument.ParseValue(ref reader);
+        try
+        {
+            return Read(document.RootElement, source, "", read);
+        }
+        catch (InvalidDataException exception)
+        {
+            throw new JsonException(exception.Message);
+        }
+    }
+
     /// <summary>Whether the object has the field and its value is not null.</summary>
     internal bool Has(string name)
     {

@@ -73,6 +73,10 @@ public sealed record T5Configuration
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? NoRepeatNgramSize { get; init; }
 
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
+
     /// <summary>Heads times head width: the inner width of the attention layers.</summary>
     internal int InnerDimension => HeadCount * KeyValueDimension;
 

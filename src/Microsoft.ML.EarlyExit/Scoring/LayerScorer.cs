@@ -82,7 +82,10 @@ internal sealed class LayerScorer : IDisposable
     /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
     public ScoredTarget Score(GenerationInput input, GenerationInput target, TextGenerationOptions options, CancellationToken cancellationToken = default)
     {
+        target = target.Under(options);
         PreparedInput preparedInput = _model.Prepare(input, options);
+        if (preparedInput.IsMissing || target.IsMissing)
+            return ScoredTarget.Skipped;
         if (preparedInput.Error is not null)
             return ScoredTarget.Failed(preparedInput.Error);
         PreparedTarget preparedTarget = PreparedTarget.Prepare(

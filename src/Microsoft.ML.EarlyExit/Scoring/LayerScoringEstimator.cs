@@ -77,8 +77,8 @@ public sealed class LayerScoringEstimator : IEstimator<LayerScoringTransformer>
     public sealed class Options
     {
         /// <summary>
-        /// The column of inputs: text, of which a missing value counts as the empty text; or a vector of <see cref="int"/>, encoder ids exactly as given,
-        /// <c>&lt;/s&gt;</c> included.
+        /// The column of inputs: text; or a vector of <see cref="int"/>, encoder ids exactly as given, <c>&lt;/s&gt;</c> included. A row whose input or target is
+        /// missing has no scores, unless <see cref="TextGenerationOptions.MissingTexts"/> says otherwise.
         /// </summary>
         public required string InputColumnName { get; init; }
 

@@ -7,5 +7,8 @@ namespace Microsoft.ML.EarlyExit;
 /// <param name="Error">Why the row could not be scored; null where it was.</param>
 internal sealed record ScoredTarget(IReadOnlyList<int> TargetIds, IReadOnlyList<LayerScore> Layers, int CutInputTokens, string? Error)
 {
+    /// <summary>The scores of a row whose input or target is missing: none.</summary>
+    public static ScoredTarget Skipped { get; } = new([], [], 0, null);
+
     public static ScoredTarget Failed(string error) => new([], [], 0, error);
 }

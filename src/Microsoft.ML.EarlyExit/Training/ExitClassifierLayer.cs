@@ -35,4 +35,8 @@ public sealed class ExitClassifierLayer
     /// <summary>Why accuracy and area say nothing of the layer, in a sentence or two, with how many rows would: examples that do not agree, or that do, are not held out. Null
     /// where both are, or nothing is held out.</summary>
     public string? HeldOutProblem { get; internal init; }
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }

@@ -27,8 +27,8 @@ public sealed class ExitClassifierOptions
     public EarlyExitModelOptions? ModelOptions { get; init; }
 
     /// <summary>
-    /// The column of inputs: text, of which a missing value counts as the empty text; or a vector of <see cref="int"/>, encoder ids exactly as given,
-    /// <c>&lt;/s&gt;</c> included.
+    /// The column of inputs: text; or a vector of <see cref="int"/>, encoder ids exactly as given, <c>&lt;/s&gt;</c> included. A missing text is refused, unless
+    /// <see cref="TextGenerationOptions.MissingTexts"/> makes it the empty one.
     /// </summary>
     public required string InputColumnName { get; init; }
 

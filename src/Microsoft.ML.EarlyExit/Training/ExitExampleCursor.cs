@@ -157,7 +157,8 @@ internal sealed class ExitExampleCursor : DataViewRowCursor
         if (input.Error is { } error)
             throw Refuse(error);
         _inputIds = input.TokenIds;
-        PreparedTarget target = PreparedTarget.Prepare(_getTarget(), _source.Model.Tokenizer, _source.Model.Configuration, _maximumTargetTokens, cuts: true);
+        PreparedTarget target = PreparedTarget.Prepare(
+            _getTarget().Under(_source.Generation), _source.Model.Tokenizer, _source.Model.Configuration, _maximumTargetTokens, cuts: true);
         if (target.Error is { } targetError)
             throw Refuse(targetError);
         _targetIds = target.TokenIds;

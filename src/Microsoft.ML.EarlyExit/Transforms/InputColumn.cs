@@ -43,7 +43,7 @@ internal sealed record InputColumn(string Name, string Kind = "input")
         }
     }
 
-    /// <summary>Reads a row's value out of a checked column; a missing text is the empty text.</summary>
+    /// <summary>Reads a row's value out of a checked column.</summary>
     internal static Func<GenerationInput> CreateGetter(DataViewRow source, DataViewSchema.Column column)
     {
         if (IsTokenIds(column))
@@ -62,7 +62,7 @@ internal sealed record InputColumn(string Name, string Kind = "input")
         return () =>
         {
             getText(ref text);
-            return GenerationInput.FromText(text.ToString());
+            return ReferenceReader.IsMissing(text) ? GenerationInput.Missing : GenerationInput.FromText(text.ToString());
         };
     }
 

@@ -11,7 +11,7 @@ public static class TextGenerationCatalog
     /// <param name="catalog">The catalog.</param>
     /// <param name="outputColumnName">The column that receives the generated text.</param>
     /// <param name="inputColumnName">The column to generate from, text or token ids; null for the one named <paramref name="outputColumnName"/>. A missing text
-    /// counts as the empty one.</param>
+    /// gives a missing text, unless the options say otherwise.</param>
     /// <param name="modelPath">The model bundle's folder.</param>
     /// <param name="options">How text is generated, the exit policy included; null for the defaults.</param>
     /// <returns>The estimator.</returns>
@@ -58,7 +58,7 @@ public static class TextGenerationCatalog
     /// <param name="catalog">The catalog.</param>
     /// <param name="outputColumnName">The column that receives the generated text.</param>
     /// <param name="inputColumnName">The column to generate from, text or token ids; null for the one named <paramref name="outputColumnName"/>. A missing text
-    /// counts as the empty one.</param>
+    /// gives a missing text, unless the options say otherwise.</param>
     /// <param name="model">The model. It stays the caller's, to be disposed after everything that was made with it.</param>
     /// <param name="options">How text is generated, the exit policy included; null for the defaults.</param>
     /// <returns>The estimator.</returns>

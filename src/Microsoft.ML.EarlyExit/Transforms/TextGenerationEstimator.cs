@@ -78,8 +78,8 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
         public string? OutputColumnName { get; init; }
 
         /// <summary>
-        /// The column to generate from: text, of which a missing value counts as the empty text; or a vector of <see cref="int"/>, encoder ids exactly as given,
-        /// <c>&lt;/s&gt;</c> included.
+        /// The column to generate from: text, of which a missing value gives a missing text unless <see cref="TextGenerationOptions.MissingTexts"/> says otherwise; or a vector
+        /// of <see cref="int"/>, encoder ids exactly as given, <c>&lt;/s&gt;</c> included.
         /// </summary>
         /// <value>The default value is null: the column named <see cref="OutputColumnName"/>.</value>
         public string? InputColumnName { get; init; }

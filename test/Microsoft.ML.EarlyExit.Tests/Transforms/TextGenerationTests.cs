@@ -277,18 +277,6 @@ public sealed class TextGenerationTests : IDisposable
 
     [Theory]
     [InlineData(1)]
-    [InlineData(2)]
-    public void A_missing_text_is_the_empty_text(int batchSize)
-    {
-        DemoRow[] rows = DemoRow.Create(2);
-        rows[1].Prompt = null;
-        using TextGenerationTransformer transformer = Pipeline(s_options with { BatchSize = batchSize }).Fit(Load(rows));
-
-        Assert.Equal(_model.Generate("", s_options).Text, Read(transformer.Transform(Load(rows)))[1].Text);
-    }
-
-    [Theory]
-    [InlineData(1)]
     [InlineData(4)]
     public void A_row_that_cannot_be_generated_is_named_and_does_not_disturb_the_others(int batchSize)
     {

@@ -13,6 +13,8 @@ internal sealed class Classifier(ClassifierProbe probe) : Confidence
 
     public override int GetHashCode() => Probe.GetHashCode();
 
+    public override string ToString() => $"{Name} ({(Probe.RowCount == 1 ? "1 row" : $"{Probe.RowCount} rows")} of {Probe.Width} weights)";
+
     internal override void Validate(ExitPolicy policy, T5Configuration configuration) =>
         Probe.Validate(configuration.ModelDimension, configuration.DecoderLayerCount);
 

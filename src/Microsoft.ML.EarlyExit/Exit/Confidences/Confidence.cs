@@ -1,6 +1,9 @@
+using System.Text.Json.Serialization;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>A measure, in [0, 1], of how sure the model is of its next token after some decoder layer. Immutable.</summary>
+[JsonConverter(typeof(ConfidenceConverter))]
 public abstract class Confidence
 {
     private protected Confidence()
@@ -42,6 +45,10 @@ public abstract class Confidence
     /// <param name="options">How the two are compared; null for the defaults.</param>
     /// <returns>The measure.</returns>
     public static Confidence JsdContrastive(ContrastiveOptions? options = null) => new JsdContrastive(options ?? new ContrastiveOptions());
+
+    /// <summary>The measure's name, as policy files have it, and what else it was given.</summary>
+    /// <returns>For instance <c>softmaxMargin</c>.</returns>
+    public override string ToString() => Name;
 
     /// <summary>Whether hidden states of a layer are needed when a later one is evaluated.</summary>
     /// <param name="layer">The layer, from 0, the embedding.</param>

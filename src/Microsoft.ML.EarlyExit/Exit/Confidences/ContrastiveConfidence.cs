@@ -18,6 +18,8 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
 
     public override int GetHashCode() => HashCode.Combine(Name, Options);
 
+    public override string ToString() => Options == new ContrastiveOptions() ? Name : $"{Name} ({MemberText.List(Options)})";
+
     internal override void Validate(ExitPolicy policy, T5Configuration configuration)
     {
         if (Options.PlausibilityFromPruning && policy.Pruning is NoPruning)

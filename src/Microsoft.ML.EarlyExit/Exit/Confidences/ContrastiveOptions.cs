@@ -49,4 +49,8 @@ public sealed record ContrastiveOptions
     /// <summary>Which token is chosen at an exit.</summary>
     /// <value>The default value is <see cref="ContrastiveToken.Expert"/>.</value>
     public ContrastiveToken Token { get; init; }
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }

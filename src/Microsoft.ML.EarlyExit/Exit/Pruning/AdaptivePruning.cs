@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
@@ -22,6 +24,9 @@ internal sealed class AdaptivePruning(float scale, int? k, int kMax, int kMin) :
         other is AdaptivePruning same && (same.Scale, same.K) == (Scale, K) && same._decaying.Equals(_decaying);
 
     public override int GetHashCode() => HashCode.Combine(Kind, Scale, K, _decaying);
+
+    public override string ToString() => string.Create(
+        CultureInfo.InvariantCulture, $"{Kind} (scale {Scale}, {(K is { } k ? $"k {k}" : $"kMax {KMax}")}, kMin {KMin})");
 
     internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) =>
         Math.Max(KMin, Share(ListSize(firstLayer, layerCount), previousConfidence));

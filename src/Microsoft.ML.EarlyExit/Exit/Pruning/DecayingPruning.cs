@@ -16,6 +16,8 @@ internal sealed class DecayingPruning(int kMax, int kMin) : VocabularyPruning
 
     public override int GetHashCode() => HashCode.Combine(Kind, KMax, KMin);
 
+    public override string ToString() => $"{Kind} (kMax {KMax}, kMin {KMin})";
+
     internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) => At(layer, layerCount, KMax, KMin);
 
     internal override int ListSize(int firstLayer, int layerCount) => At(firstLayer, layerCount, KMax, KMin);

@@ -17,6 +17,8 @@ internal sealed class FixedPruning(int? k, int kMax, int kMin) : VocabularyPruni
 
     public override int GetHashCode() => HashCode.Combine(Kind, K, _decaying);
 
+    public override string ToString() => K is { } k ? $"{Kind} (k {k})" : $"{Kind} (kMax {KMax}, kMin {KMin})";
+
     internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) => ListSize(firstLayer, layerCount);
 
     internal override int ListSize(int firstLayer, int layerCount) => K ?? _decaying.ListSize(firstLayer, layerCount);

@@ -1,9 +1,12 @@
+using System.Text.Json.Serialization;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
 /// How many tokens stay alive from layer to layer (section 4.2 of the paper): at the first layer where a confidence is computed, j, all tokens are ranked by their
 /// logits; at a later layer l of the same token only the best k_l of that ranking are looked at. Alive sets only shrink, ties go to the lower id. Immutable.
 /// </summary>
+[JsonConverter(typeof(VocabularyPruningConverter))]
 public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
 {
     internal static class Defaults
@@ -55,6 +58,10 @@ public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
 
     /// <inheritdoc/>
     public abstract override int GetHashCode();
+
+    /// <summary>The kind's name, as policy files have it, and its numbers.</summary>
+    /// <returns>For instance <c>decaying (kMax 35000, kMin 250)</c>.</returns>
+    public override string ToString() => Kind;
 
     /// <summary>The most tokens that may stay alive at a layer after j; more than the vocabulary has says that nothing is cut there.</summary>
     /// <param name="layer">The layer l, j + 1 to L.</param>

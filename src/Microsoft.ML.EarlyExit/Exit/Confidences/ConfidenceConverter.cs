@@ -1,0 +1,18 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>A measure in what System.Text.Json writes has the fields that a policy file has for it.</summary>
+internal sealed class ConfidenceConverter : JsonConverter<Confidence>
+{
+    public override Confidence Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+        JsonFields.Read(ref reader, "the confidence", ExitPolicyJson.ReadConfidence);
+
+    public override void Write(Utf8JsonWriter writer, Confidence value, JsonSerializerOptions options)
+    {
+        writer.WriteStartObject();
+        ExitPolicyJson.WriteConfidence(writer, value);
+        writer.WriteEndObject();
+    }
+}
