@@ -50,7 +50,7 @@ internal static class GraphMutator
         GraphProto graph = model.Graph;
         NodeProto node = random.Pick(graph.Node);
         TensorProto? tensor = graph.Initializer.Count > 0 ? random.Pick(graph.Initializer) : null;
-        switch (random.Next(20))
+        switch (random.Next(22))
         {
             case 0 or 1:
                 ChangeAttribute(node, random);
@@ -106,6 +106,12 @@ internal static class GraphMutator
                 break;
             case 17 or 18:
                 Grow(graph, random);
+                break;
+            case 19:
+                InsertLoop(graph, random);
+                break;
+            case 20:
+                Double(graph, random);
                 break;
             default:
                 InsertNode(graph, random);
@@ -218,7 +224,7 @@ internal static class GraphMutator
     {
         string name = $"grown{random.Next(1000)}";
         long size = random.Pick([1 << 16, 1 << 28, 1L << 31, 1L << 32, 1L << 40, long.MaxValue]);
-        string kind = random.Pick(["ConstantOfShape", "Tile", "Expand", "Range", "Pad", "Resize"]);
+        string kind = random.Pick(["ConstantOfShape", "Tile", "Expand", "Range", "Pad", "Resize", "RandomNormal"]);
         graph.Initializer.Add(Numbers(name + "_size", size));
         graph.Initializer.Add(Numbers(name + "_one", 1));
         var node = new NodeProto { Name = name, OpType = kind, Output = { name } };
@@ -226,13 +232,73 @@ internal static class GraphMutator
         {
             "ConstantOfShape" => [name + "_size"],
             "Range" => [name + "_one", name + "_size", name + "_one"],
+            "RandomNormal" => [],
             _ => [Names(graph, random), name + "_size"],
         };
         node.Input.AddRange(inputs);
+        if (kind == "RandomNormal")
+            node.Attribute.Add(new AttributeProto { Name = "shape", Type = AttributeProto.Types.AttributeType.Ints, Ints = { size } });
+        Insert(graph, node, random);
+    }
+
+    /// <summary>A value put to itself, over and over: without one large number it grows beyond any bound.</summary>
+    private static void Double(GraphProto graph, HostileRandom random)
+    {
+        string from = random.Pick(graph.Input).Name;
+        int at = random.Next(graph.Node.Count);
+        for (int count = random.Pick([4, 20, 40]); count > 0; count--)
+        {
+            string name = $"doubled{random.Next(int.MaxValue)}";
+            var node = new NodeProto { Name = name, OpType = "Concat", Input = { from, from }, Output = { name } };
+            node.Attribute.Add(new AttributeProto { Name = "axis", Type = AttributeProto.Types.AttributeType.Int, I = 0 });
+            graph.Node.Insert(at++, node);
+            from = name;
+        }
+
+        Set(graph.Node[Math.Min(at, graph.Node.Count - 1)].Input, random, from);
+    }
+
+    /// <summary>A loop around nothing that hardly ends.</summary>
+    private static void InsertLoop(GraphProto graph, HostileRandom random)
+    {
+        string name = $"loop{random.Next(1000)}";
+        var body = new GraphProto { Name = "body" };
+        body.Input.Add(Value("iteration", TensorProto.Types.DataType.Int64));
+        // Of ONNX's types, 9 is bool.
+        body.Input.Add(Value("condition", (TensorProto.Types.DataType)9));
+        body.Input.Add(Value("state", TensorProto.Types.DataType.Float));
+        body.Node.Add(new NodeProto { OpType = "Identity", Input = { "condition" }, Output = { "condition_out" } });
+        body.Node.Add(new NodeProto { OpType = "Identity", Input = { "state" }, Output = { "state_out" } });
+        body.Output.Add(Value("condition_out", (TensorProto.Types.DataType)9));
+        body.Output.Add(Value("state_out", TensorProto.Types.DataType.Float));
+        // A graph as an attribute is field 6 and type 5, which the library's schema does not have.
+        var graphs = new MemoryStream();
+        new AttributeProto { Name = "body", Type = (AttributeProto.Types.AttributeType)5 }.WriteTo(graphs);
+        using (var writer = new CodedOutputStream(graphs, leaveOpen: true))
+        {
+            writer.WriteTag(6, WireFormat.WireType.LengthDelimited);
+            writer.WriteBytes(body.ToByteString());
+        }
+
+        graph.Initializer.Add(new TensorProto
+        {
+            Name = name + "_count", DataType = (int)TensorProto.Types.DataType.Int64, RawData = ByteString.CopyFrom(BitConverter.GetBytes(random.Pick([3, 1L << 40, long.MaxValue]))),
+        });
+        string state = random.Pick(graph.Input).Name;
+        var node = new NodeProto { Name = name, OpType = "Loop", Input = { name + "_count", "", state }, Output = { name } };
+        node.Attribute.Add(AttributeProto.Parser.ParseFrom(graphs.ToArray()));
+        Insert(graph, node, random);
+
+        static ValueInfoProto Value(string name, TensorProto.Types.DataType type) =>
+            new() { Name = name, Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = (int)type } } };
+    }
+
+    /// <summary>Puts a node among the others, and its result where another takes it: without anybody who needs it, it would be optimised away.</summary>
+    private static void Insert(GraphProto graph, NodeProto node, HostileRandom random)
+    {
         int at = random.Next(graph.Node.Count);
         graph.Node.Insert(at, node);
-        // Without somebody who needs it, it is optimised away.
-        Set(graph.Node[Math.Min(at + 1, graph.Node.Count - 1)].Input, random, name);
+        Set(graph.Node[Math.Min(at + 1, graph.Node.Count - 1)].Input, random, node.Output[0]);
     }
 
     private static TensorProto Numbers(string name, params long[] values)
@@ -252,8 +318,6 @@ internal static class GraphMutator
             node.Input.Add(Names(graph, random));
         if (random.Chance(60))
             ChangeAttribute(node, random);
-        int at = random.Next(graph.Node.Count);
-        graph.Node.Insert(at, node);
-        Set(graph.Node[Math.Min(at + 1, graph.Node.Count - 1)].Input, random, name);
+        Insert(graph, node, random);
     }
 }

@@ -4,7 +4,7 @@ namespace Microsoft.ML.EarlyExit.Benchmarks;
 internal sealed record HostileResult(string Kind, ulong Seed, string Changes, HostileAnswer Answer, TimeSpan Time)
 {
     private static readonly string[] s_programmersAdvice =
-        ["reader options", "BytePositionInLine", "LineNumber:", "Path: $", "System.Text.Json", "JsonSerializer", "AllowTrailingCommas", "Object reference"];
+        ["reader options", "BytePositionInLine", "LineNumber:", "Path: $", "System.", "JsonSerializer", "AllowTrailingCommas", "Object reference"];
 
     /// <summary>What <c>--only</c> takes.</summary>
     public string Name => $"{Kind}:{Seed:x16}";
@@ -16,11 +16,5 @@ internal sealed record HostileResult(string Kind, ulong Seed, string Changes, Ho
         && (string.IsNullOrWhiteSpace(Answer.Message) || s_programmersAdvice.Any(advice => Answer.Message.Contains(advice, StringComparison.Ordinal)));
 
     /// <summary>Failures with one cause have it in common: the outcome, the type, and where in the library it was thrown.</summary>
-    public string Cause => $"{Kind} {Answer.Outcome} {Answer.Type} {Place}";
-
-    /// <summary>The innermost method of the library in the stack trace.</summary>
-    public string Place => Answer.Stack.Split('\n', StringSplitOptions.TrimEntries)
-        .Where(line => line.StartsWith("at Microsoft.ML.EarlyExit.", StringComparison.Ordinal) && !line.Contains(".Benchmarks.", StringComparison.Ordinal))
-        .Select(line => line[3..].Split(" in ")[0].Split('(')[0])
-        .FirstOrDefault() ?? "";
+    public string Cause => $"{Kind} {Answer.Outcome} {Answer.Type} {StackTraces.Place(Answer.Stack)}";
 }

@@ -21,6 +21,7 @@ internal sealed class HostileSeeds
         Bundle = ReadFiles(BundleFolder);
         Pipelines = [.. Directory.GetFiles(Path.Combine(folder, "pipelines")).Order(StringComparer.Ordinal).Select(File.ReadAllBytes)];
         Texts = ReadFiles(Path.Combine(folder, "texts"));
+        Figures = ReadFiles(Path.Combine(folder, "figures"));
     }
 
     public IReadOnlyList<IReadOnlyDictionary<string, byte[]>> Checkpoints { get; }
@@ -34,6 +35,9 @@ internal sealed class HostileSeeds
 
     /// <summary>Policies, options, certificates, rows and data sets by file name.</summary>
     public IReadOnlyDictionary<string, byte[]> Texts { get; }
+
+    /// <summary>What figures are drawn again from.</summary>
+    public IReadOnlyDictionary<string, byte[]> Figures { get; }
 
     /// <summary>Writes the sound inputs into a new folder.</summary>
     public static void Make(string folder)
@@ -93,6 +97,11 @@ internal sealed class HostileSeeds
             "--options", Path.Combine(folder, "options.json"), "--delta", "0.5", "--epsilon", "0.5", "--loss", "tokenF1", "--output", Path.Combine(folder, "certificate.json"));
         RunTool(
             "score", bundle, "--input", Path.Combine(folder, "targets.jsonl"), "--policy", Path.Combine(folder, "policy.json"), "--output", Path.Combine(folder, "scores.jsonl"));
+        string figures = Path.Combine(folder, "..", "figures");
+        RunTool("figures", "--scores", Path.Combine(folder, "scores.jsonl"), "--output", figures);
+        RunTool("figures", "--certificate", Path.Combine(folder, "certificate.json"), "--output", figures);
+        foreach (string drawing in Directory.GetFiles(figures).Where(path => Path.GetExtension(path) is ".png" or ".svg"))
+            File.Delete(drawing);
 
         void Write(string name, string text) => File.WriteAllText(Path.Combine(folder, name), text);
 

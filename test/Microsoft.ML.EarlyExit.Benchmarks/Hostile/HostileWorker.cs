@@ -66,6 +66,14 @@ internal static class HostileWorker
     private static string CleanTemporaryFolder()
     {
         string[] left = Directory.GetFileSystemEntries(Path.GetTempPath());
+        if (left.Length > 0)
+        {
+            // ML.NET forgets what it has loaded where a later part fails to load: what a finalizer deletes is not left.
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+            left = Directory.GetFileSystemEntries(Path.GetTempPath());
+        }
+
         foreach (string path in left)
         {
             if (Directory.Exists(path))

@@ -6,6 +6,8 @@ namespace Microsoft.ML.EarlyExit.Benchmarks;
 internal sealed class ToolKind(HostileSeeds seeds) : HostileKind("tool", 8)
 {
     private const string BundleFolder = "BUNDLE";
+    private const string FiguresFolder = "FIGURES";
+    private const string FiguresAgain = $"figures {FiguresFolder}";
 
     /// <summary>Command lines; an argument that is the name of a text is that file.</summary>
     private static readonly string[] s_commands =
@@ -23,23 +25,26 @@ internal sealed class ToolKind(HostileSeeds seeds) : HostileKind("tool", 8)
         "calibrate BUNDLE --input rows.jsonl --policy policy.json --grid grid.json --options options.json --delta 0.5 --epsilon 0.5 --loss rougeLRisk --output out",
         "figures --certificate certificate.json --output out",
         "figures --scores scores.jsonl --output out",
+        FiguresAgain,
     ];
 
     public override string Write(HostileRandom random, string folder)
     {
         string command = random.Pick(s_commands);
+        File.WriteAllText(Path.Combine(folder, "command"), command);
+        if (command == FiguresAgain)
+            return WriteFigure(random, Directory.CreateDirectory(Path.Combine(folder, FiguresFolder)).FullName);
         string[] names = [.. command.Split(' ').Where(seeds.Texts.ContainsKey)];
         string changed = random.Pick(names);
         foreach (string name in names)
             File.WriteAllBytes(Path.Combine(folder, name), name == changed ? HostileText.Mutate(name, seeds.Texts[name], random) : seeds.Texts[name]);
-        File.WriteAllText(Path.Combine(folder, "command"), command);
         return $"{changed} of {command.Split(' ')[0]}";
     }
 
     public override string? Receive(HostileRandom random, string folder)
     {
         string[] arguments = [.. File.ReadAllText(Path.Combine(folder, "command")).Split(' ').Select(argument =>
-            argument == BundleFolder ? seeds.BundleFolder : argument == "out" || seeds.Texts.ContainsKey(argument) ? Path.Combine(folder, argument) : argument)];
+            argument == BundleFolder ? seeds.BundleFolder : argument is "out" or FiguresFolder || seeds.Texts.ContainsKey(argument) ? Path.Combine(folder, argument) : argument)];
         var output = new StringWriter();
         (int code, string messages) = Run(arguments, output);
         if (messages.Contains("(Unexpected ", StringComparison.Ordinal))
@@ -50,6 +55,15 @@ internal sealed class ToolKind(HostileSeeds seeds) : HostileKind("tool", 8)
             throw new RefusalException(new InvalidDataException(messages.Trim()));
         int error = output.ToString().IndexOf("\"error\":\"", StringComparison.Ordinal);
         return error < 0 ? null : output.ToString()[error..];
+    }
+
+    /// <summary>One figure's files, one of them changed.</summary>
+    private string WriteFigure(HostileRandom random, string folder)
+    {
+        string changed = random.Pick([.. seeds.Figures.Keys.Order(StringComparer.Ordinal)]);
+        foreach ((string name, byte[] bytes) in seeds.Figures.Where(file => file.Key.Split('.')[0] == changed.Split('.')[0]))
+            File.WriteAllBytes(Path.Combine(folder, name), name == changed ? HostileText.Mutate(name, bytes, random) : bytes);
+        return $"{changed} of figures";
     }
 
     private static (int Code, string Messages) Run(string[] arguments, TextWriter output)
