@@ -15,6 +15,8 @@ return args switch
     ["calibration", string prompts] => CalibrationTable.Run(int.Parse(prompts, System.Globalization.CultureInfo.InvariantCulture)),
     ["evaluation"] => EvaluationThroughput.Run(),
     ["coverage"] => CoverageComparison.Run(),
+    ["hostile", .. string[] arguments] => HostileCampaign.Run(arguments),
+    ["hostile-worker", string seeds, string folder] => HostileWorker.Run(seeds, folder),
     ["make-random", string shape, string folder] => RandomT5.Make(shape, folder),
     _ => Usage(),
 };
@@ -34,6 +36,8 @@ static int Usage()
                                     default, and all questions
         memory                      what a pipeline holds over 10,000 rows; fails where it grows
         coverage                    how often calibration and the monitor of drift err, on simulated losses; fails above what they promise
+        hostile [COUNT] [SEED]      COUNT damaged files of every kind, 10,000 by default, given to the library in child processes (--workers N, --kind KIND; --only KIND:SEED
+                                    repeats one and keeps it); fails where one ends in an undocumented exception, a crash, a hang or more than 1 GB
         make-random SHAPE FOLDER    a checkpoint with random weights; SHAPE is large, base or small
         """);
     return 2;

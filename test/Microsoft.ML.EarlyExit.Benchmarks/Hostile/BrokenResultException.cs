@@ -1,0 +1,4 @@
+namespace Microsoft.ML.EarlyExit.Benchmarks;
+
+/// <summary>A hostile input was accepted, and what the library made of it breaks a promise.</summary>
+internal sealed class BrokenResultException(string message) : Exception(message);

@@ -1,0 +1,60 @@
+using System.Text;
+
+namespace Microsoft.ML.EarlyExit.Benchmarks;
+
+/// <summary>Policies, options, certificates, checkpoints of calibrations, and data sets, each given to its reader.</summary>
+internal sealed class JsonKind(HostileSeeds seeds) : HostileKind("json", 12)
+{
+    /// <summary>What the sound checkpoint says that it is of.</summary>
+    public const string CheckpointIdentity = "identity";
+
+    private static readonly string[] s_forms =
+    [
+        "policy.json", "policy-contrastive.json", "policy-thresholds.json", "policy-speculation.json", "policy-shallow-deep.json", "policy-classifier.json", "options.json", "options.json",
+        "certificate.json", "certificate.json", "calibration.partial", "rows.jsonl", "squad.json", "samsum.json", "e2e.csv", "two.tsv",
+    ];
+
+    public override string Write(HostileRandom random, string folder)
+    {
+        string name = random.Pick(s_forms);
+        byte[] bytes = HostileText.Mutate(name, seeds.Texts[name], random);
+        string holder = Directory.CreateDirectory(Path.Combine(folder, "text")).FullName;
+        File.WriteAllBytes(Path.Combine(holder, name), bytes);
+        return random.Chance(2) ? $"{name}; {FolderMutator.Mutate(holder, random)}" : name;
+    }
+
+    public override string? Receive(HostileRandom random, string folder)
+    {
+        string holder = Path.Combine(folder, "text");
+        string path = Directory.GetFileSystemEntries(holder).Order(StringComparer.Ordinal).FirstOrDefault(entry => s_forms.Contains(Path.GetFileName(entry)))
+            ?? Path.Combine(holder, "policy.json");
+        Type[] documented = [typeof(InvalidDataException), typeof(IOException)];
+        switch (Path.GetFileName(path))
+        {
+            case var name when name.StartsWith("policy", StringComparison.Ordinal):
+                ExitPolicy policy = Call(() => InputFile.Read(path, ExitPolicyJson.Parse), documented);
+                string text = ExitPolicyJson.Write(policy);
+                Require(ExitPolicyJson.Write(ExitPolicyJson.Parse(text, "again")) == text, "a policy that is another one when read again");
+                break;
+            case "options.json":
+                TextGenerationOptions options = Call(() => InputFile.Read(path, TextGenerationOptionsJson.Parse), documented);
+                Require(TextGenerationOptionsJson.Parse(TextGenerationOptionsJson.Write(options), "again") == options, "options that are others when read again");
+                break;
+            case "certificate.json":
+                CalibrationCertificate certificate = Call(() => CalibrationCertificate.Load(path), documented);
+                string json = certificate.ToJson();
+                Require(CalibrationCertificateJson.Parse(new MemoryStream(Encoding.UTF8.GetBytes(json)), "again").ToJson() == json, "a certificate that is another one when read again");
+                Require(certificate.ToString()!.Length > 0, "a certificate without text");
+                break;
+            case "calibration.partial":
+                Call(() => new CalibrationCheckpoint(path, CheckpointIdentity), documented).Dispose();
+                break;
+            default:
+                DataSetFormat format = Call(() => DataSetFile.Detect(path), documented);
+                Call(() => DataSetFile.Read(path, format).Count(), documented);
+                break;
+        }
+
+        return null;
+    }
+}
