@@ -12,12 +12,13 @@ public sealed class RowsFileTests
             {"text": "u", "references": ["r", "s"], "extra": {"text": 1}}
             {"answers": ["w"], "text": "v", "id": 7.5}
             {"id": null, "text": "x", "answers": ["y"]}
+            {"text": "z", "answers": {"answer_start": [1, 4], "text": ["a", "b"]}}
             """,
             "rows.jsonl");
         DataSetExample[] examples = file.Read(DataSetFormat.Rows);
 
-        Assert.Equal([("a", "t", false), ("2", "u", false), ("7.5", "v", true), ("4", "x", true)], examples.Select(one => (one.Id, one.Text, one.AreAnswers)));
-        Assert.Equal([["r"], ["r", "s"], ["w"], ["y"]], examples.Select(one => one.References));
+        Assert.Equal([("a", "t", false), ("2", "u", false), ("7.5", "v", true), ("4", "x", true), ("5", "z", true)], examples.Select(one => (one.Id, one.Text, one.AreAnswers)));
+        Assert.Equal([["r"], ["r", "s"], ["w"], ["y"], ["a", "b"]], examples.Select(one => one.References));
     }
 
     [Theory]
@@ -27,6 +28,10 @@ public sealed class RowsFileTests
     [InlineData("""{"text": "t", "references": []}""", "line 2: references is empty")]
     [InlineData("""{"text": "t", "references": "r"}""", "line 2: references is \"r\"", "array")]
     [InlineData("""{"text": "t", "answers": ["a", 3]}""", "line 2: answers[1] is 3", "string")]
+    [InlineData("""{"text": "t", "answers": {"answer_start": [1]}}""", "line 2: answers.text is missing")]
+    [InlineData("""{"text": "t", "answers": {"text": []}}""", "line 2: answers.text is empty")]
+    [InlineData("""{"text": "t", "answers": {"text": "a"}}""", "line 2: answers.text is \"a\"", "array")]
+    [InlineData("""{"text": "t", "answers": "a"}""", "line 2: answers is \"a\"", "array")]
     [InlineData("""{"text": 5, "reference": "r"}""", "line 2: text is 5", "string")]
     [InlineData("""{"text": "t", "text": "t", "reference": "r"}""", "line 2: text occurs twice")]
     [InlineData("""{"id": "a", "text": "t", "reference": "r"}""", "line 2: id is 'a'", "line 1")]

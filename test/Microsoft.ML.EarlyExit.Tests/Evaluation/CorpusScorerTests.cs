@@ -62,24 +62,47 @@ public sealed class CorpusScorerTests
     {
         BleuTokens tokenizer = new();
         foreach (JsonElement line in MetricFixtures.Read("sacrebleu", "tokens.json").EnumerateArray())
-        {
-            List<string> tokens = [];
-            string current = "";
-            foreach (char c in $"{tokenizer.Tokenize(line.Text("text"), BleuTokenizer.V13a, lowercase: false)} ")
-            {
-                if (!PythonText.IsSpace(c))
-                {
-                    current += c;
-                }
-                else if (current.Length > 0)
-                {
-                    tokens.Add(current);
-                    current = "";
-                }
-            }
+            Assert.Equal(line.Texts("tokens"), Tokens(tokenizer, line.Text("text"), BleuTokenizer.V13a, lowercase: false));
+        JsonElement lines = MetricFixtures.Read("sacrebleu", "options.json").GetProperty("tokens");
+        Assert.Equal(720, lines.GetArrayLength());
+        foreach (JsonElement line in lines.EnumerateArray())
+            Assert.Equal(line.Texts("tokens"), Tokens(tokenizer, line.Text("text"), Tokenizer(line), line.GetProperty("lowercase").GetBoolean()));
+    }
 
-            Assert.Equal(line.Texts("tokens"), tokens);
+    [Fact]
+    public void Scores_and_signatures_with_other_tokenizers_lower_case_and_words_equal_sacrebleu()
+    {
+        JsonElement options = MetricFixtures.Read("sacrebleu", "options.json");
+        Dictionary<string, (string[] Predictions, string[][] References)> corpora =
+            options.GetProperty("corpora").EnumerateArray().ToDictionary(corpus => corpus.Text("name"), Rows);
+        Assert.Equal((30, 9), (options.GetProperty("bleu").GetArrayLength(), options.GetProperty("chrf").GetArrayLength()));
+        foreach (JsonElement expected in options.GetProperty("bleu").EnumerateArray())
+        {
+            (string[] predictions, string[][] references) = corpora[expected.Text("corpus")];
+            BleuScore bleu = BleuScorer.Score(predictions, references, Tokenizer(expected), expected.GetProperty("lowercase").GetBoolean());
+            Assert.Equal(expected.GetProperty("score").GetDouble(), bleu.Score, Tolerance);
+            Assert.Equal(expected.Text("text"), bleu.ToString());
         }
+
+        foreach (JsonElement expected in options.GetProperty("chrf").EnumerateArray())
+        {
+            int wordOrder = expected.GetProperty("wordOrder").GetInt32();
+            (string[] predictions, string[][] references) = corpora[expected.Text("corpus")];
+            ChrfScore chrf = ChrfScorer.Score(predictions, references, wordOrder);
+            Assert.Equal(expected.GetProperty("score").GetDouble(), chrf.Score, Tolerance);
+            Assert.Equal(expected.Text("text"), chrf.ToString());
+            Assert.Equal(6 + wordOrder, chrf.Matches.Count);
+            long[] row = new long[3 * (6 + wordOrder)];
+            foreach ((int index, JsonElement counts) in expected.GetProperty("rows").EnumerateArray().Index())
+            {
+                ChrfScorer.Count(predictions[index], references[index], row);
+                Assert.Equal(counts.EnumerateArray().Select(count => count.GetInt64()), row);
+            }
+        }
+
+        Assert.Throws<ArgumentOutOfRangeException>("tokenizer", () => BleuScorer.Score(["a"], [["a"]], (BleuTokenizer)5));
+        Assert.Throws<ArgumentOutOfRangeException>("wordOrder", () => ChrfScorer.Score(["a"], [["a"]], 3));
+        Assert.Throws<ArgumentOutOfRangeException>("wordOrder", () => ChrfScorer.Score(["a"], [["a"]], -1));
     }
 
     [Property]
@@ -128,6 +151,9 @@ public sealed class CorpusScorerTests
         {
             Assert.InRange(BleuScorer.Score(Bleu(prediction, texts)), 0, 100 + Tolerance);
             Assert.InRange(ChrfScorer.Score(Chrf(prediction, texts)), 0, 100 + Tolerance);
+            Assert.InRange(ChrfScorer.Score([prediction], [texts], wordOrder: 2).Score, 0, 100 + Tolerance);
+            foreach (BleuTokenizer tokenizer in Enum.GetValues<BleuTokenizer>())
+                Assert.InRange(BleuScorer.Score([prediction], [texts], tokenizer, lowercase: true).Score, 0, 100 + Tolerance);
         }
     }
 
@@ -176,6 +202,28 @@ public sealed class CorpusScorerTests
     {
         JsonElement[] rows = [.. corpus.GetProperty("rows").EnumerateArray()];
         return ([.. rows.Select(row => row.Text("prediction"))], [.. rows.Select(row => row.Texts("references"))]);
+    }
+
+    private static BleuTokenizer Tokenizer(JsonElement line) => BleuScorer.Tokenizers.Single(pair => pair.Name == line.Text("tokenize")).Value;
+
+    private static List<string> Tokens(BleuTokens tokenizer, string text, BleuTokenizer kind, bool lowercase)
+    {
+        List<string> tokens = [];
+        string current = "";
+        foreach (char c in $"{tokenizer.Tokenize(text, kind, lowercase)} ")
+        {
+            if (!PythonText.IsSpace(c))
+            {
+                current += c;
+            }
+            else if (current.Length > 0)
+            {
+                tokens.Add(current);
+                current = "";
+            }
+        }
+
+        return tokens;
     }
 
     private static long[] Counts(JsonElement element, string name) => [.. element.GetProperty(name).EnumerateArray().Select(count => count.GetInt64())];

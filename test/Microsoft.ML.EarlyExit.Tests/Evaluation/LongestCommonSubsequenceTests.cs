@@ -27,6 +27,18 @@ public sealed class LongestCommonSubsequenceTests
         }
     });
 
+    [Fact]
+    public void Cancelled_it_stops_and_can_be_used_again()
+    {
+        var subsequence = new LongestCommonSubsequence();
+        int[] text = [.. Enumerable.Range(0, 200).Select(i => i % Tokens)];
+        Assert.Throws<OperationCanceledException>(() => subsequence.Length(text, text, Tokens, new CancellationToken(true)));
+        Assert.Throws<OperationCanceledException>(() => subsequence.Mark(text, text, Tokens, new bool[200], new CancellationToken(true)));
+        Assert.Equal(200, subsequence.Length(text, text, Tokens));
+        Assert.Throws<OperationCanceledException>(() => new RougeScorer().Score("a b", ["a b"], new CancellationToken(true)));
+        Assert.Equal(1, new RougeScorer().Score("a b", "a b").RougeL.FMeasure);
+    }
+
     private static int[,] Table(int[] reference, int[] prediction)
     {
         int[,] table = new int[reference.Length + 1, prediction.Length + 1];

@@ -215,6 +215,28 @@ public sealed class ExitClassifierTests
     }
 
     [Fact]
+    public void Held_out_rows_without_a_disagreement_say_so_and_how_many_would_hold_one()
+    {
+        using var tampered = new TamperedBundle();
+        Silence(tampered, 4);
+        using EarlyExitModel model = EarlyExitModel.Load(tampered.Folder);
+        var options = new ExitClassifierOptions { Model = model, InputColumnName = "Ids", TargetColumnName = "Target", HeldOutFraction = 0.1 };
+
+        ExitClassifier classifier = Train(options, 30);
+
+        ExitClassifierLayer silenced = classifier.Layers[3];
+        Assert.Equal((1.0, double.NaN), (silenced.HeldOutAgreement, silenced.HeldOutAreaUnderRocCurve));
+        int held = silenced.HeldOutExampleCount;
+        int trained = silenced.TrainingExampleCount;
+        double rows = Math.Max(4, Math.Ceiling(trained * 3.0 / held));
+        Assert.Equal(
+            FormattableString.Invariant($"The {held} held-out examples of layer 4 hold no disagreement with the last layer, so accuracy and area say nothing there. Nor do the {trained} training examples: its share is below {300.0 / trained:0.##} % by the rule of three, and more than about {rows} held-out rows, {10 * rows} rows in all, would be needed to find one."),
+            silenced.HeldOutProblem);
+        Assert.Contains((ChannelMessageKind.Warning, silenced.HeldOutProblem!), _log);
+        Assert.All(classifier.Layers, layer => Assert.Equal(double.IsNaN(layer.HeldOutAreaUnderRocCurve), layer.HeldOutProblem is not null));
+    }
+
+    [Fact]
     public void A_layer_that_always_agrees_gets_a_constant_probe_and_the_log_says_so()
     {
         using var tampered = new TamperedBundle();
