@@ -24,7 +24,7 @@ internal static class CheckpointTokenizer
     {
         if (checkpoint.TokenizerPath is not { } path)
         {
-            string other = File.Exists(Path.Combine(checkpoint.Folder, "tokenizer.json")) ? " (its tokenizer.json is not read)" : "";
+            string other = Path.Exists(Path.Combine(checkpoint.Folder, "tokenizer.json")) ? " (its tokenizer.json is not read)" : "";
             warnings.Add($"'{checkpoint.Folder}' has no spiece.model{other}: without a tokenizer the bundle takes token ids only, and neither reads nor writes text.");
             return null;
         }
@@ -157,6 +157,6 @@ internal static class CheckpointTokenizer
     private static CheckpointJson? Open(string folder, string name)
     {
         string path = Path.Combine(folder, name);
-        return File.Exists(path) ? CheckpointJson.Open(path) : null;
+        return Path.Exists(path) ? CheckpointJson.Open(path) : null;
     }
 }

@@ -92,5 +92,5 @@ internal static class GenerationSettings
         };
     }
 
-    private static string Shown(string name, JsonElement value) => CheckpointText.Shown($"{name} = {value.GetRawText()}");
+    private static string Shown(string name, JsonElement value) => $"{CheckpointText.Shown(name)} = {CheckpointJson.Shown(value)}";
 }
