@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit.Conversion;
@@ -195,7 +194,7 @@ internal sealed class CheckpointJson : IDisposable
     }
 
     /// <summary>A value, fit for a message, whatever its bytes are.</summary>
-    internal static string Shown(JsonElement value) => CheckpointText.Shown(System.Text.Encoding.UTF8.GetString(JsonMarshal.GetRawUtf8Value(value)));
+    internal static string Shown(JsonElement value) => CheckpointText.Shown(System.Text.Encoding.UTF8.GetString(System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(value)));
 
     private JsonElement? Find(string field) =>
         root.TryGetProperty(field, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;
