@@ -193,8 +193,7 @@ internal sealed class CheckpointJson : IDisposable
         return File.OpenRead(path);
     }
 
-    /// <summary>A value, fit for a message, whatever its bytes are.</summary>
-    internal static string Shown(JsonElement value) => CheckpointText.Shown(System.Text.Encoding.UTF8.GetString(System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(value)));
+    private static string Shown(JsonElement value) => CheckpointText.Shown(value.GetRawText());
 
     private JsonElement? Find(string field) =>
         root.TryGetProperty(field, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;

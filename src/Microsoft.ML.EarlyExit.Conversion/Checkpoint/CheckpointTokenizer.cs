@@ -34,6 +34,13 @@ internal static class CheckpointTokenizer
         T5Tokenizer plain = T5Tokenizer.Load(path, model.PadTokenId, settings: null);
         int ownSentinels = plain.VocabularySize - plain.PieceCount;
 
+        if (config?.OptionalBoolean("legacy") == false)
+        {
+            warnings.Add(
+                $"'{config.Path}' asks for \"legacy\": false, which this version does not do: the text after a special or added token starts with a space of its own, as it does "
+                + "in transformers without that setting. Texts without such tokens are not affected.");
+        }
+
         // A vocabulary with sentinels of its own has them once, whatever is said of more.
         int sentinels = ownSentinels == 0 ? 0 : config?.OptionalInteger("extra_ids", 0, T5ConfigurationLimits.VocabularySize) ?? ownSentinels;
         if (sentinels != ownSentinels)
