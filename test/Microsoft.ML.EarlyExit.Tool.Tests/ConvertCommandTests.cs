@@ -18,6 +18,33 @@ public sealed class ConvertCommandTests : IDisposable
     }
 
     [Fact]
+    public void Warns_of_what_the_bundle_does_not_keep()
+    {
+        string source = _folder.File("source");
+        TinyTextCheckpoint.Write(source, seed: 1);
+        ToolResult quiet = ToolRunner.Run("convert", source, _folder.File("b"));
+        Assert.Equal((0, ""), (quiet.ExitCode, quiet.Output));
+        Assert.DoesNotContain("Warning", quiet.Error);
+
+        File.WriteAllText(Path.Combine(source, "generation_config.json"), """{"num_beams": 4, "penalty_alpha": 0.6, "min_length": 5}""");
+        ToolResult warned = ToolRunner.Run("convert", source, _folder.File("b"), "--overwrite");
+        Assert.Equal((0, ""), (warned.ExitCode, warned.Output));
+        string line = Assert.Single(warned.Error.Split('\n'), line => line.StartsWith("Warning: ", StringComparison.Ordinal));
+        Assert.Contains("num_beams = 4, penalty_alpha = 0.6", line);
+        Assert.DoesNotContain("min_length", line);
+    }
+
+    [Fact]
+    public void Says_that_a_bundle_without_a_tokenizer_takes_ids_only()
+    {
+        ToolResult result = ToolRunner.Run("convert", s_source, _folder.File("b"));
+        Assert.Equal(0, result.ExitCode);
+        Assert.Contains("Warning: ", result.Error);
+        Assert.Contains("token ids only", result.Error);
+        Assert.Contains("text", result.Error);
+    }
+
+    [Fact]
     public void Shows_progress_on_a_terminal()
     {
         ToolResult result = ToolRunner.Run(new StringWriter(), isTerminal: true, CancellationToken.None, "convert", s_source, _folder.File("b"));

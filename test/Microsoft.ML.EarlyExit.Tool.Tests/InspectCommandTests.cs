@@ -55,6 +55,26 @@ public sealed class InspectCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
+    public void Shows_how_the_checkpoint_generates_and_what_its_tokenizer_has()
+    {
+        string source = _folder.File("source");
+        TinyTextCheckpoint.Write(source, seed: 1);
+        File.WriteAllText(Path.Combine(source, "generation_config.json"), """{"max_length": 41, "min_length": 6, "repetition_penalty": 1.25, "no_repeat_ngram_size": 3}""");
+        File.WriteAllText(Path.Combine(source, "tokenizer_config.json"), """{"extra_ids": 50, "added_tokens_decoder": {"306": {"content": "<sep>", "special": true, "rstrip": true}}}""");
+        Assert.Equal(0, ToolRunner.Run("convert", source, _folder.File("b")).ExitCode);
+
+        string text = ToolRunner.Run("inspect", _folder.File("b")).Output;
+        Assert.All(["at most 40", "at least 5", "a penalty of 1.25", "none of 3 ids twice", "50 sentinels, 1 added tokens", "format 2"], words => Assert.Contains(words, text));
+        JsonElement report = JsonDocument.Parse(ToolRunner.Run("inspect", _folder.File("b"), "--json").Output).RootElement;
+        JsonElement configuration = report.GetProperty("configuration");
+        Assert.Equal(5, configuration.GetProperty("minNewTokens").GetInt32());
+        Assert.Equal(1.25, configuration.GetProperty("repetitionPenalty").GetDouble());
+        Assert.Equal(3, configuration.GetProperty("noRepeatNgramSize").GetInt32());
+        JsonElement token = Assert.Single(report.GetProperty("tokenizerSettings").GetProperty("addedTokens").EnumerateArray());
+        Assert.Equal((306, "<sep>"), (token.GetProperty("id").GetInt32(), token.GetProperty("content").GetString()));
+    }
+
+    [Fact]
     public void Damage_is_found()
     {
         Assert.Equal(0, ToolRunner.Run("convert", Repository.Fixture("models/hf-tiny/tiny-v10"), _folder.File("b")).ExitCode);

@@ -27,7 +27,7 @@ internal sealed class CheckpointJson : IDisposable
 
     /// <summary>The fields that are not null.</summary>
     public IEnumerable<(string Name, JsonElement Value)> Fields =>
-        root.EnumerateObject().Where(entry => entry.Value.ValueKind != JsonValueKind.Null).Select(entry => (entry.Name, entry.Value));
+        root.EnumerateObject().Where(entry => entry.Value.ValueKind != JsonValueKind.Null).Select(entry => (Name(entry), entry.Value));
 
     public static CheckpointJson Open(string path)
     {
@@ -133,10 +133,10 @@ internal sealed class CheckpointJson : IDisposable
             if (entry.Value.ValueKind != JsonValueKind.String)
             {
                 throw new InvalidModelException(
-                    $"'{Path}': '{field}' gives '{CheckpointText.Shown(entry.Name)}' the value {Shown(entry.Value)}; a string is expected.");
+                    $"'{Path}': '{field}' gives '{CheckpointText.Shown(Name(entry))}' the value {Shown(entry.Value)}; a string is expected.");
             }
 
-            strings.Add(entry.Name, Text(field, entry.Value));
+            strings.Add(Name(entry), Text(field, entry.Value));
         }
 
         return strings;
@@ -151,7 +151,7 @@ internal sealed class CheckpointJson : IDisposable
         }
 
         return map.ValueKind == JsonValueKind.Object && map.EnumerateObject().All(entry => entry.Value.ValueKind == JsonValueKind.Object)
-            ? [.. map.EnumerateObject().Select(entry => (entry.Name, new CheckpointJson($"{Path}, {field}.{CheckpointText.Shown(entry.Name)}", entry.Value)))]
+            ? [.. map.EnumerateObject().Select(entry => (Name(entry), new CheckpointJson($"{Path}, {field}.{CheckpointText.Shown(Name(entry))}", entry.Value)))]
             : throw new InvalidModelException($"'{Path}': '{field}' is {Shown(map)}; an object of objects is expected.");
     }
 
@@ -184,6 +184,18 @@ internal sealed class CheckpointJson : IDisposable
         value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) && number >= minimum && number <= maximum
             ? number
             : throw new InvalidModelException($"'{Path}': '{field}' is {Shown(value)}; an integer from {minimum} to {maximum} is expected.");
+
+    private string Name(JsonProperty entry)
+    {
+        try
+        {
+            return entry.Name;
+        }
+        catch (InvalidOperationException exception)
+        {
+            throw new InvalidModelException($"'{Path}': the name of a field is not valid Unicode.", exception);
+        }
+    }
 
     private string Text(string field, JsonElement value)
     {

@@ -24,7 +24,7 @@ internal static class CheckpointTokenizer
     {
         if (checkpoint.TokenizerPath is not { } path)
         {
-            string other = File.Exists(Path.Combine(checkpoint.Folder, "tokenizer.json")) ? " (its tokenizer.json is not read)" : "";
+            string other = Path.Exists(Path.Combine(checkpoint.Folder, "tokenizer.json")) ? " (its tokenizer.json is not read)" : "";
             warnings.Add($"'{checkpoint.Folder}' has no spiece.model{other}: without a tokenizer the bundle takes token ids only, and neither reads nor writes text.");
             return null;
         }
@@ -33,6 +33,13 @@ internal static class CheckpointTokenizer
         using CheckpointJson? config = Open(checkpoint.Folder, ConfigFile);
         T5Tokenizer plain = T5Tokenizer.Load(path, model.PadTokenId, settings: null);
         int ownSentinels = plain.VocabularySize - plain.PieceCount;
+
+        if (config?.OptionalBoolean("legacy") == false)
+        {
+            warnings.Add(
+                $"'{config.Path}' asks for \"legacy\": false, which this version does not do: the text after a special or added token starts with a space of its own, as it does "
+                + "in transformers without that setting. Texts without such tokens are not affected.");
+        }
 
         // A vocabulary with sentinels of its own has them once, whatever is said of more.
         int sentinels = ownSentinels == 0 ? 0 : config?.OptionalInteger("extra_ids", 0, T5ConfigurationLimits.VocabularySize) ?? ownSentinels;
@@ -157,6 +164,6 @@ internal static class CheckpointTokenizer
     private static CheckpointJson? Open(string folder, string name)
     {
         string path = Path.Combine(folder, name);
-        return File.Exists(path) ? CheckpointJson.Open(path) : null;
+        return Path.Exists(path) ? CheckpointJson.Open(path) : null;
     }
 }

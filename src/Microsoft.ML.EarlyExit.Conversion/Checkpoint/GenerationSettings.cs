@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Text;
 using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit.Conversion;
@@ -92,5 +94,6 @@ internal static class GenerationSettings
         };
     }
 
-    private static string Shown(string name, JsonElement value) => CheckpointText.Shown($"{name} = {value.GetRawText()}");
+    private static string Shown(string name, JsonElement value) =>
+        $"{CheckpointText.Shown(name)} = {CheckpointText.Shown(Encoding.UTF8.GetString(JsonMarshal.GetRawUtf8Value(value)))}";
 }

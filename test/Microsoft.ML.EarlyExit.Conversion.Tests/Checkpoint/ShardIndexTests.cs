@@ -41,6 +41,94 @@ public sealed class ShardIndexTests
     }
 
     [Theory]
+    [InlineData("encoder.embed_tokens.weight", First)]
+    [InlineData("decoder.embed_tokens.weight", Second)]
+    [InlineData("lm_head.weight", First)]
+    public void A_tied_copy_that_no_file_holds_is_the_embedding(string name, string file)
+    {
+        var tiny = new TinyCheckpoint(shards: 3) { EditIndex = index => index["weight_map"]![name] = file };
+        using var folder = new TemporaryFolder();
+        tiny.Write(folder.Path);
+        using T5Checkpoint checkpoint = T5Checkpoint.Open(folder.Path);
+        Assert.Equal(T5TensorShapes.Shared, checkpoint.HeadName);
+        Assert.False(checkpoint.Contains(name));
+    }
+
+    [Theory]
+    [InlineData("encoder.embed_tokens.weight", true)]
+    [InlineData("decoder.embed_tokens.weight", false)]
+    public void A_tied_copy_that_another_file_holds_is_the_embedding(string name, bool isNamed)
+    {
+        var tiny = new TinyCheckpoint(shards: 3);
+        tiny.Tensors.Add(tiny["shared.weight"] with { Name = name });
+        string holding = $"model-{((tiny.Tensors.Count - 1) % 3) + 1:D5}-of-00003.safetensors";
+        tiny.EditIndex = index =>
+        {
+            JsonObject map = index["weight_map"]!.AsObject();
+            Assert.Equal(holding, (string?)map[name]);
+            map.Remove(name);
+            if (isNamed)
+                map[name] = holding == First ? Second : First;
+        };
+        using var folder = new TemporaryFolder();
+        tiny.Write(folder.Path);
+        using T5Checkpoint checkpoint = T5Checkpoint.Open(folder.Path);
+        Assert.Equal(T5TensorShapes.Shared, checkpoint.HeadName);
+    }
+
+    [Fact]
+    public void The_embedding_may_be_held_under_another_of_its_names_than_the_index_says()
+    {
+        var tiny = new TinyCheckpoint(shards: 3);
+        float[] values = tiny["shared.weight"].Values;
+        tiny.Replace("shared.weight", tensor => tensor with { Name = "decoder.embed_tokens.weight" });
+        tiny.EditIndex = index =>
+        {
+            JsonObject map = index["weight_map"]!.AsObject();
+            map["shared.weight"] = First;
+            map["encoder.embed_tokens.weight"] = First;
+        };
+        using var folder = new TemporaryFolder();
+        tiny.Write(folder.Path);
+        using T5Checkpoint checkpoint = T5Checkpoint.Open(folder.Path);
+        var read = new float[values.Length];
+        checkpoint["shared.weight"].Read(0, read);
+        Assert.Equal(values, read);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_copy_that_differs_is_refused_wherever_it_lies(bool otherShape)
+    {
+        const string Name = "encoder.embed_tokens.weight";
+        var tiny = new TinyCheckpoint(shards: 3);
+        TinyTensor shared = tiny["shared.weight"];
+        TinyTensor copy = shared with { Name = Name };
+
+        // Two of one name, in the first and the second file.
+        tiny.Tensors.Insert(0, copy);
+        tiny.Tensors.Insert(1, otherShape ? copy with { Shape = [1, 12], Values = shared.Values[..12] } : copy with { Values = [.. shared.Values[..^1], shared.Values[^1] + 1] });
+        Assert.Contains(Name, T5CheckpointTests.Refused(tiny));
+    }
+
+    [Fact]
+    public void A_head_of_its_own_that_no_file_holds_is_refused()
+    {
+        var tiny = new TinyCheckpoint(shards: 3) { EditIndex = index => index["weight_map"]!["lm_head.weight"] = First };
+        tiny.Config["tie_word_embeddings"] = false;
+        Assert.Contains("lm_head.weight", T5CheckpointTests.Refused(tiny));
+    }
+
+    [Fact]
+    public void An_embedding_that_no_file_holds_is_refused()
+    {
+        var tiny = new TinyCheckpoint(shards: 3) { EditIndex = index => index["weight_map"]!["shared.weight"] = First };
+        tiny.Tensors.RemoveAt(0);
+        Assert.Contains("shared.weight", T5CheckpointTests.Refused(tiny));
+    }
+
+    [Theory]
     [InlineData("../outside.safetensors")]
     [InlineData("..\\outside.safetensors")]
     [InlineData("/etc/outside.safetensors")]

@@ -13,7 +13,7 @@ public sealed class DamagedBundleTests
         ["other format"] = (root => root["format"] = "Other", "'Microsoft.ML.EarlyExit.Bundle'"),
         ["format a number"] = (root => root["format"] = 1, "'Microsoft.ML.EarlyExit.Bundle'"),
         ["no format"] = (root => root.AsObject().Remove("format"), "'Microsoft.ML.EarlyExit.Bundle'"),
-        ["newer"] = (root => root["formatVersion"] = 2, "Update"),
+        ["newer"] = (root => root["formatVersion"] = 3, "Update"),
         ["far newer"] = (root => { root["formatVersion"] = int.MaxValue; root.AsObject().Remove("files"); }, "Update"),
         ["older"] = (root => root["formatVersion"] = 0, "version 0"),
         ["version a text"] = (root => root["formatVersion"] = "1", "not valid JSON"),
@@ -30,6 +30,23 @@ public sealed class DamagedBundleTests
         ["pad negative"] = (root => root["configuration"]!["padTokenId"] = -1, "padTokenId"),
         ["start outside"] = (root => root["configuration"]!["decoderStartTokenId"] = int.MaxValue, "decoderStartTokenId"),
         ["limit 0"] = (root => root["configuration"]!["maxNewTokens"] = 0, "maxNewTokens"),
+        ["minimum negative"] = (root => root["configuration"]!["minNewTokens"] = -1, "minNewTokens"),
+        ["minimum absurd"] = (root => root["configuration"]!["minNewTokens"] = 1 << 21, "minNewTokens"),
+        ["penalty 0"] = (root => root["configuration"]!["repetitionPenalty"] = 0, "repetitionPenalty"),
+        ["penalty infinite"] = (root => root["configuration"]!["repetitionPenalty"] = 1e300, "repetitionPenalty"),
+        ["n-grams absurd"] = (root => root["configuration"]!["noRepeatNgramSize"] = int.MaxValue, "noRepeatNgramSize"),
+        ["sentinels negative"] = (root => root["tokenizer"] = Tokenizer(-1), "sentinelCount"),
+        ["sentinels absurd"] = (root => root["tokenizer"] = Tokenizer(int.MaxValue), "sentinelCount"),
+        ["null added token"] = (root => root["tokenizer"] = Tokenizer(100, (JsonNode?)null), "addedTokens"),
+        ["added token outside"] = (root => root["tokenizer"] = Tokenizer(100, Token(300, "a")), "the id 300"),
+        ["added token far outside"] = (root => root["tokenizer"] = Tokenizer(100, Token(int.MaxValue, "a")), "the id 2147483647"),
+        ["added token negative"] = (root => root["tokenizer"] = Tokenizer(100, Token(-1, "a")), "the id -1"),
+        ["added id twice"] = (root => root["tokenizer"] = Tokenizer(100, Token(1, "a"), Token(1, "b")), "the id 1"),
+        ["added text twice"] = (root => root["tokenizer"] = Tokenizer(100, Token(1, "a"), Token(2, "a")), "id 2"),
+        ["added text empty"] = (root => root["tokenizer"] = Tokenizer(100, Token(1, "")), "id 1"),
+        ["added text long"] = (root => root["tokenizer"] = Tokenizer(100, Token(1, new string('a', 5000))), "id 1"),
+        ["added text null"] = (root => root["tokenizer"] = Tokenizer(100, Token(1, null)), "content"),
+        ["added without flags"] = (root => root["tokenizer"] = Tokenizer(100, new JsonObject { ["id"] = 1, ["content"] = "a" }), "isSpecial"),
         ["limit absurd"] = (root => root["configuration"]!["maxNewTokens"] = int.MaxValue, "maxNewTokens"),
         ["too few blocks"] = (root => root["graphs"]!["decoderBlocks"]!.AsArray().RemoveAt(0), "decoderBlocks"),
         ["too many blocks"] = (root => root["graphs"]!["decoderBlocks"]!.AsArray().Add("encoder.onnx"), "decoderBlocks"),
@@ -102,6 +119,13 @@ public sealed class DamagedBundleTests
         "weights.bin", "encoder.onnx", "decoder-block-01.onnx", "decoder-state-keys-values-03.onnx", "decoder-cross-keys-values-05.onnx",
         "decoder-teacher-forced.onnx", "spiece.model", "model.json",
     ];
+
+    private static JsonObject Tokenizer(int sentinels, params JsonNode?[] added) => new() { ["sentinelCount"] = sentinels, ["addedTokens"] = new JsonArray(added) };
+
+    private static JsonObject Token(int id, string? content) => new()
+    {
+        ["id"] = id, ["content"] = content, ["isSpecial"] = false, ["stripsLeft"] = false, ["stripsRight"] = false, ["isSingleWord"] = false,
+    };
 
     public static TheoryData<string> Manifests => [.. s_manifests.Keys];
 
