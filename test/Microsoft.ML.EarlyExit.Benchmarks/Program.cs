@@ -11,6 +11,7 @@ return args switch
     ["metrics"] => MetricThroughput.Run(),
     ["pipeline"] => PipelineOverhead.Run(),
     ["memory"] => PipelineMemory.Run(),
+    ["row-memory", string model] => RowMemoryTable.Run(model),
     ["calibration"] => CalibrationTable.Run(400),
     ["calibration", string prompts] => CalibrationTable.Run(int.Parse(prompts, System.Globalization.CultureInfo.InvariantCulture)),
     ["evaluation"] => EvaluationThroughput.Run(),
@@ -33,6 +34,7 @@ static int Usage()
         calibration [PROMPTS]       thresholds certified on half of the demo's prompts and what they come to on the other, a hundred times, with PROMPTS descriptions, 400 by
                                     default, and all questions
         memory                      what a pipeline holds over 10,000 rows; fails where it grows
+        row-memory demo|small|large  what a long row takes at its peak against its estimate, and the longest operator; fails where it is more
         coverage                    how often calibration and the monitor of drift err, on simulated losses; fails above what they promise
         make-random SHAPE FOLDER    a checkpoint with random weights; SHAPE is large, base or small
         """);

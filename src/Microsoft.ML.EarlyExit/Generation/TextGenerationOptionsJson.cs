@@ -34,6 +34,8 @@ internal static class TextGenerationOptionsJson
             writer.WriteBoolean("truncate", options.Truncate);
             writer.WriteNumber("repetitionPenalty", options.RepetitionPenalty);
             writer.WriteNumber("noRepeatNgramSize", options.NoRepeatNgramSize);
+            if (options.EncoderMemoryMB is { } encoderMemory)
+                writer.WriteNumber("encoderMemoryMB", encoderMemory);
             writer.WriteEndObject();
         }
 
@@ -50,6 +52,7 @@ internal static class TextGenerationOptionsJson
         options = fields.Set(options, "maxInputTokens", o => o with { MaxInputTokens = fields.GetInt32("maxInputTokens") });
         options = fields.Set(options, "truncate", o => o with { Truncate = fields.GetBoolean("truncate") });
         options = fields.Set(options, "repetitionPenalty", o => o with { RepetitionPenalty = fields.GetSingle("repetitionPenalty") });
+        options = fields.SetUnlessNull(options, "encoderMemoryMB", o => o with { EncoderMemoryMB = fields.GetInt32("encoderMemoryMB") });
         return fields.Set(options, "noRepeatNgramSize", o => o with { NoRepeatNgramSize = fields.GetInt32("noRepeatNgramSize") });
     }
 }
