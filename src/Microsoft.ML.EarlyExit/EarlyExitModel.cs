@@ -68,6 +68,31 @@ public sealed class EarlyExitModel : IDisposable
     public static EarlyExitModel Load(string bundlePath, EarlyExitModelOptions? options = null) =>
         Load(ModelBundle.Open(bundlePath, options?.CopyWeights ?? false), options ?? new EarlyExitModelOptions());
 
+    /// <summary>As the other, and makes the sessions that generating with some options needs.</summary>
+    /// <param name="bundlePath">The folder.</param>
+    /// <param name="options">How to load; null for the defaults.</param>
+    /// <param name="warmUp">How will be generated; see <see cref="WarmUp"/>.</param>
+    /// <returns>The model; dispose it when done.</returns>
+    /// <exception cref="ArgumentException"><paramref name="bundlePath"/> is null or empty, or <paramref name="warmUp"/> does not fit the model.</exception>
+    /// <exception cref="DirectoryNotFoundException">The folder does not exist.</exception>
+    /// <exception cref="InvalidModelException">The folder is no bundle, of another version, or damaged; the message says what and where.</exception>
+    /// <exception cref="InvalidOperationException">ONNX Runtime's native package is missing, or the GPU asked for cannot be used; the message says why.</exception>
+    public static EarlyExitModel Load(string bundlePath, EarlyExitModelOptions? options, TextGenerationOptions warmUp)
+    {
+        ArgumentNullException.ThrowIfNull(warmUp);
+        EarlyExitModel model = Load(bundlePath, options);
+        try
+        {
+            model.WarmUp(warmUp);
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>As the public method, for a bundle that has been opened, which becomes the model's also where this fails.</summary>
     internal static EarlyExitModel Load(ModelBundle bundle, EarlyExitModelOptions options)
     {
@@ -82,10 +107,48 @@ public sealed class EarlyExitModel : IDisposable
         }
     }
 
+    /// <summary>
+    /// Makes the sessions that generating with some options needs. Otherwise each is made when a token first needs it, some only many tokens later; it takes about as long as
+    /// reading the layers' weights.
+    /// </summary>
+    /// <param name="options">How will be generated: the exit policy and the batch size count. Null for the defaults.</param>
+    /// <exception cref="ArgumentException">The options do not fit the model.</exception>
+    /// <exception cref="InvalidModelException">A graph of the bundle is damaged or cannot be run.</exception>
+    /// <exception cref="InvalidOperationException">Memory ran out, or the GPU cannot be used.</exception>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    public void WarmUp(TextGenerationOptions? options = null)
+    {
+        options ??= new TextGenerationOptions();
+        EnterCall();
+        try
+        {
+            _sessions.Prepare(Plan(options).Plan, options.BatchSize > 1);
+        }
+        finally
+        {
+            LeaveCall();
+        }
+    }
+
+    /// <summary>Makes the sessions that scoring targets needs.</summary>
+    internal void WarmUpScoring()
+    {
+        EnterCall();
+        try
+        {
+            _sessions.PrepareScoring();
+        }
+        finally
+        {
+            LeaveCall();
+        }
+    }
+
     /// <summary>Generates for one text.</summary>
     /// <param name="text">The text, without the options' prefix; may be empty.</param>
     /// <param name="options">How to generate; null for the defaults.</param>
-    /// <param name="cancellationToken">Looked at between operators: a call ends within milliseconds.</param>
+    /// <param name="cancellationToken">Looked at between two operators: a call ends when the one that runs does, which takes milliseconds, or up to seconds in the encoder of a
+    /// row of many thousand tokens.</param>
     /// <returns>What was generated.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="text"/> is null.</exception>
     /// <exception cref="ArgumentException">The options do not fit the model, or the text is too long and may not be cut.</exception>
@@ -107,7 +170,8 @@ public sealed class EarlyExitModel : IDisposable
     /// </summary>
     /// <param name="inputs">The rows.</param>
     /// <param name="options">How to generate; null for the defaults.</param>
-    /// <param name="cancellationToken">Looked at between operators: a call ends within milliseconds.</param>
+    /// <param name="cancellationToken">Looked at between two operators: a call ends when the one that runs does, which takes milliseconds, or up to seconds in the encoder of a
+    /// row of many thousand tokens.</param>
     /// <returns>One result per row, in order.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="inputs"/> is null.</exception>
     /// <exception cref="ArgumentException">The options do not fit the model.</exception>
@@ -127,7 +191,8 @@ public sealed class EarlyExitModel : IDisposable
     /// <param name="text">The text, without the options' prefix; may be empty.</param>
     /// <param name="options">How to generate; null for the defaults. <see cref="TextGenerationOptions.BatchSize"/> and
     /// <see cref="TextGenerationOptions.Trace"/> have no meaning here.</param>
-    /// <param name="cancellationToken">Looked at between operators: also in the middle of a token the enumeration ends within milliseconds.</param>
+    /// <param name="cancellationToken">Looked at between two operators, also in the middle of a token: the enumeration ends when the one that runs does, which takes
+    /// milliseconds, or up to seconds in the encoder of a row of many thousand tokens.</param>
     /// <returns>The tokens. Each is computed on the thread pool when it is asked for: nothing runs ahead of the reader, and leaving the loop ends the generation.
     /// Enumerating again generates again.</returns>
     /// <remarks>The text deltas put together are the text that <see cref="Generate(string, TextGenerationOptions?, CancellationToken)"/> returns. The enumeration
@@ -143,7 +208,8 @@ public sealed class EarlyExitModel : IDisposable
     /// <param name="input">The row, text or encoder ids.</param>
     /// <param name="options">How to generate; null for the defaults. <see cref="TextGenerationOptions.BatchSize"/> and
     /// <see cref="TextGenerationOptions.Trace"/> have no meaning here.</param>
-    /// <param name="cancellationToken">Looked at between operators: also in the middle of a token the enumeration ends within milliseconds.</param>
+    /// <param name="cancellationToken">Looked at between two operators, also in the middle of a token: the enumeration ends when the one that runs does, which takes
+    /// milliseconds, or up to seconds in the encoder of a row of many thousand tokens.</param>
     /// <returns>The tokens, none where the row's text is missing. Each is computed on the thread pool when it is asked for: nothing runs ahead of the reader, and leaving
     /// the loop ends the generation. Enumerating again generates again.</returns>
     /// <exception cref="ArgumentException">The options do not fit the model, or nothing can be generated from the row.</exception>

@@ -25,6 +25,8 @@ internal static class AskingCost
             ("jsdContrastive, decaying", asked with { Confidence = Confidence.JsdContrastive(), Pruning = VocabularyPruning.Decaying() }),
             ("hiddenStateSaturation", asked with { Confidence = Confidence.HiddenStateSaturation }),
         ];
+        foreach ((_, ExitPolicy? policy) in policies)
+            model.WarmUp(new TextGenerationOptions { Exit = policy });
         double[] speeds = new double[policies.Length];
         for (int round = 0; round <= Rounds; round++)
         {
@@ -34,7 +36,7 @@ internal static class AskingCost
                 var watch = Stopwatch.StartNew();
                 model.Generate(inputs, options);
 
-                // The first round makes the sessions.
+                // The first round has code compiled.
                 if (round > 0)
                     speeds[index] = Math.Max(speeds[index], Tokens / watch.Elapsed.TotalSeconds);
             }

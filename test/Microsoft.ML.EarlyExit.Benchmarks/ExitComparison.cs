@@ -25,6 +25,8 @@ internal static class ExitComparison
             Console.WriteLine($"batch {batchSize}: policy | mean exit of {layers} | equal outputs of {prompts.Length} | tokens/s | against full depth");
             var results = new IReadOnlyList<GenerationResult>[policies.Count];
             double[] speeds = new double[policies.Count];
+            foreach ((_, ExitPolicy? policy) in policies)
+                model.WarmUp(new TextGenerationOptions { BatchSize = batchSize, Exit = policy });
             // Rounds over all policies, the best of each: a slow moment of the machine then hits none alone.
             for (int round = 0; round < Rounds; round++)
             {

@@ -30,6 +30,8 @@ internal static class PolicyComparison
 
         var results = new IReadOnlyList<GenerationResult>[policies.Length];
         double[] speeds = new double[policies.Length];
+        foreach ((_, ExitPolicy? policy) in policies)
+            model.WarmUp(new TextGenerationOptions { Exit = policy });
         for (int round = 0; round < Rounds; round++)
         {
             for (int index = 0; index < policies.Length; index++)

@@ -11,6 +11,7 @@ return args switch
     ["metrics"] => MetricThroughput.Run(),
     ["pipeline"] => PipelineOverhead.Run(),
     ["memory"] => PipelineMemory.Run(),
+    ["row-memory", string model] => RowMemoryTable.Run(model),
     ["calibration"] => CalibrationTable.Run(400),
     ["calibration", string prompts] => CalibrationTable.Run(int.Parse(prompts, System.Globalization.CultureInfo.InvariantCulture)),
     ["evaluation"] => EvaluationThroughput.Run(),
@@ -35,6 +36,7 @@ static int Usage()
         calibration [PROMPTS]       thresholds certified on half of the demo's prompts and what they come to on the other, a hundred times, with PROMPTS descriptions, 400 by
                                     default, and all questions
         memory                      what a pipeline holds over 10,000 rows; fails where it grows
+        row-memory demo|small|large  what a long row takes at its peak against its estimate, and the longest operator; fails where it is more
         coverage                    how often calibration and the monitor of drift err, on simulated losses; fails above what they promise
         hostile [COUNT] [SEED]      COUNT damaged files of every kind, 10,000 by default, given to the library in child processes (--workers N, --kind KIND; --only KIND:SEED
                                     repeats one and keeps it); fails where one ends in an undocumented exception, a crash, a hang or more than 1 GB

@@ -4,6 +4,7 @@
 //   load[:threads]   loads the model
 //   report[:threads] the same, with telemetry allowed
 //   gpu, fallback    loads the model on CUDA device 0
+//   rows:N:EVERY:T   generates a token for T times N rows, N of them side by side: one in EVERY of 1,500 ids, none where EVERY is 0, the others of 3
 using System.Globalization;
 using System.Runtime.Loader;
 using Microsoft.ML.EarlyExit;
@@ -24,6 +25,9 @@ foreach (string step in args.Skip(1))
             context.LoadFromAssemblyPath(typeof(OrtEnv).Assembly.Location).GetType(typeof(OrtEnv).FullName!)!.GetMethod(nameof(OrtEnv.Instance))!.Invoke(null, null);
             Console.WriteLine($"created {OrtEnv.IsCreated}");
             break;
+        case "rows":
+            GenerateRows(threads!.Value, int.Parse(parts[2], CultureInfo.InvariantCulture), int.Parse(parts[3], CultureInfo.InvariantCulture));
+            break;
         default:
             var options = new EarlyExitModelOptions
             {
@@ -39,6 +43,18 @@ foreach (string step in args.Skip(1))
 
 Console.WriteLine("done");
 Console.In.ReadToEnd();
+
+void GenerateRows(int count, int every, int times)
+{
+    using EarlyExitModel model = EarlyExitModel.Load(bundle, new EarlyExitModelOptions { ThreadCount = 1 });
+    GenerationInput[] inputs = [.. Enumerable.Range(1, times * count).Select(row =>
+        GenerationInput.FromTokenIds([.. Enumerable.Range(0, every > 0 && row % every == 0 ? 1500 : 3).Select(index => 2 + (index % 200))]))];
+    var generation = new TextGenerationOptions { MaxInputTokens = 1500, MaxNewTokens = 1, BatchSize = count };
+    if (model.Generate(inputs, generation).Any(row => row.StopReason == StopReason.Error))
+        throw new InvalidOperationException("A row has failed.");
+    string peak = File.ReadLines("/proc/self/status").Single(line => line.StartsWith("VmHWM", StringComparison.Ordinal));
+    Console.WriteLine($"peak {long.Parse(peak.Split((char[])[' ', '\t'], StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) / 1024}");
+}
 
 void Load(EarlyExitModelOptions options)
 {

@@ -135,7 +135,7 @@ public sealed class ExitCalibrationOptions
     /// <value>The default value is null: nothing is kept.</value>
     public string? CheckpointPath { get; init; }
 
-    /// <summary>Ends the calibration within milliseconds; what <see cref="CheckpointPath"/> has of it stays.</summary>
+    /// <summary>Ends the calibration when the operator that runs does, mostly within milliseconds; what <see cref="CheckpointPath"/> has of it stays.</summary>
     /// <value>The default value is one that is never cancelled.</value>
     public CancellationToken CancellationToken { get; init; }
 

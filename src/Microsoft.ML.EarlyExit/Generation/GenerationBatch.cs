@@ -16,6 +16,7 @@ internal sealed class GenerationBatch : IDisposable
     private readonly CancellationTokenRegistration _registration;
     private readonly DecodingSession _session;
     private readonly Place[] _places;
+    private readonly int[] _longest;
     private readonly SortedDictionary<long, DecodingRow> _endedRows = [];
     private int _running;
     private bool _isClosed;
@@ -30,6 +31,7 @@ internal sealed class GenerationBatch : IDisposable
         _ended = ended;
         _cancellationToken = cancellationToken;
         _places = new Place[slots];
+        _longest = new int[slots];
         _run = new RunOptions();
         try
         {
@@ -78,11 +80,31 @@ internal sealed class GenerationBatch : IDisposable
             return;
         }
 
+        string what = $"The encoder over {input.TokenIds.Count} tokens";
+        long bytes = RowMemory.Encoder(_model.Bundle, input.TokenIds.Count);
+        if (RowMemory.Check(what, bytes, _options.EncoderMemoryBytes) is { } tooLong)
+        {
+            _ended(row, GenerationResult.Failed(tooLong, hasText: _model.Tokenizer is not null));
+            return;
+        }
+
         try
         {
-            int slot = Array.FindIndex(_places, place => place.Input is null);
-            EncodedInput? kept = encoded?.Get(row, input.TokenIds, _run);
-            EncodedInput output = kept ?? EncodedInput.Encode(_model.Sessions.Encoder, input.TokenIds, _model.Configuration.ModelDimension, _run);
+            InferenceSession encoder = _model.Sessions.Encoder;
+            EncodedInput? kept;
+            EncodedInput output;
+            try
+            {
+                kept = encoded?.Get(row, input.TokenIds, _run);
+                output = kept ?? EncodedInput.Encode(encoder, input.TokenIds, _model.Configuration.ModelDimension, _run);
+            }
+            catch (Exception exception) when (RowMemory.IsExhausted(exception) && !_cancellationToken.IsCancellationRequested)
+            {
+                _ended(row, GenerationResult.Failed(RowMemory.Exhausted(what, bytes), hasText: _model.Tokenizer is not null));
+                return;
+            }
+
+            int slot = FreeSlot(output.Length);
             _places[slot] = new Place(output, IsOwned: kept is null, row, input.CutTokens);
             _running++;
             _session.Start(slot, output);
@@ -142,10 +164,31 @@ internal sealed class GenerationBatch : IDisposable
         _model.LeaveCall();
     }
 
+    /// <summary>
+    /// A free slot for a row. A slot keeps the memory that its longest row has needed: one that has it already is taken, else the one that lacks least, so that as few slots
+    /// grow long as there are long rows at the same time.
+    /// </summary>
+    private int FreeSlot(int length)
+    {
+        // Lengths that differ by less are alike: among them the first slot is taken.
+        const int Step = 64;
+        length = (length + Step - 1) / Step * Step;
+        int best = -1;
+        for (int slot = 0; slot < _places.Length; slot++)
+        {
+            if (_places[slot].Input is not null)
+                continue;
+            if (best < 0 || (_longest[best] < length ? _longest[slot] > _longest[best] : _longest[slot] >= length && _longest[slot] < _longest[best]))
+                best = slot;
+        }
+
+        _longest[best] = Math.Max(_longest[best], length);
+        return best;
+    }
+
     private Exception Translate(OnnxRuntimeException exception) => _cancellationToken.IsCancellationRequested
         ? new OperationCanceledException(_cancellationToken)
-        : new InvalidModelException(
-            $"ONNX Runtime could not run the model bundle '{_model.Bundle.Folder}': {exception.Message} Unless memory ran out, convert the checkpoint again.", exception);
+        : _model.Sessions.Failure(exception);
 
     /// <summary>What is in a slot; no input where it is free.</summary>
     private readonly record struct Place(EncodedInput? Input, bool IsOwned, long Row, int CutTokens);

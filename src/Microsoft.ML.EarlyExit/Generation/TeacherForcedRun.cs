@@ -33,25 +33,35 @@ internal sealed class TeacherForcedRun : IDisposable
     /// <summary>Decodes a row's target.</summary>
     /// <param name="inputIds">The row's encoder ids, checked.</param>
     /// <param name="targetIds">The target, at least one id of the vocabulary, without the start token.</param>
+    /// <param name="memoryLimit">Bytes that the encoder may take, and the decoder.</param>
     /// <param name="cancellationToken">Looked at between operators.</param>
-    /// <returns>What is wrong with the row's hidden states; null where all of them are numbers.</returns>
+    /// <returns>What is wrong with the row: it takes too much memory, or a hidden state is no number; null where nothing is.</returns>
     /// <exception cref="InvalidModelException">A graph is damaged or cannot be run.</exception>
     /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
-    public string? Decode(IReadOnlyList<int> inputIds, ReadOnlySpan<int> targetIds, CancellationToken cancellationToken = default)
+    public string? Decode(IReadOnlyList<int> inputIds, ReadOnlySpan<int> targetIds, long memoryLimit, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
+        string what = $"The encoder over {inputIds.Count} tokens";
+        long bytes = RowMemory.Encoder(_model.Bundle, inputIds.Count);
+        string decoder = $"The decoder over a target of {targetIds.Length} tokens";
+        long decoderBytes = RowMemory.TeacherForcedDecoder(_model.Bundle, inputIds.Count, targetIds.Length);
+        if ((RowMemory.Check(what, bytes, memoryLimit) ?? RowMemory.Check(decoder, decoderBytes, memoryLimit)) is { } tooLong)
+            return tooLong;
         using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(static state => ((RunOptions)state!).Terminate = true, _run);
         try
         {
             using EncodedInput input = EncodedInput.Encode(_model.Sessions.Encoder, inputIds, _model.Configuration.ModelDimension, _run);
+            (what, bytes) = (decoder, decoderBytes);
             _decoder.Decode(input, targetIds);
+        }
+        catch (Exception exception) when (RowMemory.IsExhausted(exception) && !cancellationToken.IsCancellationRequested)
+        {
+            return RowMemory.Exhausted(what, bytes);
         }
         catch (OnnxRuntimeException exception)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            throw new InvalidModelException(
-                $"ONNX Runtime could not run the model bundle '{_model.Bundle.Folder}': {exception.Message} Unless memory ran out, convert the checkpoint again.",
-                exception);
+            throw _model.Sessions.Failure(exception);
         }
 
         for (int layer = 0; layer <= _model.Configuration.DecoderLayerCount; layer++)

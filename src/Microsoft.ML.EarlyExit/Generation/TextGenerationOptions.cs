@@ -22,6 +22,7 @@ public sealed record TextGenerationOptions
     private readonly int? _noRepeatNgramSize;
     private readonly int _batchSize = Defaults.BatchSize;
     private readonly MissingTextHandling _missingTexts;
+    private readonly int? _encoderMemoryMB;
 
     /// <summary>Put before every text, as T5's task names are (<c>"summarize: "</c>).</summary>
     /// <value>The default value is the empty string.</value>
@@ -110,6 +111,18 @@ public sealed record TextGenerationOptions
         init => _batchSize = InRange(value, 1, 1024, nameof(BatchSize));
     }
 
+    /// <summary>
+    /// Memory that the encoder may take for one row, in MB of 1,048,576 bytes, 1 to 1,048,576: attention grows with the square of the length. A row whose estimate is above it
+    /// has <see cref="StopReason.Error"/>. Where targets are scored it holds for the decoder over the target too.
+    /// </summary>
+    /// <value>The default value is null: half of the memory that the process may have.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>
+    public int? EncoderMemoryMB
+    {
+        get => _encoderMemoryMB;
+        init => _encoderMemoryMB = value is null ? null : InRange(value.Value, 1, LargestTokenCount, nameof(EncoderMemoryMB));
+    }
+
     /// <summary>When a token leaves the decoder.</summary>
     /// <value>The default value is null: every token runs all layers.</value>
     public ExitPolicy? Exit { get; init; }
@@ -117,6 +130,9 @@ public sealed record TextGenerationOptions
     /// <summary>Whether <see cref="GenerationResult.Steps"/> lists every confidence evaluation and the operations of every token.</summary>
     /// <value>The default value is false.</value>
     public bool Trace { get; init; }
+
+    /// <summary><see cref="EncoderMemoryMB"/> in bytes, or its default.</summary>
+    internal long EncoderMemoryBytes => _encoderMemoryMB is { } megabytes ? (long)megabytes << 20 : RowMemory.DefaultLimit;
 
     /// <summary>
     /// The same with the checkpoint's own values where nothing is said, so that no field that a checkpoint has values for is null. What it asks for never

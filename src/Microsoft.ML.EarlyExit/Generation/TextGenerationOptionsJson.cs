@@ -43,6 +43,8 @@ internal static class TextGenerationOptionsJson
                 writer.WriteNumber("noRepeatNgramSize", noRepeatNgramSize);
             if (options.MissingTexts == MissingTextHandling.UseEmptyText)
                 writer.WriteString(MissingTexts, UseEmptyText);
+            if (options.EncoderMemoryMB is { } encoderMemory)
+                writer.WriteNumber("encoderMemoryMB", encoderMemory);
             writer.WriteEndObject();
         }
 
@@ -59,6 +61,7 @@ internal static class TextGenerationOptionsJson
         options = fields.Set(options, "maxInputTokens", o => o with { MaxInputTokens = fields.GetInt32("maxInputTokens") });
         options = fields.Set(options, "truncate", o => o with { Truncate = fields.GetBoolean("truncate") });
         options = fields.SetUnlessNull(options, "repetitionPenalty", o => o with { RepetitionPenalty = fields.GetSingle("repetitionPenalty") });
+        options = fields.SetUnlessNull(options, "encoderMemoryMB", o => o with { EncoderMemoryMB = fields.GetInt32("encoderMemoryMB") });
         return fields.SetUnlessNull(options, "noRepeatNgramSize", o => o with { NoRepeatNgramSize = fields.GetInt32("noRepeatNgramSize") });
     }
 

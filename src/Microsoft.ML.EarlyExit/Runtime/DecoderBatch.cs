@@ -454,9 +454,10 @@ internal sealed unsafe class DecoderBatch : IDisposable
     private void Grow(int capacity)
     {
         ClearBindings();
+        int[] kept = [.. _positions.Select(positions => Math.Min(positions, _capacity) + 1)];
         _capacity = capacity;
         foreach (KeyValueCache? cache in _self)
-            cache?.Grow(capacity + 1);
+            cache?.Grow(capacity + 1, kept);
         _states?.Grow(capacity);
         SelfAttentionBias old = _selfBias;
         _selfBias = CreateSelfBias();
@@ -470,8 +471,9 @@ internal sealed unsafe class DecoderBatch : IDisposable
     private void GrowCross(int entries)
     {
         ClearBindings();
+        int[] kept = [.. _inputs.Select(input => Math.Min((input?.Length ?? 0) + 1, _crossEntries))];
         foreach (KeyValueCache? cache in _cross)
-            cache?.Grow(entries);
+            cache?.Grow(entries, kept);
         _crossBiasView.Dispose();
         _crossBias.Dispose();
         (_crossBias, _crossBiasView) = CreateCrossBias(entries);

@@ -4,7 +4,7 @@ namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
 /// Keys and values of one attention of one decoder layer for all slots of a batch: [slots, heads, capacity, head]. Entry 0 of a slot is scratch (see
-/// <see cref="GraphContract"/>); position p lies at entry p + 1.
+/// <see cref="GraphContract"/>); position p lies at entry p + 1. Room that was never written takes no memory where the system gives it by the page.
 /// </summary>
 internal sealed class KeyValueCache : IDisposable
 {
@@ -43,11 +43,13 @@ internal sealed class KeyValueCache : IDisposable
     /// <summary>The values of one slot, as a cache of that slot alone.</summary>
     public OrtValue SlotValues(int slot) => _slotValues[slot] ??= SlotView(_values, slot);
 
-    /// <summary>Makes room for more entries and keeps what is there; what was bound to the old memory must be bound anew.</summary>
-    public void Grow(int capacity)
+    /// <summary>
+    /// Makes room for more entries and keeps the first ones, the scratch entry among them, as many as each slot has; what was bound to the old memory must be bound anew.
+    /// </summary>
+    public void Grow(int capacity, ReadOnlySpan<int> kept)
     {
-        NativeBuffer keys = Grown(_keys, capacity);
-        NativeBuffer values = Grown(_values, capacity);
+        NativeBuffer keys = Grown(_keys, capacity, kept);
+        NativeBuffer values = Grown(_values, capacity, kept);
         Dispose();
         Capacity = capacity;
         (_keys, _values) = (keys, values);
@@ -82,19 +84,23 @@ internal sealed class KeyValueCache : IDisposable
         _values.Dispose();
     }
 
-    private NativeBuffer Allocate(int capacity) => new((long)_slots * _heads * capacity * _headWidth * sizeof(float));
+    // Most slots may never have a row as long as the longest.
+    private NativeBuffer Allocate(int capacity) => NativeBuffer.Sparse((long)_slots * _heads * capacity * _headWidth * sizeof(float));
 
     private OrtValue View(NativeBuffer buffer) => BoundTensor.Floats(buffer, _slots, _heads, Capacity, _headWidth);
 
     private OrtValue SlotView(NativeBuffer buffer, int slot) =>
         BoundTensor.FloatsAt(buffer, (long)slot * _heads * Capacity * _headWidth, 1, _heads, Capacity, _headWidth);
 
-    private NativeBuffer Grown(NativeBuffer old, int capacity)
+    private NativeBuffer Grown(NativeBuffer old, int capacity, ReadOnlySpan<int> kept)
     {
         NativeBuffer grown = Allocate(capacity);
-        int kept = Capacity * _headWidth;
         for (long block = 0; block < (long)_slots * _heads; block++)
-            old.Span<float>(block * kept, kept).CopyTo(grown.Span<float>(block * capacity * _headWidth, kept));
+        {
+            int length = kept[(int)(block / _heads)] * _headWidth;
+            old.Span<float>(block * Capacity * _headWidth, length).CopyTo(grown.Span<float>(block * capacity * _headWidth, length));
+        }
+
         return grown;
     }
 }

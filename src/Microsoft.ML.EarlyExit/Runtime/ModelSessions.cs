@@ -76,6 +76,38 @@ internal sealed unsafe class ModelSessions : IDisposable
 
     public InferenceSession CrossKeysValues(int layer) => Get(new SessionKey(SessionKind.CrossKeysValues, layer, layer, false));
 
+    /// <summary>Makes the sessions that generating by a plan needs, also where it needs them only after the first token.</summary>
+    /// <param name="plan">The plan.</param>
+    /// <param name="sideBySide">Whether rows are generated side by side; single ones are in any case.</param>
+    public void Prepare(ExitPlan plan, bool sideBySide)
+    {
+        _ = Encoder;
+        foreach ((int firstLayer, int lastLayer) in plan.Segments)
+        {
+            _ = Segment(firstLayer, lastLayer, selectRows: false);
+            if (sideBySide)
+                _ = Segment(firstLayer, lastLayer, selectRows: true);
+            for (int layer = firstLayer; layer <= lastLayer; layer++)
+            {
+                _ = CrossKeysValues(layer);
+                if (firstLayer > 1 && plan.StatePropagation == StatePropagation.StateCopy)
+                    _ = StateKeysValues(layer);
+            }
+        }
+    }
+
+    /// <summary>Makes the sessions that scoring targets needs.</summary>
+    public void PrepareScoring() => _ = (Encoder, TeacherForcedDecoder);
+
+    /// <summary>What a caller is told of a run that failed, other than by being cancelled.</summary>
+    public Exception Failure(OnnxRuntimeException exception) =>
+        _gpu.Device is { } device
+            ? new InvalidOperationException(
+                $"ONNX Runtime could not run the model on CUDA device {device}: {exception.Message} Free memory on it, name another device, or run on the CPU.", exception)
+            : RowMemory.IsExhausted(exception)
+                ? new InvalidOperationException($"Memory ran out while the model ran: {exception.Message} Run fewer rows side by side, or shorter ones.", exception)
+                : new InvalidModelException($"ONNX Runtime could not run the model bundle '{_bundle.Folder}': {exception.Message} Convert the checkpoint again.", exception);
+
     /// <summary>All decoder layers over a whole target.</summary>
     public InferenceSession TeacherForcedDecoder => Get(new SessionKey(SessionKind.TeacherForcedDecoder, 1, _bundle.Configuration.DecoderLayerCount, false));
 
@@ -143,6 +175,10 @@ internal sealed unsafe class ModelSessions : IDisposable
             var session = new InferenceSession(model.ToByteArray(), options, _packedWeights);
             ReleasePackedPages(model.Graph, weights);
             return session;
+        }
+        catch (OnnxRuntimeException exception) when (RowMemory.IsExhausted(exception))
+        {
+            throw Failure(exception);
         }
         catch (OnnxRuntimeException exception)
         {

@@ -5,19 +5,28 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>Zeroed memory outside the managed heap, aligned for vectors, that ONNX Runtime may keep pointers to.</summary>
 internal sealed unsafe class NativeBuffer : SafeHandle
 {
-    private const nuint Alignment = 64;
+    private const int Alignment = 64;
+
+    // Below, whole pages cost more than they save.
+    private const long LeastSparse = 1 << 20;
 
     private static long s_liveBytes;
 
     private readonly long _bytes;
+    private readonly void* _allocated;
 
     public NativeBuffer(long bytes)
+        : this(bytes, mapped: null)
+    {
+    }
+
+    private NativeBuffer(long bytes, void* mapped)
         : base(0, ownsHandle: true)
     {
-        void* memory = NativeMemory.AlignedAlloc(checked((nuint)Math.Max(bytes, 1)), Alignment);
-        NativeMemory.Clear(memory, (nuint)bytes);
         _bytes = bytes;
-        SetHandle((nint)memory);
+        if (mapped is null)
+            _allocated = NativeMemory.AllocZeroed(checked((nuint)bytes + Alignment));
+        SetHandle(mapped is null ? ((nint)_allocated + Alignment - 1) & -Alignment : (nint)mapped);
         Interlocked.Add(ref s_liveBytes, bytes);
     }
 
@@ -30,6 +39,9 @@ internal sealed unsafe class NativeBuffer : SafeHandle
 
     public nint Address => handle;
 
+    /// <summary>A buffer much of which may never be written: of that it takes addresses, and no memory where the system can help it.</summary>
+    public static NativeBuffer Sparse(long bytes) => new(bytes, bytes >= LeastSparse ? SystemPages.TryReserve(bytes) : null);
+
     /// <summary>Elements of the buffer from <paramref name="start"/>, both counted in <typeparamref name="T"/>.</summary>
     public Span<T> Span<T>(long start, int length)
         where T : unmanaged
@@ -41,7 +53,10 @@ internal sealed unsafe class NativeBuffer : SafeHandle
 
     protected override bool ReleaseHandle()
     {
-        NativeMemory.AlignedFree((void*)handle);
+        if (_allocated is null)
+            SystemPages.Free((void*)handle, _bytes);
+        else
+            NativeMemory.Free(_allocated);
         Interlocked.Add(ref s_liveBytes, -_bytes);
         return true;
     }

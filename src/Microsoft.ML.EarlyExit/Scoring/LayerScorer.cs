@@ -70,7 +70,7 @@ internal sealed class LayerScorer : IDisposable
     {
         if (PreparedTarget.Check(targetIds, _model.Configuration) is { } invalid)
             throw new ArgumentException(invalid, nameof(targetIds));
-        return Score(inputIds, targetIds, out string? error, CancellationToken.None) ?? throw new InvalidOperationException(error);
+        return Score(inputIds, targetIds, RowMemory.DefaultLimit, out string? error, CancellationToken.None) ?? throw new InvalidOperationException(error);
     }
 
     /// <summary>Scores one row as it is given; what is wrong with it is said in the result.</summary>
@@ -92,7 +92,8 @@ internal sealed class LayerScorer : IDisposable
             target, _model.Tokenizer, _model.Configuration, options.MaxNewTokens ?? MostTargetTokens, cuts: false);
         if (preparedTarget.Error is not null)
             return ScoredTarget.Failed(preparedTarget.Error);
-        IReadOnlyList<LayerScore>? layers = Score(preparedInput.TokenIds, preparedTarget.TokenIds, out string? error, cancellationToken);
+        IReadOnlyList<LayerScore>? layers = Score(
+            preparedInput.TokenIds, preparedTarget.TokenIds, options.EncoderMemoryBytes, out string? error, cancellationToken);
         return layers is null ? ScoredTarget.Failed(error!) : new ScoredTarget(preparedTarget.TokenIds, layers, preparedInput.CutTokens, null);
     }
 
@@ -105,9 +106,10 @@ internal sealed class LayerScorer : IDisposable
         _run.Dispose();
     }
 
-    private LayerScore[]? Score(IReadOnlyList<int> inputIds, ReadOnlySpan<int> targetIds, out string? error, CancellationToken cancellationToken)
+    private LayerScore[]? Score(
+        IReadOnlyList<int> inputIds, ReadOnlySpan<int> targetIds, long memoryLimit, out string? error, CancellationToken cancellationToken)
     {
-        error = _run.Decode(inputIds, targetIds, cancellationToken);
+        error = _run.Decode(inputIds, targetIds, memoryLimit, cancellationToken);
         if (error is not null)
             return null;
         var arrays = new Arrays[_layerCount + 1];

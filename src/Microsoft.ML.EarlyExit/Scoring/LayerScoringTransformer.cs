@@ -53,6 +53,16 @@ public sealed class LayerScoringTransformer : ITransformer, IDisposable
             _lease.Dispose();
     }
 
+    /// <summary>Makes the sessions that scoring needs, so that the first row takes no longer than others.</summary>
+    /// <exception cref="InvalidModelException">A graph of the bundle is damaged or cannot be run.</exception>
+    /// <exception cref="InvalidOperationException">Memory ran out, or the GPU cannot be used.</exception>
+    /// <exception cref="ObjectDisposedException">The transformer is disposed.</exception>
+    public void WarmUp()
+    {
+        ThrowIfDisposed();
+        Model.WarmUpScoring();
+    }
+
     /// <summary>The schema of <see cref="Transform"/>'s data view: the input's columns, then the scores.</summary>
     /// <param name="inputSchema">The schema of the input.</param>
     /// <returns>The schema of the output.</returns>

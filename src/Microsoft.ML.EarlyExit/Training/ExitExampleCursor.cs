@@ -179,7 +179,7 @@ internal sealed class ExitExampleCursor : DataViewRowCursor
         _run ??= _source.Model.StartTeacherForcing();
         if (_isDecoded)
             return _run;
-        if (_run.Decode(_inputIds, _targetIds) is { } error)
+        if (_run.Decode(_inputIds, _targetIds, _source.Generation.EncoderMemoryBytes) is { } error)
             throw Refuse(error);
         _isDecoded = true;
         _log.Decoded(_positions.Length, ExampleCount);

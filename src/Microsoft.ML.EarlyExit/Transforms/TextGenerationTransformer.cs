@@ -66,6 +66,18 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
             _lease.Dispose();
     }
 
+    /// <summary>Makes the sessions that generating needs, so that the first row takes no longer than others; see <see cref="EarlyExitModel.WarmUp"/>.</summary>
+    /// <param name="options">How will be generated; null for <see cref="GenerationOptions"/>.</param>
+    /// <exception cref="ArgumentException">The options do not fit the model.</exception>
+    /// <exception cref="InvalidModelException">A graph of the bundle is damaged or cannot be run.</exception>
+    /// <exception cref="InvalidOperationException">Memory ran out, or the GPU cannot be used.</exception>
+    /// <exception cref="ObjectDisposedException">The transformer is disposed.</exception>
+    public void WarmUp(TextGenerationOptions? options = null)
+    {
+        ThrowIfDisposed();
+        Model.WarmUp(options ?? GenerationOptions);
+    }
+
     /// <summary>The schema of <see cref="Transform"/>'s data view: the input's columns, then the generated ones.</summary>
     /// <param name="inputSchema">The schema of the input.</param>
     /// <returns>The schema of the output.</returns>

@@ -13,7 +13,7 @@ public class TextGenerationOptionsJsonTests
         const string Json =
             """
             { "prefix": "", "maxNewTokens": null, "minNewTokens": null, "maxInputTokens": 512, "truncate": true, "repetitionPenalty": null,
-              "noRepeatNgramSize": null }
+              "noRepeatNgramSize": null, "encoderMemoryMB": null }
             """;
         Assert.Equal(new TextGenerationOptions(), TextGenerationOptionsJson.Parse(Json, "o.json"));
     }
@@ -24,7 +24,7 @@ public class TextGenerationOptionsJsonTests
         const string Json =
             """
             { "prefix": "d\u00e9crire: ", "maxNewTokens": 20, "minNewTokens": 3, "maxInputTokens": 64, "truncate": false, "repetitionPenalty": 1.2,
-              "noRepeatNgramSize": 4 }
+              "noRepeatNgramSize": 4, "encoderMemoryMB": 1500 }
             """;
         var expected = new TextGenerationOptions
         {
@@ -35,6 +35,7 @@ public class TextGenerationOptionsJsonTests
             Truncate = false,
             RepetitionPenalty = 1.2f,
             NoRepeatNgramSize = 4,
+            EncoderMemoryMB = 1500,
         };
         Assert.Equal(expected, TextGenerationOptionsJson.Parse(Json, "o.json"));
     }

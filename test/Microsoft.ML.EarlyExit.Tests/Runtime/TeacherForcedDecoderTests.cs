@@ -78,7 +78,7 @@ public sealed class TeacherForcedDecoderTests
         using (TeacherForcedRun run = model.StartTeacherForcing())
         {
             model.Dispose();
-            Assert.Null(run.Decode(s_inputIds, [17, 5, 1]));
+            Assert.Null(run.Decode(s_inputIds, [17, 5, 1], RowMemory.DefaultLimit));
             int[] ids = new int[3];
             run.ArgMax(1, [0, 1, 2], ids);
             Assert.All(ids, id => Assert.InRange(id, 0, model.Configuration.VocabularySize - 1));
