@@ -122,7 +122,7 @@ public sealed class EarlyExitModel : IDisposable
         EnterCall();
         try
         {
-            _sessions.Prepare(Plan(options).Plan, options.BatchSize > 1);
+            _sessions.Prepare(Resolve(options).Plan, options.BatchSize > 1);
         }
         finally
         {
