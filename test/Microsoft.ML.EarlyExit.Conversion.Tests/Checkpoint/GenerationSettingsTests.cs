@@ -112,6 +112,10 @@ public sealed class GenerationSettingsTests
     }
 
     [Fact]
+    public void A_name_that_is_no_text_is_refused() =>
+        Assert.Contains("generation_config.json", Assert.Throws<InvalidModelException>(() => Read("{}", """{"\ud800": 1}""")).Message);
+
+    [Fact]
     public void Long_values_are_shortened() =>
         Assert.InRange(Assert.Single(Read("{}", $$"""{"suppress_tokens": [{{string.Join(',', Enumerable.Range(0, 5000))}}]}""").Warnings).Length, 100, 600);
 
