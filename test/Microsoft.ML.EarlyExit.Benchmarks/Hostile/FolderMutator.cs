@@ -16,7 +16,7 @@ internal static partial class FolderMutator
         string name = Path.GetFileName(path);
         string other = random.Pick(files);
         // Rare, since a reader that waits for a writer costs the whole limit.
-        if (random.Chance(8))
+        if (random.Chance(15))
         {
             string device = random.Pick(["/dev/zero", "/dev/null", "/dev/tty", ""]);
             if (OperatingSystem.IsWindows())

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Google.Protobuf;
 using Google.Protobuf.Collections;
 using Microsoft.ML.EarlyExit.Onnx;
@@ -11,20 +12,27 @@ internal static class GraphMutator
 
     private static readonly string[] s_operators =
     [
-        "Abs", "Add", "ArgMax", "Cast", "Ceil", "Clip", "Concat", "Constant", "ConstantOfShape", "CumSum", "DepthToSpace", "Div", "Einsum", "Equal", "Erf", "Exp", "Expand", "EyeLike", "Flatten",
-        "Floor", "Gather", "GatherElements", "GatherND", "Gemm", "Identity", "If", "IsNaN", "LayerNormalization", "Less", "Log", "Loop", "MatMul", "Max", "Mod", "Mul", "Multinomial", "Neg",
-        "NonZero", "OneHot", "Pad", "Pow", "RandomNormal", "RandomUniformLike", "Range", "Reciprocal", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Resize", "ReverseSequence", "Round", "Scan",
-        "ScatterElements", "ScatterND", "SequenceAt", "Shape", "Sigmoid", "Size", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "StringNormalizer", "Sub", "Tanh", "Tile", "TopK", "Transpose",
-        "Trilu", "Unique", "Unsqueeze", "Upsample", "Where", "Xor",
+        "Abs", "Add", "ArgMax", "Cast", "Ceil", "Clip", "Concat", "Constant", "ConstantOfShape", "CumSum", "DepthToSpace", "Div", "Einsum", "Equal", "Erf",
+        "Exp", "Expand", "EyeLike", "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gemm", "Identity", "If", "IsNaN", "LayerNormalization",
+        "Less", "Log", "Loop", "MatMul", "Max", "Mod", "Mul", "Multinomial", "Neg", "NonZero", "OneHot", "Pad", "Pow", "RandomNormal", "RandomUniformLike",
+        "Range", "Reciprocal", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Resize", "ReverseSequence", "Round", "Scan", "ScatterElements", "ScatterND",
+        "SequenceAt", "Shape", "Sigmoid", "Size", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "StringNormalizer", "Sub", "Tanh", "Tile", "TopK",
+        "Transpose", "Trilu", "Unique", "Unsqueeze", "Upsample", "Where", "Xor",
     ];
 
     private static readonly string[] s_contributedOperators =
-        ["Attention", "BiasGelu", "DecoderMaskedMultiHeadAttention", "EmbedLayerNormalization", "EPContext", "FusedMatMul", "GatherBlockQuantized", "Gelu", "GroupQueryAttention", "MatMulNBits", "MoE",
-            "MultiHeadAttention", "PackedAttention", "QAttention", "RotaryEmbedding", "SimplifiedLayerNormalization", "SkipLayerNormalization", "SparseAttention", "Tokenizer", "WordConvEmbedding"];
+    [
+        "Attention", "BiasGelu", "DecoderMaskedMultiHeadAttention", "EmbedLayerNormalization", "EPContext", "FusedMatMul", "GatherBlockQuantized", "Gelu",
+        "GroupQueryAttention", "MatMulNBits", "MoE", "MultiHeadAttention", "PackedAttention", "QAttention", "RotaryEmbedding", "SimplifiedLayerNormalization",
+        "SkipLayerNormalization", "SparseAttention", "Tokenizer", "WordConvEmbedding",
+    ];
 
     private static readonly string[] s_attributes =
-        ["axis", "axes", "to", "num_heads", "kv_num_heads", "scale", "do_rotary", "rotary_interleaved", "local_window_size", "smooth_softmax", "softcap", "qk_output", "epsilon", "transA", "perm", "value",
-            "value_ints", "shape", "k", "p", "keepdims", "allowzero", "start", "end", "body", "mask_filter_value", "unidirectional"];
+    [
+        "axis", "axes", "to", "num_heads", "kv_num_heads", "scale", "do_rotary", "rotary_interleaved", "local_window_size", "smooth_softmax", "softcap",
+        "qk_output", "epsilon", "transA", "perm", "value", "value_ints", "shape", "k", "p", "keepdims", "allowzero", "start", "end", "body",
+        "mask_filter_value", "unidirectional",
+    ];
 
     public static byte[] Mutate(byte[] graph, HostileRandom random)
     {
@@ -140,11 +148,15 @@ internal static class GraphMutator
     {
         if (node.Attribute.Count == 0 || random.Chance(30))
         {
-            var added = new AttributeProto { Name = random.Pick(s_attributes), Type = random.Pick([AttributeProto.Types.AttributeType.Int, AttributeProto.Types.AttributeType.Ints, AttributeProto.Types.AttributeType.Float]) };
-            added.I = random.Number();
-            added.F = random.Pick([float.NaN, float.PositiveInfinity, 0, -1, 1e30f]);
-            added.Ints.Add(random.Number());
-            node.Attribute.Add(added);
+            node.Attribute.Add(new AttributeProto
+            {
+                Name = random.Pick(s_attributes),
+                // One of float, int, string, floats and ints.
+                Type = (AttributeProto.Types.AttributeType)random.Pick([1, 2, 3, 6, 7]),
+                I = random.Number(),
+                F = random.Pick([float.NaN, float.PositiveInfinity, 0, -1, 1e30f]),
+                Ints = { random.Number() },
+            });
             return;
         }
 
@@ -212,7 +224,11 @@ internal static class GraphMutator
     {
         tensor.DataLocation = random.Chance(80) ? TensorProto.Types.DataLocation.External : TensorProto.Types.DataLocation.Default;
         string key = random.Pick(["location", "offset", "length", "checksum", "prepacked_data", "Location", ""]);
-        string value = random.Pick(["../weights.bin", "/etc/passwd", "model.json", "*/_ORT_MEM_ADDR_/*", "/dev/zero", "0", "4", "-4", "18446744073709551615", random.Number().ToString(System.Globalization.CultureInfo.InvariantCulture)]);
+        string value = random.Pick(
+        [
+            "../weights.bin", "/etc/passwd", "model.json", "*/_ORT_MEM_ADDR_/*", "/dev/zero", "0", "4", "-4", "18446744073709551615",
+            random.Number().ToString(CultureInfo.InvariantCulture),
+        ]);
         StringStringEntryProto? entry = tensor.ExternalData.FirstOrDefault(entry => entry.Key == key);
         if (entry is null || random.Chance(20))
             tensor.ExternalData.Add(entry = new StringStringEntryProto { Key = key });
@@ -282,7 +298,9 @@ internal static class GraphMutator
 
         graph.Initializer.Add(new TensorProto
         {
-            Name = name + "_count", DataType = (int)TensorProto.Types.DataType.Int64, RawData = ByteString.CopyFrom(BitConverter.GetBytes(random.Pick([3, 1L << 40, long.MaxValue]))),
+            Name = name + "_count",
+            DataType = (int)TensorProto.Types.DataType.Int64,
+            RawData = ByteString.CopyFrom(BitConverter.GetBytes(random.Pick([3, 1L << 40, long.MaxValue]))),
         });
         string state = random.Pick(graph.Input).Name;
         var node = new NodeProto { Name = name, OpType = "Loop", Input = { name + "_count", "", state }, Output = { name } };
@@ -313,7 +331,8 @@ internal static class GraphMutator
     {
         bool isContributed = random.Chance(30);
         string name = $"inserted{random.Next(1000)}";
-        var node = new NodeProto { Name = name, OpType = random.Pick(isContributed ? s_contributedOperators : s_operators), Domain = isContributed ? Contributed : "", Output = { name } };
+        string kind = random.Pick(isContributed ? s_contributedOperators : s_operators);
+        var node = new NodeProto { Name = name, OpType = kind, Domain = isContributed ? Contributed : "", Output = { name } };
         for (int count = random.Next(5); count > 0; count--)
             node.Input.Add(Names(graph, random));
         if (random.Chance(60))

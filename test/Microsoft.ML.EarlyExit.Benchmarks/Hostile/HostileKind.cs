@@ -40,11 +40,4 @@ internal abstract class HostileKind(string name, int share)
             throw;
         }
     }
-
-    /// <summary>Fails where what the library returned cannot be right.</summary>
-    protected static void Require(bool condition, string what)
-    {
-        if (!condition)
-            throw new BrokenResultException(what);
-    }
 }

@@ -48,23 +48,29 @@ internal sealed class HostileReport
 
     private static void WriteCauses(string title, IEnumerable<HostileResult> results)
     {
-        IGrouping<string, HostileResult>[] causes = [.. results.GroupBy(result => result.Cause).OrderByDescending(cause => cause.First().Answer.Outcome).ThenByDescending(cause => cause.Count())];
+        IGrouping<string, HostileResult>[] causes =
+            [.. results.GroupBy(result => result.Cause).OrderByDescending(cause => cause.First().Answer.Outcome).ThenByDescending(cause => cause.Count())];
         if (causes.Length == 0)
             return;
         Console.WriteLine($"\n{title}, each cause once:\n");
         foreach (IGrouping<string, HostileResult> cause in causes)
         {
             HostileResult first = cause.First();
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"- {cause.Count()} × {cause.Key}; `--only {first.Name}` ({first.Changes}), {first.Time.TotalSeconds:F1} s: {Shorten(first.Answer.Message)}"));
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"- {cause.Count()} × {cause.Key}; `--only {first.Name}` ({first.Changes}), {first.Time.TotalSeconds:F1} s: {Shorten(first.Answer.Message)}"));
         }
     }
 
     private static void WriteRow(string name, IReadOnlyList<HostileResult> results)
     {
         int[] counts = [.. Enum.GetValues<HostileOutcome>().Select(outcome => results.Count(result => result.Answer.Outcome == outcome))];
+        int poor = results.Count(result => result.HasPoorMessage);
+        int left = results.Count(result => result.Answer.Left.Length > 0);
+        long peak = results.Select(result => result.Answer.PeakBytes).DefaultIfEmpty().Max() >> 20;
+        double slowest = results.Select(result => result.Time).DefaultIfEmpty().Max().TotalSeconds;
         Console.WriteLine(string.Create(
-            CultureInfo.InvariantCulture,
-            $"| {name} | {results.Count} | {string.Join(" | ", counts)} | {results.Count(result => result.HasPoorMessage)} | {results.Count(result => result.Answer.Left.Length > 0)} | {results.Max(result => result.Answer.PeakBytes) >> 20} | {results.Max(result => result.Time).TotalSeconds:F1} |"));
+            CultureInfo.InvariantCulture, $"| {name} | {results.Count} | {string.Join(" | ", counts)} | {poor} | {left} | {peak} | {slowest:F1} |"));
     }
 
     private static string Shorten(string text)

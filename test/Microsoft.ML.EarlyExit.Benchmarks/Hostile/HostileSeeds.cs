@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.ML.EarlyExit.Conversion;
 using Microsoft.ML.EarlyExit.Tool;
 using Microsoft.ML.EarlyExit.Tool.Tests;
@@ -68,10 +69,12 @@ internal sealed class HostileSeeds
         Write("policy-shallow-deep.json", """{"threshold": 0.5, "shallowDeep": {"exitLayer": 2, "adaptiveThreshold": true}}""");
         var classifier = new ExitPolicy
         {
-            Confidence = Confidence.Classifier([.. Enumerable.Range(0, TinyTextCheckpoint.DecoderLayers - 1).Select(layer => new float[] { 1, 2, 3, -4, 5, 6, 7, layer })], [0, 1, 2]),
+            Confidence = Confidence.Classifier(
+                [.. Enumerable.Range(0, TinyTextCheckpoint.DecoderLayers - 1).Select(layer => new float[] { 1, 2, 3, -4, 5, 6, 7, layer })], [0, 1, 2]),
         };
         Write("policy-classifier.json", ExitPolicyJson.Write(classifier));
-        Write("options.json", TextGenerationOptionsJson.Write(new TextGenerationOptions { Prefix = "describe: ", MaxNewTokens = 5, MinNewTokens = 1, NoRepeatNgramSize = 2, RepetitionPenalty = 1.1f }));
+        Write("options.json", TextGenerationOptionsJson.Write(
+            new TextGenerationOptions { Prefix = "describe: ", MaxNewTokens = 5, MinNewTokens = 1, NoRepeatNgramSize = 2, RepetitionPenalty = 1.1f }));
         Write("grid.json", "[0.9, 0.5, 0.2]");
         Write("rows.jsonl", Lines("""{"id": "NUMBER", "text": "name[The WatermanNUMBER], area[riverside]", "references": ["the pub NUMBER", "a river"], "other": {"a": [1, null]}}"""));
         Write("ids.jsonl", Lines("""{"id": NUMBER, "inputIds": [7, 21, NUMBER, 1], "target": "pub NUMBER", "reference": "pub"}"""));
@@ -105,8 +108,8 @@ internal sealed class HostileSeeds
 
         void Write(string name, string text) => File.WriteAllText(Path.Combine(folder, name), text);
 
-        static string Lines(string line) =>
-            string.Concat(Enumerable.Range(2, 4).Select(number => line.Replace("NUMBER", number.ToString(System.Globalization.CultureInfo.InvariantCulture), StringComparison.Ordinal) + "\n"));
+        static string Lines(string line) => string.Concat(
+            Enumerable.Range(2, 4).Select(number => line.Replace("NUMBER", number.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal) + "\n"));
     }
 
     private static void MakePipelines(string folder, string bundle)

@@ -10,14 +10,15 @@ internal sealed class JsonKind(HostileSeeds seeds) : HostileKind("json", 12)
 
     private static readonly string[] s_forms =
     [
-        "policy.json", "policy-contrastive.json", "policy-thresholds.json", "policy-speculation.json", "policy-shallow-deep.json", "policy-classifier.json", "options.json", "options.json",
+        "policy.json", "policy-contrastive.json", "policy-thresholds.json", "policy-speculation.json", "policy-shallow-deep.json", "policy-classifier.json",
+        "options.json", "options.json",
         "certificate.json", "certificate.json", "calibration.partial", "rows.jsonl", "squad.json", "samsum.json", "e2e.csv", "two.tsv",
     ];
 
     public override string Write(HostileRandom random, string folder)
     {
         string name = random.Pick(s_forms);
-        byte[] bytes = HostileText.Mutate(name, seeds.Texts[name], random);
+        byte[] bytes = TextMutator.Mutate(name, seeds.Texts[name], random);
         string holder = Directory.CreateDirectory(Path.Combine(folder, "text")).FullName;
         File.WriteAllBytes(Path.Combine(holder, name), bytes);
         return random.Chance(2) ? $"{name}; {FolderMutator.Mutate(holder, random)}" : name;
@@ -34,17 +35,18 @@ internal sealed class JsonKind(HostileSeeds seeds) : HostileKind("json", 12)
             case var name when name.StartsWith("policy", StringComparison.Ordinal):
                 ExitPolicy policy = Call(() => InputFile.Read(path, ExitPolicyJson.Parse), documented);
                 string text = ExitPolicyJson.Write(policy);
-                Require(ExitPolicyJson.Write(ExitPolicyJson.Parse(text, "again")) == text, "a policy that is another one when read again");
+                BrokenResultException.Unless(ExitPolicyJson.Write(ExitPolicyJson.Parse(text, "again")) == text, "a policy that is another one when read again");
                 break;
             case "options.json":
                 TextGenerationOptions options = Call(() => InputFile.Read(path, TextGenerationOptionsJson.Parse), documented);
-                Require(TextGenerationOptionsJson.Parse(TextGenerationOptionsJson.Write(options), "again") == options, "options that are others when read again");
+                BrokenResultException.Unless(TextGenerationOptionsJson.Parse(TextGenerationOptionsJson.Write(options), "again") == options, "options that are others when read again");
                 break;
             case "certificate.json":
                 CalibrationCertificate certificate = Call(() => CalibrationCertificate.Load(path), documented);
                 string json = certificate.ToJson();
-                Require(CalibrationCertificateJson.Parse(new MemoryStream(Encoding.UTF8.GetBytes(json)), "again").ToJson() == json, "a certificate that is another one when read again");
-                Require(certificate.ToString()!.Length > 0, "a certificate without text");
+                CalibrationCertificate again = CalibrationCertificateJson.Parse(new MemoryStream(Encoding.UTF8.GetBytes(json)), "again");
+                BrokenResultException.Unless(again.ToJson() == json, "a certificate that is another one when read again");
+                BrokenResultException.Unless(certificate.ToString()!.Length > 0, "a certificate without text");
                 break;
             case "calibration.partial":
                 Call(() => new CalibrationCheckpoint(path, CheckpointIdentity), documented).Dispose();

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -154,9 +155,9 @@ internal static class JsonMutator
         1 => $"\"{new string('y', random.Pick([1000, 65_537, 1 << 20]))}\"",
         2 => JsonSerializer.Serialize(old?.ToJsonString() ?? "null"),
         3 => $"[{old?.ToJsonString() ?? "null"}]",
-        4 or 5 or 6 when old?.GetValueKind() == JsonValueKind.Number => random.Number().ToString(System.Globalization.CultureInfo.InvariantCulture),
+        4 or 5 or 6 when old?.GetValueKind() == JsonValueKind.Number => random.Number().ToString(CultureInfo.InvariantCulture),
         7 or 8 when old?.GetValueKind() == JsonValueKind.Number =>
-            (old.GetValue<double>() * random.Pick([-1, 0.5, 1.5, 2, 1e9])).ToString("R", System.Globalization.CultureInfo.InvariantCulture),
+            (old.GetValue<double>() * random.Pick([-1, 0.5, 1.5, 2, 1e9])).ToString("R", CultureInfo.InvariantCulture),
         9 when old?.GetValueKind() == JsonValueKind.String => JsonSerializer.Serialize(old.GetValue<string>() + random.Pick(["x", " ", "\0", "\uFEFF", "é", "/.."])),
         _ => random.Pick(s_values),
     };

@@ -17,10 +17,10 @@ internal static class ModelUse
         foreach (GenerationResult result in model.Generate(inputs, options))
         {
             error ??= result.Error;
-            Check(result.StopReason == StopReason.Error == (result.Error is not null), "an error without a reason, or a reason without an error");
-            Check(result.TokenIds.Count == result.ExitLayers.Count && result.TokenIds.Count <= MostTokens, "too many tokens");
-            Check(result.TokenIds.All(id => id >= 0 && id < model.Configuration.VocabularySize), "an id outside of the vocabulary");
-            Check(result.ExitLayers.All(layer => layer >= 1 && layer <= model.Configuration.DecoderLayerCount), "an exit layer that is none");
+            BrokenResultException.Unless(result.StopReason == StopReason.Error == (result.Error is not null), "an error without a reason, or a reason without an error");
+            BrokenResultException.Unless(result.TokenIds.Count == result.ExitLayers.Count && result.TokenIds.Count <= MostTokens, "too many tokens");
+            BrokenResultException.Unless(result.TokenIds.All(id => id >= 0 && id < model.Configuration.VocabularySize), "an id outside of the vocabulary");
+            BrokenResultException.Unless(result.ExitLayers.All(layer => layer >= 1 && layer <= model.Configuration.DecoderLayerCount), "an exit layer that is none");
         }
 
         if (random.Chance(40))
@@ -30,12 +30,6 @@ internal static class ModelUse
         }
 
         return error;
-    }
-
-    private static void Check(bool condition, string what)
-    {
-        if (!condition)
-            throw new BrokenResultException(what);
     }
 
     private static GenerationInput Ids(EarlyExitModel model, HostileRandom random) =>

@@ -2,6 +2,8 @@ using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.ML.Data;
 
@@ -97,7 +99,10 @@ internal sealed class PipelineKind(HostileSeeds seeds) : HostileKind("pipeline",
                 entries.Insert(at, (name, random.Chance(50) ? bytes : ByteMutator.Mutate(bytes, random)));
                 return $"{name} twice";
             case < 77:
-                string renamed = random.Pick(["../evil", "/tmp/evil", "..\\..\\evil", "C:\\evil", "", name.ToUpperInvariant(), name + "/", name.Replace('\\', '/'), new string('n', 5000), name + "\0"]);
+                string renamed = random.Pick(
+                [
+                    "../evil", "/tmp/evil", "..\\..\\evil", "C:\\evil", "", name.ToUpperInvariant(), name + "/", name.Replace('/', '\\'), new string('n', 5000), name + "\0",
+                ]);
                 entries[at] = (renamed, bytes);
                 return $"{name} renamed to {(renamed.Length > 40 ? "a long name" : renamed)}";
             case < 82:
@@ -131,7 +136,7 @@ internal sealed class PipelineKind(HostileSeeds seeds) : HostileKind("pipeline",
         {
             changes = BundleMutator.Mutate(files, random);
         }
-        catch (Exception exception) when (exception is KeyNotFoundException or System.Text.Json.JsonException or InvalidOperationException or NullReferenceException or ArgumentException)
+        catch (Exception exception) when (exception is KeyNotFoundException or JsonException or InvalidOperationException or NullReferenceException or ArgumentException)
         {
             return "nothing, since earlier changes left no bundle";
         }
@@ -157,9 +162,9 @@ internal sealed class PipelineKind(HostileSeeds seeds) : HostileKind("pipeline",
             node["bundle"] = identity;
             foreach (JsonNode? file in node["files"]!.AsArray())
                 file!["length"] = files[file["name"]!.GetValue<string>()].Length;
-            return System.Text.Encoding.UTF8.GetBytes(node.ToJsonString());
+            return Encoding.UTF8.GetBytes(node.ToJsonString());
         }
-        catch (Exception exception) when (exception is KeyNotFoundException or System.Text.Json.JsonException or InvalidOperationException or NullReferenceException or ArgumentException)
+        catch (Exception exception) when (exception is KeyNotFoundException or JsonException or InvalidOperationException or NullReferenceException or ArgumentException)
         {
             return transformer;
         }

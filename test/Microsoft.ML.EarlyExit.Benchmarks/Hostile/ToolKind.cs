@@ -37,7 +37,7 @@ internal sealed class ToolKind(HostileSeeds seeds) : HostileKind("tool", 8)
         string[] names = [.. command.Split(' ').Where(seeds.Texts.ContainsKey)];
         string changed = random.Pick(names);
         foreach (string name in names)
-            File.WriteAllBytes(Path.Combine(folder, name), name == changed ? HostileText.Mutate(name, seeds.Texts[name], random) : seeds.Texts[name]);
+            File.WriteAllBytes(Path.Combine(folder, name), name == changed ? TextMutator.Mutate(name, seeds.Texts[name], random) : seeds.Texts[name]);
         return $"{changed} of {command.Split(' ')[0]}";
     }
 
@@ -49,8 +49,8 @@ internal sealed class ToolKind(HostileSeeds seeds) : HostileKind("tool", 8)
         (int code, string messages) = Run(arguments, output);
         if (messages.Contains("(Unexpected ", StringComparison.Ordinal))
             throw new BrokenResultException(Run([.. arguments, "--verbose"], TextWriter.Null).Messages);
-        Require(code is ExitCode.Done or ExitCode.Failed, $"exit code {code}");
-        Require(code == ExitCode.Done || messages.Trim().Length > 0, "a failure without a message");
+        BrokenResultException.Unless(code is ExitCode.Done or ExitCode.Failed, $"exit code {code}");
+        BrokenResultException.Unless(code == ExitCode.Done || messages.Trim().Length > 0, "a failure without a message");
         if (code == ExitCode.Failed)
             throw new RefusalException(new InvalidDataException(messages.Trim()));
         int error = output.ToString().IndexOf("\"error\":\"", StringComparison.Ordinal);
@@ -62,7 +62,7 @@ internal sealed class ToolKind(HostileSeeds seeds) : HostileKind("tool", 8)
     {
         string changed = random.Pick([.. seeds.Figures.Keys.Order(StringComparer.Ordinal)]);
         foreach ((string name, byte[] bytes) in seeds.Figures.Where(file => file.Key.Split('.')[0] == changed.Split('.')[0]))
-            File.WriteAllBytes(Path.Combine(folder, name), name == changed ? HostileText.Mutate(name, bytes, random) : bytes);
+            File.WriteAllBytes(Path.Combine(folder, name), name == changed ? TextMutator.Mutate(name, bytes, random) : bytes);
         return $"{changed} of figures";
     }
 

@@ -25,7 +25,7 @@ internal sealed class VocabularyKind(HostileSeeds seeds) : HostileKind("vocabula
         foreach (string text in HostileTexts.All.Append(HostileTexts.Next(random)))
         {
             IReadOnlyList<int> ids = tokenizer.Encode(text, recognizeSpecialTokens: random.Chance(50));
-            Require(ids.All(id => id >= 0 && id < tokenizer.VocabularySize), "an id outside of the vocabulary");
+            BrokenResultException.Unless(ids.All(id => id >= 0 && id < tokenizer.VocabularySize), "an id outside of the vocabulary");
             CheckDecoding(tokenizer, [.. ids]);
         }
 
@@ -41,6 +41,6 @@ internal sealed class VocabularyKind(HostileSeeds seeds) : HostileKind("vocabula
         var streamed = new StringBuilder();
         foreach (int id in ids)
             streamed.Append(decoder.Append(id));
-        Require(text.StartsWith(streamed.ToString(), StringComparison.Ordinal), "a streaming decoder that says something else than Decode");
+        BrokenResultException.Unless(text.StartsWith(streamed.ToString(), StringComparison.Ordinal), "a streaming decoder that says something else than Decode");
     }
 }

@@ -1,5 +1,6 @@
 using Google.Protobuf;
 using Microsoft.ML.EarlyExit.Sentencepiece;
+using Piece = Microsoft.ML.EarlyExit.Sentencepiece.ModelProto.Types.SentencePiece;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
@@ -28,9 +29,9 @@ internal static class VocabularyMutator
     private static void Change(ModelProto model, HostileRandom random)
     {
         if (model.Pieces.Count == 0)
-            model.Pieces.Add(new ModelProto.Types.SentencePiece());
+            model.Pieces.Add(new Piece());
         int at = random.Next(model.Pieces.Count);
-        ModelProto.Types.SentencePiece piece = model.Pieces[at];
+        Piece piece = model.Pieces[at];
         model.NormalizerSpec ??= new NormalizerSpec();
         model.TrainerSpec ??= new TrainerSpec();
         switch (random.Next(14))
@@ -39,11 +40,11 @@ internal static class VocabularyMutator
                 piece.Score = random.Pick(s_scores);
                 break;
             case 1:
-                foreach (ModelProto.Types.SentencePiece each in model.Pieces)
+                foreach (Piece each in model.Pieces)
                     each.Score = random.Chance(50) ? random.Pick(s_scores[3..]) : each.Score * 1e30f;
                 break;
             case 2:
-                piece.Type = (ModelProto.Types.SentencePiece.Types.Type)random.Next(8);
+                piece.Type = (Piece.Types.Type)random.Next(8);
                 break;
             case 3:
                 piece.Piece = ByteString.CopyFromUtf8(HostileTexts.Next(random));
@@ -56,19 +57,20 @@ internal static class VocabularyMutator
                 break;
             case 6:
                 for (int count = random.Pick([1, 10, 20_000]); count > 0; count--)
-                    model.Pieces.Add(new ModelProto.Types.SentencePiece { Piece = ByteString.CopyFromUtf8($"{(char)random.Next(0xD000)}{count}"), Score = -random.Next(100) });
+                    model.Pieces.Add(new Piece { Piece = ByteString.CopyFromUtf8($"{(char)random.Next(0xD000)}{count}"), Score = -random.Next(100) });
                 break;
             case 7:
                 int other = random.Next(model.Pieces.Count);
                 (model.Pieces[at], model.Pieces[other]) = (model.Pieces[other], model.Pieces[at]);
                 break;
             case 8:
-                model.Pieces.Add(new ModelProto.Types.SentencePiece { Piece = ByteString.CopyFromUtf8(random.Pick(["<extra_id_0>", "<extra_id_99>", "<pad>", "</s>", "▁", " "])), Type = (ModelProto.Types.SentencePiece.Types.Type)(1 + random.Next(6)) });
+                string known = random.Pick(["<extra_id_0>", "<extra_id_99>", "<pad>", "</s>", "▁", " "]);
+                model.Pieces.Add(new Piece { Piece = ByteString.CopyFromUtf8(known), Type = (Piece.Types.Type)(1 + random.Next(6)) });
                 break;
             case 9:
                 model.TrainerSpec.ByteFallback = !model.TrainerSpec.ByteFallback;
                 for (int value = 0; value < 256 && random.Chance(99); value++)
-                    model.Pieces.Add(new ModelProto.Types.SentencePiece { Piece = ByteString.CopyFromUtf8($"<0x{value:X2}>"), Type = ModelProto.Types.SentencePiece.Types.Type.Byte });
+                    model.Pieces.Add(new Piece { Piece = ByteString.CopyFromUtf8($"<0x{value:X2}>"), Type = Piece.Types.Type.Byte });
                 break;
             case 10:
                 model.NormalizerSpec.AddDummyPrefix = random.Chance(50);
@@ -81,7 +83,7 @@ internal static class VocabularyMutator
             case 12:
                 // A long chain of one letter: many ways to cut a long word.
                 for (int length = 1; length < 64; length++)
-                    model.Pieces.Add(new ModelProto.Types.SentencePiece { Piece = ByteString.CopyFromUtf8(new string('x', length + 1)), Score = -random.Next(9) });
+                    model.Pieces.Add(new Piece { Piece = ByteString.CopyFromUtf8(new string('x', length + 1)), Score = -random.Next(9) });
                 break;
             default:
                 byte[] map = model.NormalizerSpec.PrecompiledCharsmap.ToByteArray();

@@ -44,9 +44,12 @@ internal sealed class WorkerProcess(string seeds, string folder, TimeSpan limit)
         changes = changes is null ? "not yet made" : JsonSerializer.Deserialize<string>(changes)!;
         if (answer is null)
         {
+            process.Refresh();
+            long bytes = process.HasExited ? 0 : process.WorkingSet64;
             (int code, string messages) = Kill();
-            string what = end == HostileOutcome.Crash ? $"exit code {code}" : "";
-            return new HostileResult(kind, seed, changes, new HostileAnswer(end!.Value, what, messages.Trim(), messages, 0, ""), time);
+            // What a process said that had to be killed was said of other inputs.
+            (string type, string message) = end == HostileOutcome.Crash ? ($"exit code {code}", messages.Trim()) : ("", "");
+            return new HostileResult(kind, seed, changes, new HostileAnswer(end!.Value, type, message, "", bytes, ""), time);
         }
 
         HostileAnswer given = JsonSerializer.Deserialize<HostileAnswer>(answer)!;

@@ -1,7 +1,10 @@
+using System.Globalization;
+using System.Text;
+
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
 /// <summary>Changes a text file as its extension says it is to be read.</summary>
-internal static class HostileText
+internal static class TextMutator
 {
     private static readonly byte[][] s_marks = [[(byte)'"'], [(byte)','], [(byte)'\t'], [(byte)'\r'], [(byte)'\n'], [(byte)'"', (byte)'"'], [0], [0xFF], [0xEF, 0xBB, 0xBF], [0xED, 0xA0, 0x80]];
 
@@ -31,8 +34,8 @@ internal static class HostileText
             return ByteMutator.Mutate(bytes, random);
         int at = random.Pick(digits);
         string number = random.Chance(50)
-            ? random.Number().ToString(System.Globalization.CultureInfo.InvariantCulture)
+            ? random.Number().ToString(CultureInfo.InvariantCulture)
             : random.Pick(["NaN", "Infinity", "-Infinity", "1e308", "-1e308", "1e-320", "1e17", "∞", "1,5", "0x10", " 7", ""]);
-        return [.. bytes.AsSpan(0, at), .. System.Text.Encoding.UTF8.GetBytes(number), .. bytes.AsSpan(at + 1)];
+        return [.. bytes.AsSpan(0, at), .. Encoding.UTF8.GetBytes(number), .. bytes.AsSpan(at + 1)];
     }
 }
