@@ -39,6 +39,10 @@ double meanExit = early.SelectMany(result => result.ExitLayers).Average();
 Console.WriteLine(FormattableString.Invariant(
     $"Mean exit {meanExit:F2} of {model.Configuration.DecoderLayerCount} layers; {equal} of {unseen.Length} outputs equal full depth's."));
 
+// Where all held-out tokens of a layer agree, its figures say nothing, and this says how many rows would.
+foreach (string problem in classifier.Layers.Select(layer => layer.HeldOutProblem).OfType<string>())
+    Console.WriteLine(problem);
+
 // 4. As a policy file, for the early-exit tool.
 string file = SampleFolders.Artifact("exit-classifier.json");
 classifier.Save(file);

@@ -119,6 +119,27 @@ public sealed class CalibrateCommandTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
+    public void A_loss_that_does_not_see_its_references_is_refused_and_Unicode_words_and_chrF_are_the_ways_out()
+    {
+        Write("in.jsonl", [.. Rows(12).Select((row, index) => $$"""{"text": "question {{index}}", "answers": {"text": ["Это хороший ресторан"], "answer_start": [0]}}""")]);
+        string[] arguments = ["--delta", "0.3", "--epsilon", "0.2", "--grid", File("grid.json", "[1]"), "--options", File("options.json", """{"maxNewTokens": 2}""")];
+
+        ToolResult refused = Calibrate([.. arguments, "--loss", "rougeLRisk"]);
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("drops 216 of 216 letters (100 %) of the references, so the loss rougeLRisk would certify what it cannot see. Take Unicode words (--rouge-tokenizer unicode, ", refused.Error);
+        Assert.Contains("or the loss chrfRisk, which needs no words.", refused.Error);
+        Assert.False(System.IO.File.Exists(_folder.File("certificate.json.partial")));
+
+        Assert.Equal(0, Calibrate([.. arguments, "--loss", "rougeLRisk", "--rouge-tokenizer", "unicode"]).ExitCode);
+        Assert.Equal(("rougeLRisk", "unicode"), (Certificate().GetProperty("loss").GetString(), Certificate().GetProperty("rougeTokenizer").GetString()));
+        ToolResult chrf = Calibrate([.. arguments, "--loss", "chrfRisk", "--rouge-tokenizer", "unicode", "--split-sentences"]);
+        Assert.Equal((0, "chrfRisk"), (chrf.ExitCode, Certificate().GetProperty("loss").GetString()));
+        Assert.Contains("--rouge-tokenizer changes nothing here: the loss chrfRisk is not made of ROUGE.", chrf.Error);
+        Assert.Contains("--split-sentences changes nothing here", chrf.Error);
+        Assert.False(Certificate().TryGetProperty("rougeTokenizer", out _));
+    }
+
+    [Fact]
     public void The_figure_of_a_certificate_has_its_numbers_beside_it()
     {
         Write("in.jsonl", Rows(12));

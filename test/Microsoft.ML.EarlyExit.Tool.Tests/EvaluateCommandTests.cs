@@ -18,9 +18,10 @@ public sealed class EvaluateCommandTests : IDisposable
             """{"text": "a b", "references": ["x", "a b"], "id": 5, "unknown": {}}""",
             """{"prediction": "", "reference": ""}""");
 
-        Assert.Equal((0, "Evaluated 3 rows.\n"), (result.ExitCode, result.Error));
+        Assert.Equal(
+            (0, "Every text is of one line, on which ROUGE-Lsum is ROUGE-L; --split-sentences takes sentences for lines.\nEvaluated 3 rows.\n"), (result.ExitCode, result.Error));
         JsonElement whole = JsonDocument.Parse(result.Output).RootElement;
-        Assert.Equal(["rows", "badRows", "rouge1", "rouge2", "rougeL", "rougeLsum"], whole.EnumerateObject().Select(property => property.Name));
+        Assert.Equal(["rows", "badRows", "rouge1", "rouge2", "rougeL", "rougeLsum", "letters", "droppedLetters", "mostLines"], whole.EnumerateObject().Select(property => property.Name));
         Assert.Equal((2 / 3.0 + 1) / 3, whole.GetProperty("rouge1").GetProperty("fMeasure").GetDouble(), 1e-12);
         JsonElement[] rows = Rows();
         Assert.Equal([2 / 3.0, 1, 0], rows.Select(row => row.GetProperty("rougeL").GetProperty("recall").GetDouble()));
@@ -34,6 +35,64 @@ public sealed class EvaluateCommandTests : IDisposable
             return [.. File.ReadAllLines(_folder.File("rows.jsonl")).Select(line => JsonDocument.Parse(line).RootElement)];
         }
     }
+
+    [Fact]
+    public void Letters_that_ROUGE_drops_are_counted_and_warned_of_and_Unicode_words_are_a_way_out()
+    {
+        const string Row = """{"prediction": "Это хороший ресторан", "reference": "Это хороший ресторан"}""";
+        ToolResult result = Evaluate("rouge", Row);
+        JsonElement whole = JsonDocument.Parse(result.Output).RootElement;
+        Assert.Equal(0, result.ExitCode);
+        Assert.StartsWith(
+            "ROUGE's tokenizer, which knows the letters a to z only, drops 36 of 36 letters (100 %) of the texts, and its scores know nothing of them: --rouge-tokenizer unicode", result.Error);
+        Assert.Equal((36, 36, 0.0), (whole.GetProperty("letters").GetInt32(), whole.GetProperty("droppedLetters").GetInt32(), FMeasure(whole, "rougeL")));
+
+        result = Run("rouge", "--rouge-tokenizer", "unicode");
+        whole = JsonDocument.Parse(result.Output).RootElement;
+        Assert.DoesNotContain("tokenizer", result.Error);
+        Assert.Equal((36, 0, 1.0), (whole.GetProperty("letters").GetInt32(), whole.GetProperty("droppedLetters").GetInt32(), FMeasure(whole, "rougeL")));
+    }
+
+    [Fact]
+    public void Sentences_are_lines_on_request()
+    {
+        const string Row = """{"prediction": "The cat sat. A dog barked.", "reference": "A dog barked. The cat sat."}""";
+        JsonElement plain = JsonDocument.Parse(Evaluate("rouge", Row).Output).RootElement;
+        ToolResult split = Run("rouge", "--split-sentences");
+        Assert.Equal("Evaluated 1 row.\n", split.Error);
+        JsonElement whole = JsonDocument.Parse(split.Output).RootElement;
+        Assert.Equal((0.5, 0.5, 1), (FMeasure(plain, "rougeL"), FMeasure(plain, "rougeLsum"), plain.GetProperty("mostLines").GetInt32()));
+        Assert.Equal((0.5, 1.0, 2), (FMeasure(whole, "rougeL"), FMeasure(whole, "rougeLsum"), whole.GetProperty("mostLines").GetInt32()));
+    }
+
+    [Fact]
+    public void BLEU_and_chrF_have_the_tokens_case_and_words_that_are_asked_for()
+    {
+        Evaluate("rouge", """{"prediction": "The Cat SAT 我们在吃饭", "reference": "the cat sat 我们吃饭"}""");
+        string[] predictions = ["The Cat SAT 我们在吃饭"];
+        string[][] references = [["the cat sat 我们吃饭"]];
+
+        JsonElement bleu = JsonDocument.Parse(ToolRunner.Run("evaluate", "bleu", "--input", _folder.File("in.jsonl"), "--tokenize", "zh", "--lowercase").Output).RootElement;
+        JsonElement chrf = JsonDocument.Parse(ToolRunner.Run("evaluate", "chrf", "--input", _folder.File("in.jsonl"), "--word-order", "2").Output).RootElement;
+
+        BleuScore expected = BleuScorer.Score(predictions, references, BleuTokenizer.Zh, lowercase: true);
+        Assert.Equal((expected.Score, expected.Signature), (bleu.GetProperty("score").GetDouble(), bleu.GetProperty("signature").GetString()));
+        Assert.Contains("case:lc|eff:no|tok:zh", expected.Signature);
+        ChrfScore expectedChrf = ChrfScorer.Score(predictions, references, wordOrder: 2);
+        Assert.Equal((expectedChrf.Score, expectedChrf.Signature), (chrf.GetProperty("score").GetDouble(), chrf.GetProperty("signature").GetString()));
+    }
+
+    [Fact]
+    public void Answers_may_be_as_data_sets_have_them()
+    {
+        ToolResult result = Evaluate("squad", """{"text": "Eagle", "answers": {"text": ["no", "The Eagle"], "answer_start": [3, 9]}}""", """{"text": "a", "answers": {"text": []}}""", """{"text": "a", "answers": {}}""", """{"text": "a", "answers": {"text": "a"}}""");
+        Assert.Equal(
+            ["""{"exactMatch":1,"f1":1}""", """{"error":"line 2: it has no answers."}""", """{"error":"line 3: answers is an object without text."}""", """{"error":"line 4: answers.text is not an array of strings."}"""],
+            File.ReadAllLines(_folder.File("rows.jsonl")));
+        Assert.Equal(100, JsonDocument.Parse(result.Output).RootElement.GetProperty("f1").GetDouble());
+    }
+
+    private static double FMeasure(JsonElement whole, string name) => whole.GetProperty(name).GetProperty("fMeasure").GetDouble();
 
     [Fact]
     public void Squad_is_in_percent_for_the_whole_and_in_shares_for_rows()
@@ -134,7 +193,14 @@ public sealed class EvaluateCommandTests : IDisposable
         Assert.Equal(1, ToolRunner.Run("evaluate", "rouge", "--input", _folder.File("none.jsonl")).ExitCode);
         Assert.Equal(2, ToolRunner.Run("evaluate", "rouge").ExitCode);
         Assert.Contains("KIND is 'meteor'", ToolRunner.Run("evaluate", "meteor", "--input", "x").Error);
-        Assert.Contains("--stemmer and --average are for rouge.", ToolRunner.Run("evaluate", "squad", "--input", "x", "--stemmer").Error);
+        Assert.Contains("--stemmer is for rouge.", ToolRunner.Run("evaluate", "squad", "--input", "x", "--stemmer").Error);
+        Assert.Contains("--rouge-tokenizer is for rouge.", ToolRunner.Run("evaluate", "bleu", "--input", "x", "--rouge-tokenizer", "unicode").Error);
+        Assert.Contains("--split-sentences is for rouge.", ToolRunner.Run("evaluate", "chrf", "--input", "x", "--split-sentences").Error);
+        Assert.Contains("--lowercase is for bleu.", ToolRunner.Run("evaluate", "rouge", "--input", "x", "--lowercase").Error);
+        Assert.Contains("--word-order is for chrf.", ToolRunner.Run("evaluate", "bleu", "--input", "x", "--word-order", "2").Error);
+        Assert.Contains("--rouge-tokenizer is 'words'; it must be one of rouge, unicode.", ToolRunner.Run("evaluate", "rouge", "--input", "x", "--rouge-tokenizer", "words").Error);
+        Assert.Contains("--tokenize is 'ja-mecab'; it must be one of 13a, intl, zh, char, none.", ToolRunner.Run("evaluate", "bleu", "--input", "x", "--tokenize", "ja-mecab").Error);
+        Assert.Contains("--word-order is '3'; it must be one of 0, 1, 2.", ToolRunner.Run("evaluate", "chrf", "--input", "x", "--word-order", "3").Error);
         Assert.Contains("--rows is for rouge, squad and exits", ToolRunner.Run("evaluate", "bleu", "--input", "x", "--rows", "y").Error);
         Assert.Contains("--bootstrap is '0'", ToolRunner.Run("evaluate", "bleu", "--input", "x", "--bootstrap", "0").Error);
     }

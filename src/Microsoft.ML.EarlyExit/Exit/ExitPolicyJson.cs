@@ -156,7 +156,7 @@ internal static class ExitPolicyJson
         options = fields.Set(options, "plausibility", o => o with { PlausibilityFromPruning = Choose(fields, "plausibility", ("head", () => false), ("pruning", () => true)) });
         options = fields.Set(options, "amateurs", o => o with
         {
-            Amateurs = Choose(fields, "amateurs", ("fromMinimumLayer", () => AmateurLayers.FromMinimumExitLayer), ("all", () => AmateurLayers.All)),
+            Amateurs = Choose(fields, "amateurs", ("fromMinimumLayer", () => AmateurLayers.FromMinimumLayer), ("all", () => AmateurLayers.All)),
         });
         options = fields.SetUnlessNull(options, "headWeight", o => o with
         {

@@ -5,7 +5,7 @@ using PieceType = Microsoft.ML.EarlyExit.Sentencepiece.ModelProto.Types.Sentence
 
 namespace Microsoft.ML.EarlyExit.Tests;
 
-/// <summary>The demo model whose vocabulary is in Cyrillic letters, one for each Latin one: it does with transliterated texts what the demo does with Latin ones.</summary>
+/// <summary>The demo model whose vocabulary is in Armenian letters, one for each Latin one: it does with transliterated texts what the demo does with Latin ones.</summary>
 internal sealed class TransliteratedDemo : IDisposable
 {
     private readonly TemporaryFolder _folder = new(Path.GetTempPath());
@@ -19,7 +19,7 @@ internal sealed class TransliteratedDemo : IDisposable
         string vocabulary = Path.Combine(checkpoint, "spiece.model");
         ModelProto model = ModelProto.Parser.ParseFrom(File.ReadAllBytes(vocabulary));
         foreach (ModelProto.Types.SentencePiece piece in model.Pieces.Where(piece => piece.Type == PieceType.Normal))
-            piece.Piece = ByteString.CopyFromUtf8(Cyrillic.Of(piece.Piece.ToStringUtf8()));
+            piece.Piece = ByteString.CopyFromUtf8(Armenian.Of(piece.Piece.ToStringUtf8()));
         File.WriteAllBytes(vocabulary, model.ToByteArray());
         string bundle = Path.Combine(_folder.Path, "bundle");
         T5Converter.Convert(checkpoint, bundle);

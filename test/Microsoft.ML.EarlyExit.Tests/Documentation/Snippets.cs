@@ -97,7 +97,7 @@ internal static class Snippets
             GenerationOptions = new TextGenerationOptions { Prefix = "summarize: ", MaxNewTokens = 64, BatchSize = 8 },
         });
         foreach (ExitClassifierLayer layer in classifier.Layers)
-            Console.WriteLine($"{layer.Layer}: {layer.HeldOutAgreement:F2} agree, {layer.HeldOutAccuracy:F2} told right, area {layer.HeldOutAreaUnderRocCurve:F2}");
+            Console.WriteLine(layer.HeldOutProblem ?? $"{layer.Layer}: {layer.HeldOutAgreement:F2} agree, {layer.HeldOutAccuracy:F2} told right, area {layer.HeldOutAreaUnderRocCurve:F2}");
         classifier.Save("policy.json");
         var policy = new ExitPolicy { MinimumLayer = 2, Threshold = 0.95f, Confidence = classifier.Confidence };
     }
@@ -189,6 +189,9 @@ internal static class Snippets
     {
         RougeScores scores = new RougeScorer(useStemmer: true).Score("The cats sat.", "A cat sat there.", "The cat was sitting.");
         double f1 = SquadScorer.Score("in the Eagle", "The Eagle", "Eagle pub").F1;
+        double russian = new RougeScorer(tokenizer: RougeTokenizer.Unicode).Score("Хороший ресторан", "Это хороший ресторан").RougeL.FMeasure;
+        double chrfPlusPlus = ChrfScorer.Score(["The cats sat."], [["A cat sat there."]], wordOrder: 2).Score;
+        double bleu = BleuScorer.Score(["我们吃饭"], [["我们在吃饭"]], BleuTokenizer.Zh).Score;
     }
 
     internal static void Calibrate(MLContext mlContext, IDataView prompts)

@@ -19,7 +19,7 @@ internal static class AnyPolicies
             DecayRate = rate,
             AlphaSchedule = (flags & 1) != 0 ? AlphaSchedule.Hyperbolic : AlphaSchedule.Constant,
             PlausibilityFromPruning = (flags & 2) != 0,
-            Amateurs = (flags & 4) != 0 ? AmateurLayers.All : AmateurLayers.FromMinimumExitLayer,
+            Amateurs = (flags & 4) != 0 ? AmateurLayers.All : AmateurLayers.FromMinimumLayer,
             Token = (flags & 8) != 0 ? ContrastiveToken.Contrastive : ContrastiveToken.Expert,
             HeadWeight = weight,
         };

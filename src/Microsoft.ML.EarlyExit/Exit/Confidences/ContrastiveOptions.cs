@@ -39,7 +39,7 @@ public sealed record ContrastiveOptions
     public bool PlausibilityFromPruning { get; init; }
 
     /// <summary>Which layers <see cref="Confidence.JsdContrastive"/> may take as amateur.</summary>
-    /// <value>The default value is <see cref="AmateurLayers.FromMinimumExitLayer"/>.</value>
+    /// <value>The default value is <see cref="AmateurLayers.FromMinimumLayer"/>.</value>
     public AmateurLayers Amateurs { get; init; }
 
     /// <summary>w: one, or the head set's probability.</summary>

@@ -104,7 +104,7 @@ internal sealed record DefinedPolicy
             AlphaSchedule = HyperbolicRate is null ? AlphaSchedule.Constant : AlphaSchedule.Hyperbolic,
             DecayRate = HyperbolicRate ?? 0.1f,
             PlausibilityFromPruning = PrunedIsPlausible,
-            Amateurs = AllAmateurs ? AmateurLayers.All : AmateurLayers.FromMinimumExitLayer,
+            Amateurs = AllAmateurs ? AmateurLayers.All : AmateurLayers.FromMinimumLayer,
             HeadWeight = WeighsHeadMass is null ? null : WeighsHeadMass.Value ? HeadWeight.HeadMass : HeadWeight.One,
             Token = ChoosesContrastive ? ContrastiveToken.Contrastive : ContrastiveToken.Expert,
         };
