@@ -85,6 +85,13 @@ internal sealed unsafe class BundleWeights : IDisposable
             MappedPages.Release(_start + offset, bytes);
     }
 
+    /// <summary>Writes the copy.</summary>
+    public void CopyTo(Stream target)
+    {
+        for (long at = 0; at < _length; at += PartBytes)
+            target.Write(new ReadOnlySpan<byte>(_start + at, (int)Math.Min(PartBytes, _length - at)));
+    }
+
     public void Dispose()
     {
         _copy?.Dispose();
