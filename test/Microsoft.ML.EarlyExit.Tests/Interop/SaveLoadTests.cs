@@ -185,7 +185,7 @@ public sealed class SaveLoadTests : IDisposable
     [InlineData("Transformer.json", "\"Layers\"", "\"Text\"", "two columns")]
     [InlineData("Options.json", "\"maxInputTokens\": 100", "\"maxInputTokens\": 0", "maxInputTokens")]
     [InlineData("Policy.json", "\"softmaxMargin\"", "\"other\"", "confidence")]
-    [InlineData("Policy.json", "\"minimumLayer\": 2", "\"minimumLayer\": 2000", "MinimumLayer")]
+    [InlineData("Policy.json", "\"minimumLayer\": 2", "\"minimumLayer\": 2000", "Policy.json of the saved text generation was changed")]
     public void A_damaged_stream_is_refused_by_name(string stream, string text, string replacement, string said)
     {
         string message = LoadDamaged(stream, json => ReplaceFirst(json, text, replacement));

@@ -88,6 +88,9 @@ internal sealed unsafe class ModelBundle : IDisposable
     /// <summary>Says that a tensor will hardly be read again: its pages leave memory, and come back from the file if it is.</summary>
     public void ReleasePages(BundleTensor tensor) => _weights.ReleasePages(tensor.Offset, ElementCount(tensor.Shape) * sizeof(float));
 
+    /// <summary>Whether the weights file is as it was when it was opened.</summary>
+    public bool IsUnchanged => _weights.IsUnchanged;
+
     /// <summary>Throws where the weights file was changed since it was opened; takes microseconds.</summary>
     /// <exception cref="InvalidModelException">It was.</exception>
     public void CheckUnchanged() => _weights.CheckUnchanged();
