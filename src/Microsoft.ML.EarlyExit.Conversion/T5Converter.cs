@@ -119,20 +119,7 @@ public static class T5Converter
             + ((checkpoint.HeadName == T5TensorShapes.Shared ? 1L : 2L) * configuration.VocabularySize * configuration.ModelDimension);
         long needed = elements * sizeof(float);
         string parent = Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(bundleFolder))) ?? Path.GetFullPath(bundleFolder);
-        while (!Directory.Exists(parent) && Path.GetDirectoryName(parent) is { } above)
-            parent = above;
-        long available;
-        try
-        {
-            available = new DriveInfo(parent).AvailableFreeSpace;
-        }
-        catch (ArgumentException)
-        {
-            // A network path on Windows has no drive to ask.
-            return;
-        }
-
-        if (available < needed)
+        if (DiskSpace.Available(parent) is { } available && available < needed)
             throw new IOException($"The bundle needs {needed} bytes, but only {available} are free where '{bundleFolder}' would lie. Make room, or name a folder on another disk.");
     }
 

@@ -1,3 +1,4 @@
+using System.IO.Compression;
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using Microsoft.ML;
@@ -104,7 +105,7 @@ internal static class MLNetInterop
         loaderSignature: component == SavedComponent.TextGeneration ? TextGenerationSignature : LayerScoringSignature);
 
     private static T Load<T>(
-        IHostEnvironment environment, ModelLoadContext context, SavedComponent component, Func<IHostEnvironment, Func<string, Action<Stream>, bool>, T> load)
+        IHostEnvironment environment, ModelLoadContext context, SavedComponent component, Func<IHostEnvironment, SavedStreams, T> load)
     {
         try
         {
@@ -123,8 +124,12 @@ internal static class MLNetInterop
                 + $"Update the package, or save the model again. ({exception.Message})");
         }
 
-        return load(environment, (name, read) => Guard(() => context.TryLoadBinaryStream(name, reader => read(reader.BaseStream))));
+        return load(environment, Guard(() => new SavedStreams(Entries(context.Repository), context.Directory)));
     }
+
+    // Private, unlike all else here: what there is else unpacks an entry to the disk before anyone can ask how long it is.
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_entries")]
+    private static extern ref readonly Dictionary<string, ZipArchiveEntry> Entries(RepositoryReader repository);
 
     /// <summary>What ML.NET calls to load a saved text generation.</summary>
     internal static class TextGenerationLoader

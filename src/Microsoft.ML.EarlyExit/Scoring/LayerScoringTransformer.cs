@@ -94,9 +94,9 @@ public sealed class LayerScoringTransformer : ITransformer, IDisposable
 
     /// <summary>Loads what <see cref="ICanSaveModel.Save"/> saved.</summary>
     /// <param name="environment">The environment that loads.</param>
-    /// <param name="tryReadStream">Hands a saved stream to a reader, false where there is none of that name.</param>
-    internal static LayerScoringTransformer Load(IHostEnvironment environment, Func<string, Action<Stream>, bool> tryReadStream) => LayerScoringColumns.Format.Load(
+    /// <param name="streams">What was saved.</param>
+    internal static LayerScoringTransformer Load(IHostEnvironment environment, SavedStreams streams) => LayerScoringColumns.Format.Load(
         environment,
-        tryReadStream,
+        streams,
         (lease, columns, options, referencePath) => new LayerScoringTransformer(environment, lease, columns, options, referencePath));
 }

@@ -93,7 +93,9 @@ internal sealed class ModelLease : IDisposable
 
     private static ModelLease? TryShare(string identity, EarlyExitModelOptions options)
     {
-        if (!s_loaded.TryGetValue((identity, options), out WeakReference<Shared>? loaded) || !loaded.TryGetTarget(out Shared? shared) || shared.Leases == 0)
+        // One whose weights file was changed since refuses every call; loading again must give another.
+        if (!s_loaded.TryGetValue((identity, options), out WeakReference<Shared>? loaded) || !loaded.TryGetTarget(out Shared? shared) || shared.Leases == 0
+            || !shared.Model.Bundle.IsUnchanged)
             return null;
         shared.Leases++;
         return new ModelLease(shared.Model, shared) { WasLoaded = true };

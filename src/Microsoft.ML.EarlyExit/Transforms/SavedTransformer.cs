@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Microsoft.ML.Runtime;
@@ -8,7 +9,8 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>
 /// What a saved transformer over a model consists of. Its streams are <c>Transformer.json</c> (columns, batch size, whether there is a policy, and the bundle: its
 /// identity, and its files with their lengths, none where another transform of the same saved model has them, or its path), <c>Options.json</c>, <c>Policy.json</c>
-/// where there is a policy, and every file of the bundle as <c>Bundle/NAME</c>.
+/// where there is a policy, and every file of the bundle as <c>Bundle/NAME</c>. <c>Transformer.json</c> also has the SHA-256 of options and policy; earlier versions
+/// saved none.
 /// </summary>
 /// <param name="kind">What is saved, for messages.</param>
 /// <param name="writeColumns">Writes the fields of <c>Transformer.json</c> that name columns.</param>
@@ -21,7 +23,7 @@ internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, U
     private const string BundlePrefix = "Bundle/";
     private const int MostFiles = 1000;
     private const int LongestFileName = 100;
-    private const int IdentityLength = 64;
+    private const int HashLength = 64;
 
     /// <summary>Writes a transformer's streams.</summary>
     /// <param name="context">Where to.</param>
@@ -32,40 +34,35 @@ internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, U
     internal void Save(ModelSaveContext context, ModelBundle bundle, TColumns columns, TextGenerationOptions options, string? referencePath)
     {
         bool storesFiles = referencePath is null && MLNetInterop.TryMarkStored(context, bundle.Identity);
-        FileInfo[] files = storesFiles ? [.. bundle.FileNames.Select(name => FindFile(bundle.Folder, name))] : [];
-        Save(TransformerStream, stream => stream.Write(WriteTransformer(bundle.Identity, columns, options, referencePath, files)));
-        Save(OptionsStream, stream => stream.Write(Encoding.UTF8.GetBytes(TextGenerationOptionsJson.Write(options))));
-        if (options.Exit is { } policy)
-            Save(PolicyStream, stream => stream.Write(Encoding.UTF8.GetBytes(ExitPolicyJson.Write(policy))));
-        foreach (FileInfo file in files)
-        {
-            Save(BundlePrefix + file.Name, stream =>
-            {
-                using FileStream source = file.OpenRead();
-                source.CopyTo(stream);
-            });
-        }
+        (string Name, long Length)[] files = storesFiles ? [.. bundle.FileNames.Select(name => FindFile(bundle, name))] : [];
+        byte[] optionsJson = Encoding.UTF8.GetBytes(TextGenerationOptionsJson.Write(options));
+        byte[]? policyJson = options.Exit is { } policy ? Encoding.UTF8.GetBytes(ExitPolicyJson.Write(policy)) : null;
+        Save(TransformerStream, stream => stream.Write(WriteTransformer(bundle.Identity, columns, options, Hash(optionsJson), policyJson is null ? null : Hash(policyJson), referencePath, files)));
+        Save(OptionsStream, stream => stream.Write(optionsJson));
+        if (policyJson is not null)
+            Save(PolicyStream, stream => stream.Write(policyJson));
+        foreach ((string name, _) in files)
+            Save(BundlePrefix + name, stream => bundle.CopyFile(name, stream));
 
         void Save(string name, Action<Stream> write) => MLNetInterop.SaveStream(context, name, write);
     }
 
     /// <summary>Reads a transformer's streams, and makes it.</summary>
     /// <param name="environment">The environment that loads.</param>
-    /// <param name="tryReadStream">Hands a saved stream to a reader, false where there is none of that name.</param>
+    /// <param name="streams">What was saved.</param>
     /// <param name="create">Makes the transformer of its model, columns, options and the bundle's path, where that was saved; takes over the lease unless it throws.</param>
     /// <exception cref="InvalidDataException">A stream is missing, damaged, or not what it should be.</exception>
-    /// <exception cref="InvalidModelException">The bundle is damaged, or another than the one that was saved.</exception>
-    internal T Load<T>(
-        IHostEnvironment environment, Func<string, Action<Stream>, bool> tryReadStream, Func<ModelLease, TColumns, TextGenerationOptions, string?, T> create)
+    /// <exception cref="InvalidModelException">The bundle is damaged, or another than the one that was saved, or options or policy were changed.</exception>
+    internal T Load<T>(IHostEnvironment environment, SavedStreams streams, Func<ModelLease, TColumns, TextGenerationOptions, string?, T> create)
     {
         try
         {
-            Content content = ReadStream(tryReadStream, TransformerStream, json => JsonFields.Parse(json, Describe(TransformerStream), ReadTransformer));
-            TextGenerationOptions options = ReadStream(tryReadStream, OptionsStream, json => TextGenerationOptionsJson.Parse(json, Describe(OptionsStream)));
+            Content content = JsonFields.Parse(new MemoryStream(Read(streams, TransformerStream)), Describe(TransformerStream), ReadTransformer);
+            TextGenerationOptions options = ReadPart(streams, OptionsStream, content.OptionsSha256, TextGenerationOptionsJson.Parse);
             options = options with { BatchSize = content.BatchSize };
             if (content.HasPolicy)
-                options = options with { Exit = ReadStream(tryReadStream, PolicyStream, json => ExitPolicyJson.Parse(json, Describe(PolicyStream))) };
-            ModelLease lease = Lease(environment, tryReadStream, content);
+                options = options with { Exit = ReadPart(streams, PolicyStream, content.PolicySha256, ExitPolicyJson.Parse) };
+            ModelLease lease = Lease(environment, streams, content);
             try
             {
                 return create(lease, content.Columns, options, content.ReferencePath);
@@ -83,7 +80,7 @@ internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, U
         }
     }
 
-    private ModelLease Lease(IHostEnvironment environment, Func<string, Action<Stream>, bool> tryReadStream, Content content)
+    private ModelLease Lease(IHostEnvironment environment, SavedStreams streams, Content content)
     {
         if (content.ReferencePath is { } path)
         {
@@ -103,10 +100,15 @@ internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, U
                 ?? throw Damaged(TransformerStream, "refers to the bundle of another transform of the saved model, which is missing");
         }
 
-        var folder = new TemporaryFolder(MLNetInterop.GetTempPath(environment));
+        BundleManifest manifest = CheckFiles(streams, content);
+        string parent = MLNetInterop.GetTempPath(environment);
+        long needed = content.Files.Sum(file => file.Length);
+        if (DiskSpace.Available(parent) is { } available && available < needed)
+            throw new IOException($"The saved model unpacks to {needed} bytes, but only {available} are free in '{parent}'. Make room, or set MLContext.TempFilePath to a folder on another disk.");
+        var folder = new TemporaryFolder(parent);
         try
         {
-            Unpack(tryReadStream, content.Files, folder.Path);
+            Unpack(streams, manifest, folder.Path);
         }
         catch
         {
@@ -117,43 +119,94 @@ internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, U
         return ModelSource.Load(environment, folder.Path, null, folder, content.Identity);
     }
 
-    /// <summary>Reads the bundle's files into a folder.</summary>
-    private void Unpack(Func<string, Action<Stream>, bool> tryReadStream, (string Name, long Length)[] files, string folder)
+    /// <summary>Checks that the zip has the files of the bundle's manifest, each as long as that says, and no others, before anything is unpacked.</summary>
+    private BundleManifest CheckFiles(SavedStreams streams, Content content)
     {
-        foreach ((string name, long length) in files)
+        foreach ((string name, long length) in content.Files)
         {
-            ReadStream(tryReadStream, BundlePrefix + name, source =>
+            if (streams.LengthOf(BundlePrefix + name) is not { } found)
+                throw Damaged(BundlePrefix + name, "is missing");
+            if (found != length)
+                throw Damaged(BundlePrefix + name, $"has {found} bytes instead of {length}");
+        }
+
+        string manifestStream = BundlePrefix + BundleManifest.FileName;
+        byte[] json = Read(streams, manifestStream, BundleManifest.LargestBytes);
+        if (Hash(json) != content.Identity)
+            throw new InvalidModelException($"{Describe(manifestStream)} was changed: it is the manifest of another model bundle than the one that was saved. Save the model again.");
+        BundleManifest manifest = ModelBundle.ReadManifest(Describe(manifestStream), json);
+        var files = manifest.Files.ToDictionary(file => file.Name, file => file.Bytes, StringComparer.Ordinal);
+        files.Add(BundleManifest.FileName, json.Length);
+        if (!content.Files.All(file => files.TryGetValue(file.Name, out long bytes) && bytes == file.Length) || files.Count != content.Files.Length)
+            throw Damaged(TransformerStream, $"lists other files, or files of other lengths, than {BundleManifest.FileName} of the bundle does");
+        if (streams.Names.FirstOrDefault(name => name.StartsWith(BundlePrefix, StringComparison.Ordinal) && !files.ContainsKey(name[BundlePrefix.Length..])) is { } more)
+            throw Damaged(more, $"is not in the list of files in {TransformerStream}");
+        return manifest;
+    }
+
+    /// <summary>Writes the bundle's files, which are checked already by their lengths, into a folder.</summary>
+    private void Unpack(SavedStreams streams, BundleManifest manifest, string folder)
+    {
+        File.WriteAllBytes(Path.Combine(folder, BundleManifest.FileName), Read(streams, BundlePrefix + BundleManifest.FileName, BundleManifest.LargestBytes));
+        byte[] buffer = new byte[1 << 16];
+        foreach (BundleFile file in manifest.Files)
+        {
+            string name = BundlePrefix + file.Name;
+            using FileStream target = File.Create(Path.Combine(folder, file.Name));
+            using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+            long left = file.Bytes;
+            streams.TryRead(name, source =>
             {
-                if (source.Length != length)
-                    throw Damaged(BundlePrefix + name, $"has {source.Length} bytes instead of {length}");
-                using FileStream target = File.Create(Path.Combine(folder, name));
-                source.CopyTo(target);
-                return true;
+                for (int count; (count = source.Read(buffer, 0, (int)Math.Min(buffer.Length, left))) > 0; left -= count)
+                {
+                    hash.AppendData(buffer, 0, count);
+                    target.Write(buffer, 0, count);
+                }
             });
+            if (left > 0)
+                throw Damaged(name, $"ends {left} bytes early");
+            if (Convert.ToHexStringLower(hash.GetHashAndReset()) != file.Sha256)
+                throw new InvalidModelException($"{Describe(name)} was changed: its SHA-256 is not the manifest's. Save the model again.");
         }
     }
 
-    private T ReadStream<T>(Func<string, Action<Stream>, bool> tryReadStream, string name, Func<Stream, T> read)
+    /// <summary>Reads a small part of the settings, whose hash the other settings have.</summary>
+    private T ReadPart<T>(SavedStreams streams, string name, string? sha256, Func<Stream, string, T> parse)
     {
-        T result = default!;
-        return tryReadStream(name, stream => result = read(stream))
-            ? result
-            : throw Damaged(name, "is missing");
+        byte[] json = Read(streams, name);
+        T part = parse(new MemoryStream(json), Describe(name));
+        return sha256 is null || Hash(json) == sha256
+            ? part
+            : throw new InvalidModelException($"{Describe(name)} was changed: its SHA-256 is not the one in {TransformerStream}. Save the model again.");
     }
+
+    private byte[] Read(SavedStreams streams, string name, int mostBytes = JsonFields.LargestSource)
+    {
+        if (streams.LengthOf(name) is not { } length)
+            throw Damaged(name, "is missing");
+        if (length > mostBytes)
+            throw Damaged(name, $"has {length} bytes, and more than {mostBytes} are none of its kind");
+        byte[] content = new byte[length];
+        int read = 0;
+        streams.TryRead(name, stream => read = stream.ReadAtLeast(content, content.Length, throwOnEndOfStream: false));
+        return read == content.Length ? content : throw Damaged(name, $"ends {content.Length - read} bytes early");
+    }
+
+    private static string Hash(byte[] content) => Convert.ToHexStringLower(SHA256.HashData(content));
 
     private InvalidDataException Damaged(string streamName, string what) =>
         new($"{Describe(streamName)} {what}: the saved model is damaged; save it again.");
 
     private string Describe(string streamName) => $"{streamName} of the saved {kind}";
 
-    private static FileInfo FindFile(string folder, string name)
+    private static (string Name, long Length) FindFile(ModelBundle bundle, string name)
     {
         if (!IsFileName(name))
-            throw new InvalidOperationException($"The model bundle {folder} has a file '{name}'; only ASCII letters, digits, '.', '_' and '-' can be saved.");
-        var file = new FileInfo(Path.Combine(folder, name));
-        return file.Exists
-            ? file
-            : throw new FileNotFoundException($"{file.FullName} is gone since the model was loaded; it is needed to save the model.", file.FullName);
+            throw new InvalidOperationException($"The model bundle {bundle.Folder} has a file '{name}'; only ASCII letters, digits, '.', '_' and '-' can be saved.");
+        string path = Path.Combine(bundle.Folder, name);
+        return Path.Exists(path)
+            ? (name, bundle.LengthOf(name))
+            : throw new FileNotFoundException($"{path} is gone since the model was loaded; it is needed to save the model.", path);
     }
 
     // Stricter than any file system, so that a name can neither leave its folder nor mean something else on another system.
@@ -164,7 +217,8 @@ internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, U
         && !name.Contains("..", StringComparison.Ordinal)
         && name.All(character => char.IsAsciiLetterOrDigit(character) || character is '.' or '_' or '-');
 
-    private ReadOnlySpan<byte> WriteTransformer(string identity, TColumns columns, TextGenerationOptions options, string? referencePath, FileInfo[] files)
+    private ReadOnlySpan<byte> WriteTransformer(
+        string identity, TColumns columns, TextGenerationOptions options, string optionsSha256, string? policySha256, string? referencePath, (string Name, long Length)[] files)
     {
         var buffer = new ArrayBufferWriter<byte>();
         using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { Indented = true }))
@@ -173,15 +227,18 @@ internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, U
             writeColumns(columns, writer);
             writer.WriteNumber("batchSize", options.BatchSize);
             writer.WriteBoolean("policy", options.Exit is not null);
+            writer.WriteString("optionsSha256", optionsSha256);
+            if (policySha256 is not null)
+                writer.WriteString("policySha256", policySha256);
             writer.WriteString("bundle", identity);
             if (referencePath is not null)
                 writer.WriteString("bundlePath", referencePath);
             writer.WriteStartArray("files");
-            foreach (FileInfo file in files)
+            foreach ((string name, long length) in files)
             {
                 writer.WriteStartObject();
-                writer.WriteString("name", file.Name);
-                writer.WriteNumber("length", file.Length);
+                writer.WriteString("name", name);
+                writer.WriteNumber("length", length);
                 writer.WriteEndObject();
             }
 
@@ -206,15 +263,15 @@ internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, U
 
         int batchSize = fields.Set(new TextGenerationOptions(), "batchSize", options => options with { BatchSize = fields.GetInt32("batchSize") }).BatchSize;
         bool hasPolicy = fields.GetBoolean("policy");
-        string identity = fields.GetString("bundle");
-        if (identity.Length != IdentityLength || !identity.All(char.IsAsciiHexDigitLower))
-            throw fields.Refuse("bundle", "it must be a SHA-256 in hexadecimal digits");
+        string identity = GetHash(fields, "bundle");
+        string? optionsSha256 = fields.Has("optionsSha256") ? GetHash(fields, "optionsSha256") : null;
+        string? policySha256 = fields.Has("policySha256") ? GetHash(fields, "policySha256") : null;
         string? path = fields.Has("bundlePath") ? fields.GetString("bundlePath") : null;
         if (path is not null && (string.IsNullOrWhiteSpace(path) || path.Contains('\0', StringComparison.Ordinal) || files.Length > 0))
             throw fields.Refuse("bundlePath", "it must be a folder's path, and there must be no files beside it");
         try
         {
-            return new Content(readColumns(fields), batchSize, hasPolicy, identity, path, files);
+            return new Content(readColumns(fields), batchSize, hasPolicy, optionsSha256, policySha256, identity, path, files);
         }
         catch (ArgumentException exception)
         {
@@ -222,7 +279,13 @@ internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, U
         }
     }
 
+    private static string GetHash(JsonFields fields, string name)
+    {
+        string hash = fields.GetString(name);
+        return hash.Length == HashLength && hash.All(char.IsAsciiHexDigitLower) ? hash : throw fields.Refuse(name, "it must be a SHA-256 in hexadecimal digits");
+    }
+
     /// <summary>What <c>Transformer.json</c> holds.</summary>
     private sealed record Content(
-        TColumns Columns, int BatchSize, bool HasPolicy, string Identity, string? ReferencePath, (string Name, long Length)[] Files);
+        TColumns Columns, int BatchSize, bool HasPolicy, string? OptionsSha256, string? PolicySha256, string Identity, string? ReferencePath, (string Name, long Length)[] Files);
 }

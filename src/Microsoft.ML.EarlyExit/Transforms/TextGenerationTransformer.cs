@@ -119,14 +119,14 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
 
     /// <summary>Loads what <see cref="ICanSaveModel.Save"/> saved.</summary>
     /// <param name="environment">The environment that loads.</param>
-    /// <param name="tryReadStream">Hands a saved stream to a reader, false where there is none of that name.</param>
-    internal static TextGenerationTransformer Load(IHostEnvironment environment, Func<string, Action<Stream>, bool> tryReadStream)
+    /// <param name="streams">What was saved.</param>
+    internal static TextGenerationTransformer Load(IHostEnvironment environment, SavedStreams streams)
     {
         CalibrationCertificate? certificate = null;
-        tryReadStream(CertificateStream, json => certificate = CalibrationCertificateJson.Parse(json, $"{CertificateStream} of the saved text generation"));
+        streams.TryRead(CertificateStream, json => certificate = CalibrationCertificateJson.Parse(json, $"{CertificateStream} of the saved text generation"));
         return TextGenerationColumns.Format.Load(
             environment,
-            tryReadStream,
+            streams,
             (lease, columns, options, referencePath) => new TextGenerationTransformer(environment, lease, columns, options, referencePath, certificate));
     }
 }

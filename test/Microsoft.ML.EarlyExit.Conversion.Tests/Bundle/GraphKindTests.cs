@@ -18,6 +18,7 @@ public sealed class GraphKindTests
     {
         using var folder = new TemporaryFolder();
         T5Configuration sizes = TinyCheckpoint.Sizes with { Activation = activation, GatedFeedForward = gated, KeyValueDimension = headWidth, ScaleDecoderOutputs = !ownHead };
+        Directory.CreateDirectory(folder.File("source"));
         new TinyCheckpoint(sizes, ownHead: ownHead).Write(folder.File("source"));
         T5Converter.Convert(folder.File("source"), folder.File("bundle"));
         using ModelBundle bundle = ModelBundle.Open(folder.File("bundle"));

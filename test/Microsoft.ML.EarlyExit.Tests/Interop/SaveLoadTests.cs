@@ -185,7 +185,7 @@ public sealed class SaveLoadTests : IDisposable
     [InlineData("Transformer.json", "\"Layers\"", "\"Text\"", "two columns")]
     [InlineData("Options.json", "\"maxInputTokens\": 100", "\"maxInputTokens\": 0", "maxInputTokens")]
     [InlineData("Policy.json", "\"softmaxMargin\"", "\"other\"", "confidence")]
-    [InlineData("Policy.json", "\"minimumLayer\": 2", "\"minimumLayer\": 2000", "MinimumLayer")]
+    [InlineData("Policy.json", "\"minimumLayer\": 2", "\"minimumLayer\": 2000", "Policy.json of the saved text generation was changed")]
     public void A_damaged_stream_is_refused_by_name(string stream, string text, string replacement, string said)
     {
         string message = LoadDamaged(stream, json => ReplaceFirst(json, text, replacement));
@@ -222,6 +222,109 @@ public sealed class SaveLoadTests : IDisposable
         Assert.Contains(weights, Assert.IsType<InvalidModelException>(exception).Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("Options.json", "\"maxInputTokens\": 100", "\"maxInputTokens\": 101")]
+    [InlineData("Policy.json", "\"minimumLayer\": 2", "\"minimumLayer\": 1")]
+    public void Changed_options_or_a_changed_policy_are_refused_by_name(string stream, string text, string replacement)
+    {
+        string message = LoadDamaged(stream, json => ReplaceFirst(json, text, replacement));
+        Assert.Contains($"{stream} of the saved text generation was changed", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_zip_of_an_earlier_version_without_the_hashes_is_loaded()
+    {
+        CopySaved();
+        EditEntry("Transformer.json", json => System.Text.RegularExpressions.Regex.Replace(json, "\"(options|policy)Sha256\": \"[0-9a-f]{64}\",", ""));
+        ITransformer loaded = _context.Model.Load(Zip, out _);
+        using var disposable = (IDisposable)loaded;
+        Assert.Equal(s_options, Assert.IsType<TextGenerationTransformer>(loaded).GenerationOptions);
+    }
+
+    /// <summary>A file that unpacks to far more than it takes: whatever its list says, the manifest's length holds.</summary>
+    [Theory]
+    [InlineData(false, "bytes instead of")]
+    [InlineData(true, "lengths, than model.json of the bundle")]
+    public void A_file_that_unpacks_to_more_than_the_manifest_says_is_refused_before_it_is_unpacked(bool isListed, string said)
+    {
+        const int Length = 300_000_000;
+        string message = LoadChanged(archive =>
+        {
+            ZipArchiveEntry entry = Find(archive, "Bundle/weights.bin");
+            string name = entry.FullName;
+            entry.Delete();
+            using Stream target = archive.CreateEntry(name).Open();
+            byte[] zeros = new byte[1_000_000];
+            for (int written = 0; written < Length; written += zeros.Length)
+                target.Write(zeros);
+        }, json => isListed ? System.Text.RegularExpressions.Regex.Replace(json, "(\"weights.bin\",\\s*\"length\": )[0-9]+", $"${{1}}{Length}") : json);
+        Assert.Contains(said, message, StringComparison.Ordinal);
+        Assert.InRange(new FileInfo(Zip).Length, 1, 100_000_000);
+    }
+
+    [Fact]
+    public void A_file_that_is_not_listed_is_refused()
+    {
+        string message = LoadChanged(archive =>
+        {
+            using Stream target = archive.CreateEntry(Find(archive, "Bundle/model.json").FullName.Replace("model.json", "more.onnx", StringComparison.Ordinal)).Open();
+            target.WriteByte(1);
+        }, json => json);
+        Assert.Contains("Bundle/more.onnx", message, StringComparison.Ordinal);
+        Assert.Contains("not in the list", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Another_manifest_is_refused_before_anything_is_unpacked()
+    {
+        string message = LoadDamaged("Bundle/model.json", json => ReplaceFirst(json, "\"precision\": \"fp32\"", "\"precision\": \"fp16\""));
+        Assert.Contains("Bundle/model.json of the saved text generation was changed", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_bundle_of_links_is_saved_as_the_files_they_lead_to()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Links need a privilege on Windows.");
+        string links = Directory.CreateDirectory(Path.Combine(_folder.Path, "links")).FullName;
+        foreach (string path in Directory.GetFiles(TestModels.Bundle(TestModels.Exits)))
+            File.CreateSymbolicLink(Path.Combine(links, Path.GetFileName(path)), path);
+        File.WriteAllText(Path.Combine(links, ".DS_Store"), "x");
+        using EarlyExitModel model = EarlyExitModel.Load(links, new EarlyExitModelOptions { CopyWeights = true });
+        IDataView data = Load(_context);
+        using TextGenerationTransformer saved = _context.Transforms.Text.GenerateText(new TextGenerationEstimator.Options
+        {
+            InputColumnName = "Ids",
+            TokenIdsColumnName = "Out",
+            Model = model,
+            GenerationOptions = new TextGenerationOptions { MaxNewTokens = 3 },
+        }).Fit(_context.Data.LoadFromEnumerable([new IdsRow { Ids = [5, 6, 1] }]));
+        _context.Model.Save(saved, null, Zip);
+
+        ITransformer loaded = _context.Model.Load(Zip, out _);
+        using var disposable = (IDisposable)loaded;
+        string unpacked = Assert.IsType<TextGenerationTransformer>(loaded).Model.Bundle.Folder;
+        Assert.Equal(Directory.GetFiles(TestModels.Bundle(TestModels.Exits)).Select(Path.GetFileName).Order(), Directory.GetFiles(unpacked).Select(Path.GetFileName).Order());
+        Assert.All(Directory.GetFiles(unpacked), path => Assert.Null(new FileInfo(path).LinkTarget));
+    }
+
+    [Fact]
+    public void A_bundle_that_was_changed_since_it_was_loaded_is_not_saved()
+    {
+        using var tampered = new TamperedBundle();
+        using EarlyExitModel model = EarlyExitModel.Load(tampered.Folder);
+        using TextGenerationTransformer saved = _context.Transforms.Text.GenerateText(new TextGenerationEstimator.Options
+        {
+            InputColumnName = "Ids",
+            TokenIdsColumnName = "Out",
+            Model = model,
+            GenerationOptions = new TextGenerationOptions { MaxNewTokens = 3 },
+        }).Fit(_context.Data.LoadFromEnumerable([new IdsRow { Ids = [5, 6, 1] }]));
+        byte[] bytes = File.ReadAllBytes(tampered.File("encoder.onnx"));
+        bytes[^1] ^= 1;
+        File.WriteAllBytes(tampered.File("encoder.onnx"), bytes);
+        Assert.Contains("encoder.onnx' was changed since the model was loaded", Assert.Throws<InvalidModelException>(() => _context.Model.Save(saved, null, Zip)).Message);
+    }
+
     [Fact]
     public void A_truncated_zip_is_refused()
     {
@@ -237,19 +340,38 @@ public sealed class SaveLoadTests : IDisposable
     private string LoadDamaged(string stream, Func<string, string?> change)
     {
         CopySaved();
-        using (ZipArchive archive = ZipFile.Open(Zip, ZipArchiveMode.Update))
-        {
-            ZipArchiveEntry entry = archive.Entries.Single(candidate => candidate.FullName.Replace('\\', '/').EndsWith("/" + stream, StringComparison.Ordinal));
-            string name = entry.FullName;
-            string? changed = change(ReadEntry(entry, Encoding.UTF8));
-            entry.Delete();
-            if (changed is not null)
-            {
-                using Stream target = archive.CreateEntry(name).Open();
-                target.Write(Encoding.UTF8.GetBytes(changed));
-            }
-        }
+        EditEntry(stream, change);
+        return LoadRefused();
+    }
 
+    /// <summary>As <see cref="LoadDamaged"/>, with a change of the zip besides one of <c>Transformer.json</c>.</summary>
+    private string LoadChanged(Action<ZipArchive> change, Func<string, string> changeTransformer)
+    {
+        CopySaved();
+        using (ZipArchive archive = ZipFile.Open(Zip, ZipArchiveMode.Update))
+            change(archive);
+        EditEntry("Transformer.json", changeTransformer);
+        return LoadRefused();
+    }
+
+    private void EditEntry(string stream, Func<string, string?> change)
+    {
+        using ZipArchive archive = ZipFile.Open(Zip, ZipArchiveMode.Update);
+        ZipArchiveEntry entry = Find(archive, stream);
+        string name = entry.FullName;
+        string? changed = change(ReadEntry(entry, Encoding.UTF8));
+        entry.Delete();
+        if (changed is null)
+            return;
+        using Stream target = archive.CreateEntry(name).Open();
+        target.Write(Encoding.UTF8.GetBytes(changed));
+    }
+
+    private static ZipArchiveEntry Find(ZipArchive archive, string stream) =>
+        archive.Entries.Single(candidate => candidate.FullName.Replace('\\', '/').EndsWith("/" + stream, StringComparison.Ordinal));
+
+    private string LoadRefused()
+    {
         string temporary = Directory.CreateDirectory(Path.Combine(_folder.Path, "temporary")).FullName;
         var context = new MLContext { TempFilePath = temporary };
         Exception exception = Assert.ThrowsAny<Exception>(() => context.Model.Load(Zip, out _)).GetBaseException();

@@ -60,6 +60,19 @@ public sealed class SharedModelTests : IDisposable
     }
 
     [Fact]
+    public void A_model_whose_weights_file_was_touched_is_not_shared_but_loaded_again()
+    {
+        IDataView data = Load();
+        string bundle = CopyBundle("touched");
+        using TextGenerationTransformer first = Fit("A", s_options, bundle, data);
+        string[] expected = [.. first.Transform(data).GetColumn<string>("A")];
+        File.SetLastWriteTimeUtc(Path.Combine(bundle, "weights.bin"), DateTime.UtcNow.AddSeconds(5));
+        Assert.Throws<InvalidModelException>(() => first.Transform(data).GetColumn<string>("A").Count());
+        using TextGenerationTransformer second = Fit("A", s_options, bundle, data);
+        Assert.Equal(expected, second.Transform(data).GetColumn<string>("A"));
+    }
+
+    [Fact]
     public void Models_nobody_disposed_are_collected()
     {
         WeakReference model = FitAndForget();

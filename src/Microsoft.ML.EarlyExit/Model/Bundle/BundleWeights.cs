@@ -63,14 +63,16 @@ internal sealed unsafe class BundleWeights : IDisposable
     /// <summary>Whether the weights are a copy.</summary>
     public bool IsCopy => _copy is not null;
 
+    /// <summary>Whether the mapped file, whatever lies at its path by now, is as it was when it was opened; true of a copy.</summary>
+    public bool IsUnchanged => _file is null || (!_file.IsClosed && RandomAccess.GetLength(_file) == _length && File.GetLastWriteTimeUtc(_file) == _written);
+
     /// <summary>
     /// Throws where the mapped file was written to or cut since it was opened: what would be computed is of another model, and a page that is gone ends the process.
     /// </summary>
     /// <exception cref="InvalidModelException">It was.</exception>
     public void CheckUnchanged()
     {
-        // Of the file that is mapped, whatever lies at its path by now.
-        if (_file is not null && (RandomAccess.GetLength(_file) != _length || File.GetLastWriteTimeUtc(_file) != _written))
+        if (!IsUnchanged)
         {
             throw new InvalidModelException(
                 $"'{_path}' was changed since the model was loaded from it. Load the model again; where others write to the folder, load it with {nameof(EarlyExitModelOptions.CopyWeights)}.");
@@ -83,6 +85,13 @@ internal sealed unsafe class BundleWeights : IDisposable
         // Pages of the copy would come back as zeros.
         if (!IsCopy)
             MappedPages.Release(_start + offset, bytes);
+    }
+
+    /// <summary>Writes the copy.</summary>
+    public void CopyTo(Stream target)
+    {
+        for (long at = 0; at < _length; at += PartBytes)
+            target.Write(new ReadOnlySpan<byte>(_start + at, (int)Math.Min(PartBytes, _length - at)));
     }
 
     public void Dispose()

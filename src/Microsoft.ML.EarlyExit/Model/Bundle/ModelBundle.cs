@@ -55,20 +55,26 @@ internal sealed unsafe class ModelBundle : IDisposable
         folder = Path.GetFullPath(folder);
         if (!Directory.Exists(folder))
             throw new DirectoryNotFoundException($"There is no model bundle folder at '{folder}'. Convert a checkpoint to a bundle first.");
-        (BundleManifest manifest, string identity) = ReadManifest(folder);
-        CheckLists(folder, manifest);
-        CheckConfiguration(folder, manifest);
-        CheckTokenizer(folder, manifest);
-        CheckNames(folder, manifest);
-        Dictionary<string, BundleTensor> tensors = CheckTensors(folder, manifest);
+        string path = Path.Combine(folder, BundleManifest.FileName);
+        if (!Path.Exists(path))
+            throw new InvalidModelException($"'{folder}' is not a model bundle: it has no {BundleManifest.FileName}. Convert a checkpoint to a bundle first.");
+        byte[] json = RegularFile.Read(path, BundleManifest.LargestBytes);
+        BundleManifest manifest = ReadManifest(folder, $"'{path}'", json, out Dictionary<string, BundleTensor> tensors);
+        CheckFolder(folder, manifest);
         foreach (BundleFile file in manifest.Files)
         {
             if (file.Name != manifest.WeightsFile)
                 CheckFile(folder, file);
         }
 
-        return new ModelBundle(folder, identity, manifest, tensors, OpenWeights(folder, manifest, copyWeights));
+        return new ModelBundle(folder, Convert.ToHexStringLower(SHA256.HashData(json)), manifest, tensors, OpenWeights(folder, manifest, copyWeights));
     }
+
+    /// <summary>Reads a manifest that is not in a folder, and checks all that can be without the other files.</summary>
+    /// <param name="name">What messages call it.</param>
+    /// <param name="json">Its text.</param>
+    /// <exception cref="InvalidModelException">It is none, of another version, or impossible.</exception>
+    public static BundleManifest ReadManifest(string name, byte[] json) => ReadManifest(name, name, json, out _);
 
     /// <summary>Whether the weights file has a tensor of that name.</summary>
     public bool TryGetTensor(string name, out BundleTensor tensor) => _tensors.TryGetValue(name, out tensor!);
@@ -82,6 +88,9 @@ internal sealed unsafe class ModelBundle : IDisposable
     /// <summary>Says that a tensor will hardly be read again: its pages leave memory, and come back from the file if it is.</summary>
     public void ReleasePages(BundleTensor tensor) => _weights.ReleasePages(tensor.Offset, ElementCount(tensor.Shape) * sizeof(float));
 
+    /// <summary>Whether the weights file is as it was when it was opened.</summary>
+    public bool IsUnchanged => _weights.IsUnchanged;
+
     /// <summary>Throws where the weights file was changed since it was opened; takes microseconds.</summary>
     /// <exception cref="InvalidModelException">It was.</exception>
     public void CheckUnchanged() => _weights.CheckUnchanged();
@@ -93,7 +102,40 @@ internal sealed unsafe class ModelBundle : IDisposable
         byte[] content = RegularFile.Read(Path.Combine(Folder, name), mostBytes);
         return Convert.ToHexStringLower(SHA256.HashData(content)) == Manifest.Files.First(file => file.Name == name).Sha256
             ? content
-            : throw new InvalidModelException($"'{Path.Combine(Folder, name)}' was changed since the model was loaded. Load the model again.");
+            : throw Changed(name);
+    }
+
+    /// <summary>The bytes of a file, the manifest among them.</summary>
+    public long LengthOf(string name)
+    {
+        if (name != BundleManifest.FileName)
+            return Manifest.Files.First(file => file.Name == name).Bytes;
+        using FileStream stream = RegularFile.Open(Path.Combine(Folder, name));
+        return stream.Length;
+    }
+
+    /// <summary>Writes a file, the manifest among them, as it was when the bundle was opened.</summary>
+    /// <exception cref="InvalidModelException">It was changed since.</exception>
+    public void CopyFile(string name, Stream target)
+    {
+        if (name == Manifest.WeightsFile && HasOwnWeights)
+        {
+            _weights.CopyTo(target);
+            return;
+        }
+
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        using FileStream source = RegularFile.Open(Path.Combine(Folder, name));
+        byte[] buffer = new byte[1 << 16];
+        for (int count; (count = source.Read(buffer)) > 0;)
+        {
+            hash.AppendData(buffer, 0, count);
+            target.Write(buffer, 0, count);
+        }
+
+        string expected = name == BundleManifest.FileName ? Identity : Manifest.Files.First(file => file.Name == name).Sha256;
+        if (Convert.ToHexStringLower(hash.GetHashAndReset()) != expected)
+            throw Changed(name);
     }
 
     public void Dispose() => _weights.Dispose();
@@ -107,25 +149,29 @@ internal sealed unsafe class ModelBundle : IDisposable
         return count;
     }
 
-    private static (BundleManifest Manifest, string Identity) ReadManifest(string folder)
+    private InvalidModelException Changed(string name) => new($"'{Path.Combine(Folder, name)}' was changed since the model was loaded. Load the model again.");
+
+    private static BundleManifest ReadManifest(string folder, string path, byte[] json, out Dictionary<string, BundleTensor> tensors)
     {
-        string path = Path.Combine(folder, BundleManifest.FileName);
-        if (!Path.Exists(path))
-            throw new InvalidModelException($"'{folder}' is not a model bundle: it has no {BundleManifest.FileName}. Convert a checkpoint to a bundle first.");
-        byte[] json = RegularFile.Read(path, BundleManifest.LargestBytes);
         if (JsonProblem.FindLineOfInvalidUtf8(json) is { } line)
-            throw new InvalidModelException($"'{path}', line {line}: it is not valid UTF-8. Convert the checkpoint again.");
+            throw new InvalidModelException($"{path}, line {line}: it is not valid UTF-8. Convert the checkpoint again.");
         CheckVersion(path, json);
+        BundleManifest manifest;
         try
         {
-            BundleManifest manifest = BundleManifest.FromJson(json)
-                ?? throw new InvalidModelException($"'{path}' holds no manifest but null. Convert the checkpoint again.");
-            return (manifest, Convert.ToHexStringLower(SHA256.HashData(json)));
+            manifest = BundleManifest.FromJson(json) ?? throw new InvalidModelException($"{path} holds no manifest but null. Convert the checkpoint again.");
         }
         catch (JsonException exception)
         {
-            throw new InvalidModelException($"'{path}' is not a valid manifest: {JsonProblem.DescribeWithPlace(exception)}. Convert the checkpoint again.", exception);
+            throw new InvalidModelException($"{path} is not a valid manifest: {JsonProblem.DescribeWithPlace(exception)}. Convert the checkpoint again.", exception);
         }
+
+        CheckLists(folder, manifest);
+        CheckConfiguration(folder, manifest);
+        CheckTokenizer(folder, manifest);
+        CheckNames(folder, manifest);
+        tensors = CheckTensors(folder, manifest);
+        return manifest;
     }
 
     /// <summary>The version is looked at first: a newer manifest may differ in everything else.</summary>
@@ -136,17 +182,17 @@ internal sealed unsafe class ModelBundle : IDisposable
             using JsonDocument document = JsonDocument.Parse(json);
             JsonElement root = document.RootElement;
             if (!BundleManifest.IsBundle(root) || !root.TryGetProperty("formatVersion", out JsonElement version) || !version.TryGetInt32(out int number))
-                throw new InvalidModelException($"'{path}' is not the manifest of a model bundle: its format is not '{BundleManifest.FormatName}'.");
+                throw new InvalidModelException($"{path} is not the manifest of a model bundle: its format is not '{BundleManifest.FormatName}'.");
             if (number is < BundleManifest.FirstVersion or > BundleManifest.CurrentVersion)
             {
                 throw new InvalidModelException(
-                    $"'{path}' is of bundle version {number}; this version of the library reads versions {BundleManifest.FirstVersion} to {BundleManifest.CurrentVersion}. "
+                    $"{path} is of bundle version {number}; this version of the library reads versions {BundleManifest.FirstVersion} to {BundleManifest.CurrentVersion}. "
                     + (number > BundleManifest.CurrentVersion ? "Update the Microsoft.ML.EarlyExit package." : "Convert the checkpoint again."));
             }
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
-            throw new InvalidModelException($"'{path}' is not valid JSON: {JsonProblem.DescribeWithPlace(exception)}. Convert the checkpoint again.", exception);
+            throw new InvalidModelException($"{path} is not valid JSON: {JsonProblem.DescribeWithPlace(exception)}. Convert the checkpoint again.", exception);
         }
     }
 
@@ -266,7 +312,12 @@ internal sealed unsafe class ModelBundle : IDisposable
             if (name is not null && (name == BundleManifest.FileName || !listed.Contains(name)))
                 throw Invalid(folder, $"'{name}' is used but not in the list of files");
         }
+    }
 
+    /// <summary>Compares the names in the folder with the manifest's.</summary>
+    private static void CheckFolder(string folder, BundleManifest manifest)
+    {
+        var listed = manifest.Files.Select(file => file.Name).Append(BundleManifest.FileName).ToHashSet(StringComparer.Ordinal);
         foreach (string path in Directory.EnumerateFileSystemEntries(folder))
         {
             // What begins with a dot a desktop or a file system leaves everywhere.
