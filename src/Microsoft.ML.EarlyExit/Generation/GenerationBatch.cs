@@ -32,7 +32,8 @@ internal sealed class GenerationBatch : IDisposable
         _cancellationToken = cancellationToken;
         _places = new Place[slots];
         _longest = new int[slots];
-        _run = new RunOptions();
+        // What fails is thrown, and needs no line in the log.
+        _run = new RunOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
         try
         {
             _session = new DecodingSession(model.Bundle, model.Sessions, model.Head, slots, plan, options, maxNewTokens, _run);

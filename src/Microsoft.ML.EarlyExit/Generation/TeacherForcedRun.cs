@@ -25,7 +25,7 @@ internal sealed class TeacherForcedRun : IDisposable
     internal TeacherForcedRun(EarlyExitModel model)
     {
         _model = model;
-        _decoder = new TeacherForcedDecoder(model.Sessions, model.Configuration, _run = new RunOptions());
+        _decoder = new TeacherForcedDecoder(model.Sessions, model.Configuration, _run = new RunOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL });
         _lane = model.Sessions.ThreadPool.CreateLane();
         _normed = new NativeBuffer((long)HeadBlock * model.Head.Width * sizeof(float));
     }

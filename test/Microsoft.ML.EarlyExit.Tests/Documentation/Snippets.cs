@@ -152,6 +152,12 @@ internal static class Snippets
             Console.Write(token.TextDelta);
     }
 
+    internal static void WarmUp(TextGenerationTransformer generation)
+    {
+        using EarlyExitModel warm = EarlyExitModel.Load("t5-small.bundle", null, warmUp: generation.GenerationOptions);
+        generation.WarmUp();
+    }
+
     internal sealed class Conversation
     {
         public string Dialogue { get; set; } = "";
