@@ -9,7 +9,7 @@ public sealed partial class DocumentationTests
 {
     public static TheoryData<string> PagesWithCode => [.. Pages("docs").Concat(Pages("src")).Prepend("README.md")];
 
-    public static TheoryData<string> PagesWithLinks => [.. Pages("docs").Concat(Pages("samples")).Prepend("README.md")];
+    public static TheoryData<string> PagesWithLinks => [.. Pages("docs").Concat(Pages("samples")).Concat(Pages("src")).Prepend("README.md")];
 
     [Theory]
     [MemberData(nameof(PagesWithCode))]

@@ -18,7 +18,7 @@ internal static class Snippets
             new TextGenerationOptions
             {
                 Prefix = "summarize: ", MaxNewTokens = 64, BatchSize = 8,
-                Exit = new ExitPolicy { MinimumLayer = 4, Threshold = 0.9f, Pruning = VocabularyPruning.Decaying() },
+                Exit = new ExitPolicy { MinimumLayer = 3, Threshold = 0.7f, Pruning = VocabularyPruning.Decaying(), FullVocabularyAtLastLayer = false },
             });
         ITransformer model = pipeline.Fit(data);
         mlContext.Model.Save(model, data.Schema, "summarizer.zip");      // the whole model travels in the zip
@@ -28,7 +28,11 @@ internal static class Snippets
     {
         var mlContext = new MLContext();
         var pipeline = mlContext.Transforms.Text.GenerateText("Summary", "Dialogue", modelPath: "t5-small.bundle",
-            new TextGenerationOptions { Prefix = "summarize: ", Exit = new ExitPolicy { MinimumLayer = 4, Threshold = 0.9f, Pruning = VocabularyPruning.Decaying() } });
+            new TextGenerationOptions
+            {
+                Prefix = "summarize: ",
+                Exit = new ExitPolicy { MinimumLayer = 3, Threshold = 0.7f, Pruning = VocabularyPruning.Decaying(), FullVocabularyAtLastLayer = false },
+            });
     }
 
     internal static void ConversionPackage()

@@ -17,6 +17,9 @@ public sealed class SampleTests
         string output = await Run("GenerateText");
         Assert.Contains("loaded again: the same texts", output, StringComparison.Ordinal);
         Assert.Contains("Burger King", output, StringComparison.Ordinal);
+        Assert.Equal(5, Regex.Count(output, @"^  early exit +[0-9.]+ ms, [0-9]+ tokens, mean exit [0-9.]+ of 12 layers\r?$", RegexOptions.Multiline));
+        Assert.Equal(5, Regex.Count(output, @"^  full depth +[0-9.]+ ms, [0-9]+ tokens\r?$", RegexOptions.Multiline));
+        Assert.Matches(@"All texts: [0-9]+ ms with early exit, [0-9]+ ms at full depth", output);
     }
 
     [Fact]

@@ -1,6 +1,9 @@
 using System.Reflection;
 using System.Reflection.Metadata;
 using System.Reflection.PortableExecutable;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Microsoft.ML.Data;
 
@@ -9,7 +12,8 @@ namespace Microsoft.ML.EarlyExit.Tool.Tests;
 /// <summary>The packages as their users get them: what is in them, and that they work with nothing of the repository beside them.</summary>
 public sealed class PackageTests(PackedPackages packed, ConvertedModels models) : IClassFixture<PackedPackages>, IDisposable
 {
-    private const string ToolFolder = "tools/net10.0/any/";
+    private static readonly string s_rid = RuntimeInformation.RuntimeIdentifier;
+    private static readonly string s_toolFolder = $"tools/net10.0/{s_rid}/";
 
     private static readonly string[] s_prompts =
     [
@@ -37,10 +41,13 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
         Assert.Contains("ML.NET", package.Field("tags").Split(' '));
         Assert.Equal("PACKAGE.md", package.Field("readme"));
         string readme = package.ReadText("PACKAGE.md");
-        Assert.Equal(File.ReadAllText(Path.Combine(Repository.Folder, "src", name, "PACKAGE.md")), readme);
+        Assert.Equal(PackedPackages.RepositoryUrl, package.Attribute("repository", "url"));
 
-        // A package's page has no folder for it to point into.
+        // A package's page has no folder for it to point into: what leads into the repository there leads to it on the web.
+        string source = File.ReadAllText(Path.Combine(Repository.Folder, "src", name, "PACKAGE.md"));
+        Assert.Equal(source.TrimEnd(), Regex.Replace(readme, $@"{Regex.Escape(PackedPackages.RepositoryUrl)}/blob/([0-9a-f]{{40}}|HEAD)/", "../../").TrimEnd());
         Assert.DoesNotMatch(@"\]\((?!https://)", readme);
+        Assert.Contains($"]({PackedPackages.RepositoryUrl}/blob/", readme, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -87,6 +94,7 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
     [InlineData(PackedPackages.Tool)]
     public void The_symbols_are_those_of_the_packed_assemblies(string name)
     {
+        name = name == PackedPackages.Tool ? PackedPackages.ToolOfThisMachine : name;
         using PackedPackage package = packed.Open(name);
         using PackedPackage symbols = packed.Open(name, "snupkg");
 
@@ -99,30 +107,68 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
     }
 
     [Fact]
-    public void The_tool_brings_what_it_needs_and_of_native_code_only_onnx_runtime_and_skia()
+    public void The_tools_package_names_one_for_every_machine_that_onnx_runtime_is_for()
     {
         using PackedPackage package = packed.Open(PackedPackages.Tool);
 
         Assert.Equal(["DotnetTool"], package.PackageTypes);
         Assert.Empty(package.Dependencies);
-        XElement command = XDocument.Parse(package.ReadText(ToolFolder + "DotnetToolSettings.xml")).Root!.Element("Commands")!.Element("Command")!;
-        Assert.Equal(("early-exit", $"{PackedPackages.Tool}.dll"), (command.Attribute("Name")!.Value, command.Attribute("EntryPoint")!.Value));
-        Assert.All(package.Files.Where(file => file is not ($"{PackedPackages.Tool}.nuspec" or "PACKAGE.md")), file => Assert.StartsWith(ToolFolder, file));
-        string[] native = [.. package.Files.Where(file => file.Contains("/runtimes/", StringComparison.Ordinal))];
-        Assert.All(native, file => Assert.Matches(
-            $"^{ToolFolder}runtimes/((linux|osx|win)-(x64|arm64)/native/(lib)?onnxruntime[a-z0-9_]*|(linux-x64|linux-arm64|osx|win-x64|win-arm64)/native/libSkiaSharp)[.](so|dll|dylib)$", file));
-        Assert.Contains(native, file => file.EndsWith("/linux-x64/native/libonnxruntime.so", StringComparison.Ordinal));
-        Assert.Contains(native, file => file.EndsWith("/win-x64/native/onnxruntime.dll", StringComparison.Ordinal));
-        Assert.Contains(native, file => file.EndsWith("/linux-arm64/native/libSkiaSharp.so", StringComparison.Ordinal));
-        Assert.Contains(native, file => file.EndsWith("/osx/native/libSkiaSharp.dylib", StringComparison.Ordinal));
-        Assert.Contains(native, file => file.EndsWith("/win-x64/native/libSkiaSharp.dll", StringComparison.Ordinal));
-        Assert.Contains("Bitstream Vera", package.ReadText(ToolFolder + "DejaVuSans.LICENSE.txt"), StringComparison.Ordinal);
-        foreach (string file in package.Files.Except(native).Where(file => file.EndsWith(".dll", StringComparison.Ordinal)))
+        Assert.Equal([$"{PackedPackages.Tool}.nuspec", "PACKAGE.md", "tools/any/any/DotnetToolSettings.xml"], package.Files.Order(StringComparer.Ordinal));
+        XElement settings = XDocument.Parse(package.ReadText("tools/any/any/DotnetToolSettings.xml")).Root!;
+        Assert.Equal("early-exit", settings.Element("Commands")!.Element("Command")!.Attribute("Name")!.Value);
+        Dictionary<string, string> packages = settings.Element("RuntimeIdentifierPackages")!.Elements()
+            .ToDictionary(item => item.Attribute("RuntimeIdentifier")!.Value, item => item.Attribute("Id")!.Value);
+        Assert.All(packages, item => Assert.Equal($"{PackedPackages.Tool}.{item.Key}", item.Value));
+        Assert.Contains(s_rid, packages.Keys);
+
+        // The GPU package has libraries for two of them.
+        Assert.Equal(
+            packed.NativePackage.StartsWith("Microsoft.ML.OnnxRuntime.Gpu/", StringComparison.Ordinal)
+                ? ["linux-x64", "win-x64"]
+                : ["linux-arm64", "linux-x64", "osx-arm64", "win-arm64", "win-x64"],
+            packages.Keys.Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void The_tool_brings_what_it_needs_and_of_native_code_only_its_machines_onnx_runtime_and_skia()
+    {
+        using PackedPackage package = packed.Open(PackedPackages.ToolOfThisMachine);
+
+        Assert.Equal(["DotnetToolRidPackage"], package.PackageTypes);
+        Assert.Empty(package.Dependencies);
+        XElement command = XDocument.Parse(package.ReadText(s_toolFolder + "DotnetToolSettings.xml")).Root!.Element("Commands")!.Element("Command")!;
+        Assert.Equal(
+            ("early-exit", $"{PackedPackages.Tool}.dll", "dotnet"),
+            (command.Attribute("Name")!.Value, command.Attribute("EntryPoint")!.Value, command.Attribute("Runner")!.Value));
+        Assert.All(package.Files.Where(file => file is not ("PACKAGE.md") && !file.EndsWith(".nuspec", StringComparison.Ordinal)), file => Assert.StartsWith(s_toolFolder, file));
+        Assert.Contains("Bitstream Vera", package.ReadText(s_toolFolder + "DejaVuSans.LICENSE.txt"), StringComparison.Ordinal);
+        string[] files = [.. package.Files.Select(file => Path.GetRelativePath(s_toolFolder, file))];
+        CheckNatives(s_rid, files);
+        foreach (string file in files.Where(file => file.EndsWith(".dll", StringComparison.Ordinal) && !IsNative(file)))
         {
-            using PEReader assembly = package.OpenAssembly(file);
+            using PEReader assembly = package.OpenAssembly(s_toolFolder + file.Replace('\\', '/'));
             Assert.True(assembly.HasMetadata, file);
             Assert.DoesNotMatch("(?i)test|xunit|fscheck|cecil|benchmark", Path.GetFileName(file));
         }
+    }
+
+    [Theory]
+    [InlineData("linux-x64")]
+    [InlineData("linux-arm64")]
+    [InlineData("osx-arm64")]
+    [InlineData("win-x64")]
+    [InlineData("win-arm64")]
+    public async Task Every_machines_package_would_bring_its_own_natives(string rid)
+    {
+        Assert.SkipWhen(packed.NativePackage.StartsWith("Microsoft.ML.OnnxRuntime.Gpu/", StringComparison.Ordinal), "The GPU package has fewer machines.");
+        ToolResult result = await DotnetCommand.TryRunAsync(
+            "dotnet", Repository.Folder, "msbuild", PackedPackages.Project(PackedPackages.Tool), "-t:ComputeResolvedFilesToPublishList", "-getItem:ResolvedFileToPublish",
+            "-p:Configuration=Release", $"-p:RuntimeIdentifier={rid}", "-p:NoBuild=true");
+
+        Assert.True(result.ExitCode == 0, result.Output + result.Error);
+        using JsonDocument items = JsonDocument.Parse(result.Output);
+        CheckNatives(rid, [.. items.RootElement.GetProperty("Items").GetProperty("ResolvedFileToPublish").EnumerateArray()
+            .Select(item => item.GetProperty("RelativePath").GetString()!)]);
     }
 
     [Theory]
@@ -130,8 +176,8 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
     [InlineData("Microsoft.ML.Data", "CatalogUtils")]
     public void The_tool_brings_ml_net_as_published(string name, string internalType)
     {
-        using PackedPackage package = packed.Open(PackedPackages.Tool);
-        using PEReader assembly = package.OpenAssembly($"{ToolFolder}{name}.dll");
+        using PackedPackage package = packed.Open(PackedPackages.ToolOfThisMachine);
+        using PEReader assembly = package.OpenAssembly($"{s_toolFolder}{name}.dll");
         MetadataReader metadata = assembly.GetMetadataReader();
 
         TypeDefinition type = metadata.TypeDefinitions.Select(metadata.GetTypeDefinition).Single(type => metadata.GetString(type.Name) == internalType);
@@ -196,6 +242,19 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
         Assert.True(drawn.ExitCode == 0, drawn.Error);
         Assert.Equal(png, figure.Png);
     }
+
+    /// <summary>Checks that of native code there is ONNX Runtime and Skia for a machine, and nothing else.</summary>
+    private static void CheckNatives(string rid, string[] files)
+    {
+        (string prefix, string extension) = rid.Split('-')[0] switch { "win" => ("", "dll"), "osx" => ("lib", "dylib"), _ => ("lib", "so") };
+        string[] natives = [.. files.Where(IsNative)];
+        Assert.Contains($"{prefix}onnxruntime.{extension}", natives);
+        Assert.Contains($"libSkiaSharp.{extension}", natives);
+        Assert.All(natives, file => Assert.Matches($@"^({prefix}onnxruntime[a-z_]*|libSkiaSharp)\.{extension}$", file));
+    }
+
+    private static bool IsNative(string file) =>
+        Regex.IsMatch(file, @"\.(so|dylib|dbg|dwarf|lib)$") || Regex.IsMatch(Path.GetFileName(file), @"^(onnxruntime.*|lib.*|LdaNative)\.dll$");
 
     /// <summary>Saves a pipeline with early exit; returns the file and what the pipeline itself generates.</summary>
     private (string Zip, string[] Texts) Save()

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
@@ -9,6 +10,10 @@ public sealed class PackedPackages : IAsyncLifetime
     public const string Library = "Microsoft.ML.EarlyExit";
     public const string Conversion = "Microsoft.ML.EarlyExit.Conversion";
     public const string Tool = "Microsoft.ML.EarlyExit.Tool";
+    public const string RepositoryUrl = "https://example.org/owner/early-exit";
+
+    /// <summary>The tool's package for this machine; <see cref="Tool"/> only names it and the others.</summary>
+    public static readonly string ToolOfThisMachine = $"{Tool}.{RuntimeInformation.RuntimeIdentifier}";
 
     // The same configuration as this test's: …/bin/Release/net10.0.
     private static readonly string s_configuration = Path.GetFileName(Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)))!;
@@ -29,14 +34,14 @@ public sealed class PackedPackages : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        foreach (string name in (string[])[Library, Conversion, Tool])
-        {
-            // What would lie under bin and obj by the version's name goes elsewhere.
-            await DotnetCommand.RunAsync(
-                Repository.Folder,
-                "pack", Path.Combine("src", name, $"{name}.csproj"), "--no-build", "-c", s_configuration, "-o", Source, $"-p:Version={Version}",
-                $"-p:NuspecOutputPath={_folder.File("nuspec")}/", $"-p:PublishDir={_folder.File("publish")}/");
-        }
+        await PackAsync(Library);
+        await PackAsync(Conversion);
+
+        // The one that names the others, without making them all; and this machine's, which the build has not made.
+        await PackAsync(Tool, "-p:CreateRidSpecificToolPackages=false");
+        string rid = RuntimeInformation.RuntimeIdentifier;
+        await DotnetCommand.RunAsync(Repository.Folder, "build", Project(Tool), "--no-restore", "--no-dependencies", "-c", s_configuration, "-r", rid, Flavor);
+        await PackAsync(Tool, "-r", rid);
 
         // The list of what was published has a name of its own for every place, and no setting.
         string obj = Path.Combine(Repository.Folder, "src", Tool, "obj", s_configuration);
@@ -47,6 +52,12 @@ public sealed class PackedPackages : IAsyncLifetime
         }
     }
 
+    // That of the build that the tests belong to.
+    private string Flavor => $"-p:OnnxRuntimeFlavor={(NativePackage.StartsWith("Microsoft.ML.OnnxRuntime.Gpu/", StringComparison.Ordinal) ? "Gpu" : "Cpu")}";
+
+    /// <summary>The project file of a package.</summary>
+    internal static string Project(string name) => Path.Combine("src", name, $"{name}.csproj");
+
     /// <summary>Opens a package.</summary>
     internal PackedPackage Open(string name, string extension = "nupkg") => new(Path.Combine(Source, $"{name}.{Version}.{extension}"));
 
@@ -55,6 +66,14 @@ public sealed class PackedPackages : IAsyncLifetime
         _folder.Dispose();
         return ValueTask.CompletedTask;
     }
+
+    // What would lie under bin and obj by the version's name goes elsewhere.
+    private Task PackAsync(string name, params string[] arguments) => DotnetCommand.RunAsync(
+        Repository.Folder,
+        [
+            "pack", Project(name), "--no-build", "-c", s_configuration, "-o", Source, Flavor, $"-p:Version={Version}", $"-p:RepositoryUrl={RepositoryUrl}",
+            $"-p:NuspecOutputPath={_folder.File("nuspec")}/", $"-p:PublishDir={_folder.File("publish")}/", .. arguments,
+        ]);
 
     private static (string[] Folders, string NativePackage) ReadRestored()
     {
