@@ -38,6 +38,8 @@ internal sealed class EvaluateCommand : ToolCommand
     {
         _context = context;
         Add(_kind);
+        // In the place of the enumeration's own names.
+        _kind.CompletionSources.Clear();
         _kind.CompletionSources.Add([.. Enum.GetNames<EvaluationKind>().Select(name => name.ToLowerInvariant())]);
         _input.Required = true;
         foreach (Option option in (Option[])[_input, _output, _rows, _stemmer, _average, _bootstrap, _seed, _strict])
