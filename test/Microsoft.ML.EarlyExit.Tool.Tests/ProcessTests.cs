@@ -192,6 +192,8 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
     /// <summary>A shell's background jobs ignore SIGINT, and so do their children.</summary>
     internal static bool IsInterruptIgnored()
     {
+        if (!OperatingSystem.IsLinux())
+            return false;
         string? mask = File.ReadLines("/proc/self/status").FirstOrDefault(line => line.StartsWith("SigIgn:", StringComparison.Ordinal));
         return mask is not null && (ulong.Parse(mask.AsSpan(7).Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture) & 2) != 0;
     }

@@ -134,9 +134,10 @@ internal sealed class EvaluateCommand : ToolCommand
         rowsFile?.Complete();
         Write(writer.Corpus(metrics, stopReasons, countsOperations), outputPath);
         outcome.SayReasons();
+        string place = rowsFile is not null ? $"; '{rowsPath}' says why" : rowsWriter is null ? "; --rows FILE says why" : "";
         _context.Messages.Say(outcome.Errors == 0
             ? $"Evaluated {GenerationRun.CountRows(outcome.Rows)}."
-            : $"Evaluated {GenerationRun.CountRows(outcome.Rows)}, but for {outcome.Errors} that cannot be{(rowsFile is null ? "; --rows FILE says why" : $"; '{rowsPath}' says why")}.");
+            : $"Evaluated {GenerationRun.CountRows(outcome.Rows)}, but for {outcome.Errors} that cannot be{place}.");
         return outcome.ToExitCode(parsed.GetValue(_strict));
     }
 
