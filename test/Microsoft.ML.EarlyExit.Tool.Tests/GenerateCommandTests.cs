@@ -255,7 +255,8 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
         Assert.Equal(0, refused.ExitCode);
         Assert.NotEqual("error", refused.Rows[0].GetProperty("stopReason").GetString());
         Assert.Equal("error", refused.Rows[1].GetProperty("stopReason").GetString());
-        Assert.Contains("line 2", refused.Rows[1].GetProperty("error").GetString());
+        Assert.Equal(
+            "line 2: The input has 6 tokens, more than maxInputTokens, which is 4. Shorten it, raise maxInputTokens, or set truncate.", refused.Rows[1].GetProperty("error").GetString());
     }
 
     [Fact]

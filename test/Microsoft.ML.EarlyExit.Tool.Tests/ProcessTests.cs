@@ -84,9 +84,98 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
         Assert.Contains("Add the package Microsoft.ML.OnnxRuntime (CPU) or Microsoft.ML.OnnxRuntime.Gpu", error);
     }
 
+    [Theory]
+    [InlineData("2>/dev/full")]
+    [InlineData("2>&-")]
+    [InlineData("0<&- 2>&-")]
+    public async Task Standard_error_that_cannot_be_written_changes_no_exit_code(string redirection)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Redirects to /dev/full.");
+        File.WriteAllLines(_folder.File("in.jsonl"), Enumerable.Range(0, 3).Select(id => $$"""{"id": {{id}}, "inputIds": [5, 1]}"""));
+        Assert.Equal(0, (await RunInShell(redirection, "generate", models.Tiny, "--input", _folder.File("in.jsonl"), "--output", _folder.File("out.jsonl"))).Code);
+        Assert.Equal(3, File.ReadAllLines(_folder.File("out.jsonl")).Length);
+        Assert.Equal(1, (await RunInShell(redirection, "generate", _folder.File("none"), "--text", "a")).Code);
+        Assert.Equal(2, (await RunInShell(redirection, "generate")).Code);
+    }
+
+    [Theory]
+    [InlineData(">/dev/full", "No space left on device")]
+    [InlineData(">&-", "it is closed")]
+    public async Task Standard_output_that_cannot_be_written_is_a_failure_that_says_why(string redirection, string reason)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Redirects to /dev/full.");
+        foreach (string[] arguments in new[] { ["inspect", models.Tiny], ["--help"], new[] { "generate", models.Tiny, "--text", "a" } })
+        {
+            (int code, _, string error) = await RunInShell(redirection, arguments);
+            Assert.Equal(1, code);
+            Assert.Contains($"Standard output cannot be written: {reason}.", error);
+            Assert.DoesNotContain("   at ", error);
+        }
+    }
+
+    [Fact]
+    public async Task A_reader_that_leaves_ends_the_command_with_zero()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Runs a pipe in a shell.");
+        // So many rows that nobody would wait for the last.
+        File.WriteAllLines(_folder.File("in.jsonl"), Enumerable.Repeat("""{"inputIds": [5, 6, 7, 1], "targetIds": [5, 1], "prediction": "a", "reference": "a"}""", 1_000_000));
+        string rows = _folder.File("in.jsonl");
+        foreach (string[] arguments in new[]
+        {
+            ["generate", models.Tiny, "--input", rows], ["score", models.Tiny, "--input", rows], ["evaluate", "rouge", "--input", rows, "--rows", "-"], ["inspect", models.Tiny], new[] { "--help" },
+        })
+        {
+            (int code, string output, string error) = await RunInShell("| head -1", arguments);
+            Assert.Equal((0, ""), (code, error));
+            Assert.Single(output.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        }
+    }
+
+    [Fact]
+    public async Task Rows_come_from_standard_input()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Redirects in a shell.");
+        File.WriteAllText(_folder.File("in.jsonl"), """{"id": 7, "inputIds": [5, 1]}""");
+        (int code, string output, _) = await RunInShell($"<{_folder.File("in.jsonl")}", "generate", models.Tiny, "--input", "-");
+        Assert.Equal((0, 7), (code, Assert.Single(ToolResult.ParseRows(output)).GetProperty("id").GetInt32()));
+    }
+
+    [Fact]
+    public async Task Bash_completes_commands_options_and_values()
+    {
+        Assert.SkipUnless(File.Exists("/bin/bash") || File.Exists("/usr/bin/bash"), "There is no bash.");
+        string script = $$"""
+            early-exit() { dotnet '{{typeof(EarlyExitTool).Assembly.Location}}' "$@"; }
+            eval "$(early-exit completion bash)"
+            for COMP_LINE in 'early-exit gen' 'early-exit generate b --con' 'early-exit generate b --confidence ' 'early-exit generate b --pruning d' 'early-exit evaluate c' 'early-exit inspect '; do
+                COMP_POINT=${#COMP_LINE}; COMPREPLY=(); _early_exit; echo "${COMPREPLY[*]}"
+            done
+            complete -p early-exit
+            """;
+        using Process bash = StartRedirected("bash", "--noprofile", "--norc", "-c", script);
+        string output = await bash.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await WaitForExit(bash);
+        Assert.Equal(
+            "generate\n--confidence\nclassifier hiddenStateSaturation jsdContrastive softmaxMargin weightedContrastive\ndecaying\nchrf\n\ncomplete -o default -F _early_exit early-exit\n", output);
+    }
+
+    /// <summary>Runs the tool with something of a shell's after it.</summary>
+    private async Task<(int Code, string Output, string Error)> RunInShell(string rest, params string[] arguments)
+    {
+        // The tool's own exit code, also where a pipe stands behind it.
+        string code = _folder.File("code");
+        using Process process = StartRedirected("sh", ["-c", $$"""{ "$@"; echo $? >"$0"; } {{rest}}""", code, "dotnet", typeof(EarlyExitTool).Assembly.Location, .. arguments]);
+        Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        string output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await WaitForExit(process);
+        return (int.Parse(File.ReadAllText(code), CultureInfo.InvariantCulture), output, await error);
+    }
+
     private static Process Start(params string[] arguments) => StartProgram(typeof(EarlyExitTool).Assembly.Location, arguments);
 
-    private static Process StartProgram(string program, params string[] arguments) => Process.Start(new ProcessStartInfo("dotnet", [program, .. arguments])
+    private static Process StartProgram(string program, params string[] arguments) => StartRedirected("dotnet", [program, .. arguments]);
+
+    private static Process StartRedirected(string file, params string[] arguments) => Process.Start(new ProcessStartInfo(file, arguments)
     {
         RedirectStandardOutput = true,
         RedirectStandardError = true,
@@ -101,8 +190,10 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
     }
 
     /// <summary>A shell's background jobs ignore SIGINT, and so do their children.</summary>
-    private static bool IsInterruptIgnored()
+    internal static bool IsInterruptIgnored()
     {
+        if (!OperatingSystem.IsLinux())
+            return false;
         string? mask = File.ReadLines("/proc/self/status").FirstOrDefault(line => line.StartsWith("SigIgn:", StringComparison.Ordinal));
         return mask is not null && (ulong.Parse(mask.AsSpan(7).Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture) & 2) != 0;
     }

@@ -21,6 +21,7 @@ public sealed class UsageTests
         ["figures"], ["figures", ""], ["figures", "f", "--scores", "s"], ["figures", "--scores", "s"], ["figures", "--output", "o"], ["figures", "f", "--output", "o"],
         ["figures", "--scores", "", "--output", "o"], ["figures", "f", "g"], ["figures", "--scores", "s", "t", "--output", "o"],
         ["calibrate"], ["calibrate", "b"], ["figures", "--certificate", "c"],
+        ["completion"], ["completion", "tcsh"], ["inspect", "--jsn"], ["generate", "b", "--text", "a", "--json=1"],
         ["evaluate"], ["evaluate", "rouge"], ["evaluate", "meteor", "--input", "f"], ["evaluate", "squad", "--input", "f", "--stemmer"],
     ]);
 
@@ -42,6 +43,74 @@ public sealed class UsageTests
     }
 
     [Theory]
+    [InlineData("There is no command 'genrate'. Did you mean generate?", "genrate", "b", "--text", "a")]
+    [InlineData("There is no command 'quantize'.\n", "quantize", "b")]
+    [InlineData("There is no option --txet. Did you mean --text?", "generate", "b", "--txet", "a")]
+    [InlineData("There is no option --polcy. Did you mean --policy?", "generate", "--polcy", "p.json", "b", "--text", "a")]
+    [InlineData("There is no option --jsn. Did you mean --json?", "inspect", "--jsn")]
+    [InlineData("There is no option --temperature.\n", "generate", "b", "--text", "a", "--temperature", "1")]
+    [InlineData("--weights is 'fp23'; it must be one of fp32. Did you mean fp32?", "convert", "a", "b", "--weights", "fp23")]
+    [InlineData("KIND is 'rogue'; it must be one of rouge, squad, bleu, chrf, exits. Did you mean rouge?", "evaluate", "rogue", "--input", "f")]
+    [InlineData("--loss is 'rougel'; it must be one of", "calibrate", "b", "--loss", "rougel")]
+    [InlineData("--format is 'squat'; it must be one of", "reproduce", "--model", "m", "--data", "d", "--output", "o", "--format", "squat")]
+    [InlineData("SHELL is 'bsh'; it must be one of bash, zsh, fish, pwsh. Did you mean bash?", "completion", "bsh")]
+    [InlineData("SOURCE is missing. The folder with", "convert")]
+    [InlineData("BUNDLE is missing. The folder to create", "convert", "a")]
+    [InlineData("For example: early-exit convert flan-t5-small flan-t5-small.bundle", "convert", "a")]
+    [InlineData("--input FILE is missing. Rows to evaluate", "evaluate", "rouge")]
+    [InlineData("--text has no TEXT after it. One text", "generate", "b", "--text")]
+    [InlineData("'c' is one argument too many.", "inspect", "b", "c")]
+    [InlineData("Name a command: convert, inspect, generate", "--verbose")]
+    public void Mistakes_are_named_with_what_was_meant(string message, params string[] arguments)
+    {
+        ToolResult result = ToolRunner.Run(arguments);
+        result.AssertFailed(2, "--help");
+        Assert.Contains(message, result.Error.ReplaceLineEndings("\n"));
+    }
+
+    [Fact]
+    public void Messages_name_flags() => ToolRunner.Run("convert", "a", Path.GetTempPath()).AssertFailed(1, "give --overwrite to replace it");
+
+    [Theory]
+    [InlineData("bash", "complete -o default -F _early_exit early-exit")]
+    [InlineData("zsh", "compdef _early_exit early-exit")]
+    [InlineData("fish", "complete --command early-exit")]
+    [InlineData("pwsh", "Register-ArgumentCompleter -Native -CommandName early-exit")]
+    public void Completion_scripts_are_printed(string shell, string line)
+    {
+        ToolResult result = ToolRunner.Run("completion", shell);
+        Assert.Equal((0, ""), (result.ExitCode, result.Error));
+        Assert.Contains(line, result.Output);
+        Assert.Contains("[suggest:", result.Output);
+    }
+
+    [Theory]
+    [InlineData("early-exit eval", "evaluate")]
+    [InlineData("early-exit calibrate b --test ", "binomial hoeffdingBentkus wsr")]
+    [InlineData("early-exit calibrate b --loss exact", "exactMatch exactMatchRisk")]
+    [InlineData("early-exit evaluate ", "bleu chrf exits rouge squad")]
+    [InlineData("early-exit inspect b --", "--help --json --verbose")]
+    [InlineData("early-exit inspect ", "")]
+    [InlineData("early-exit generate b --text ", "")]
+    [InlineData("early-exit generate \"a b\" --thres", "--threshold")]
+    [InlineData("early", "")]
+    [InlineData("", "")]
+    public void Candidates_continue_what_was_typed(string line, string expected)
+    {
+        ToolResult result = ToolRunner.Run($"[suggest:{line.Length}]", $"{line} behind");
+        Assert.Equal((0, ""), (result.ExitCode, result.Error));
+        Assert.Equal(expected, string.Join(' ', result.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(one => one.TrimEnd()).Order(StringComparer.Ordinal)));
+    }
+
+    [Fact]
+    public void Candidates_are_for_the_cursors_place()
+    {
+        Assert.Equal("generate", ToolRunner.Run("[suggest:14]", "early-exit gen b --text a").Output.Trim());
+        // A shell that leaves out the blank before the cursor.
+        Assert.Equal("softmaxMargin", ToolRunner.Run("[suggest:40]", "early-exit generate b --confidence").Output.Split('\n')[3].Trim());
+    }
+
+    [Theory]
     [InlineData("convert")]
     [InlineData("inspect")]
     [InlineData("generate")]
@@ -50,6 +119,7 @@ public sealed class UsageTests
     [InlineData("evaluate")]
     [InlineData("calibrate")]
     [InlineData("figures")]
+    [InlineData("completion")]
     public void Help_has_an_example_of_the_command(string command)
     {
         ToolResult result = ToolRunner.Run(command, "--help");

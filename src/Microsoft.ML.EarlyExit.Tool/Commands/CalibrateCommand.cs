@@ -66,6 +66,9 @@ internal sealed class CalibrateCommand : ToolCommand
             Add(option);
         PathSymbols.ReadStandardInputOnce(this, _input, _policies, _grid, _options);
         _loss.CompletionSources.Add([.. CalibrationLoss.All.Select(loss => loss.Name)]);
+        // In the place of the enumerations' own names.
+        _test.CompletionSources.Clear();
+        _procedure.CompletionSources.Clear();
         _test.CompletionSources.Add([.. CalibrationCertificateJson.Tests.Select(test => test.Name)]);
         _procedure.CompletionSources.Add([.. CalibrationCertificateJson.Procedures.Select(procedure => procedure.Name)]);
         SetAction(Run);

@@ -43,6 +43,8 @@ internal sealed class EvaluateCommand : ToolCommand
     {
         _context = context;
         Add(_kind);
+        // In the place of the enumeration's own names.
+        _kind.CompletionSources.Clear();
         _kind.CompletionSources.Add([.. Enum.GetNames<EvaluationKind>().Select(name => name.ToLowerInvariant())]);
         _input.Required = true;
         foreach (Option option in (Option[])[_input, _output, _rows, _stemmer, _average, _rougeTokenizer, _splitSentences, _bleuTokenizer, _lowercase, _wordOrder, _bootstrap, _seed, _strict])
@@ -146,9 +148,10 @@ internal sealed class EvaluateCommand : ToolCommand
         rowsFile?.Complete();
         Write(writer.Corpus(metrics, stopReasons, countsOperations), outputPath);
         outcome.SayReasons();
+        string place = rowsFile is not null ? $"; '{rowsPath}' says why" : rowsWriter is null ? "; --rows FILE says why" : "";
         _context.Messages.Say(outcome.Errors == 0
             ? $"Evaluated {GenerationRun.CountRows(outcome.Rows)}."
-            : $"Evaluated {GenerationRun.CountRows(outcome.Rows)}, but for {outcome.Errors} that cannot be{(rowsFile is null ? "; --rows FILE says why" : $"; '{rowsPath}' says why")}.");
+            : $"Evaluated {GenerationRun.CountRows(outcome.Rows)}, but for {outcome.Errors} that cannot be{place}.");
         return outcome.ToExitCode(parsed.GetValue(_strict));
     }
 

@@ -136,8 +136,8 @@ internal sealed class GenerateCommand : ToolCommand
     {
         while (true)
         {
-            if (feed.TryTake(waits: !run.IsRunning, out GenerationRow row, _context.Cancellation))
-                run.Add(row, bytes: 0);
+            if (feed.TryTake(waits: !run.IsRunning, out (GenerationRow Row, long Bytes) next, _context.Cancellation))
+                run.Add(next.Row, next.Bytes);
             else if (run.IsRunning)
                 run.Step();
             else

@@ -119,7 +119,7 @@ internal sealed class GenerationRun : IDisposable
         ExitLayers = result.ExitLayers,
         Confidences = result.Confidences,
         StopReason = result.StopReason,
-        Error = row.Locate(result.Error),
+        Error = row.Locate(OptionNames.InFiles(result.Error)),
         CutInputTokens = result.CutInputTokens,
         Operations = result.Operations,
         DraftedTokens = result.DraftedTokens,

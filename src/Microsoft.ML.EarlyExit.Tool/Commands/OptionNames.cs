@@ -12,7 +12,10 @@ internal static class OptionNames
         nameof(ExitPolicy.Pruning), nameof(ExitPolicy.FullVocabularyAtLastLayer), nameof(ExitPolicy.StatePropagation), nameof(ExitPolicy.ShallowDeep),
         nameof(ShallowDeep.ExitLayer), nameof(ShallowDeep.AdaptiveThreshold), nameof(ExitPolicy.SelfSpeculation), nameof(ExitPolicy.ReferenceCompatible),
         nameof(TextGenerationOptions.MinNewTokens), nameof(TextGenerationOptions.MaxNewTokens), nameof(TextGenerationOptions.MaxInputTokens),
+        nameof(TextGenerationOptions.Truncate),
     ];
+
+    private static readonly Regex s_namesPattern = new($@"\b({string.Join('|', s_names)})\b", RegexOptions.CultureInvariant);
 
     private static readonly (string Name, string Flag)[] s_flags =
     [
@@ -58,8 +61,7 @@ internal static class OptionNames
     }
 
     /// <summary>A message of the library with the fields' names.</summary>
-    public static string InFiles(string message) =>
-        s_names.Aggregate(message, (text, name) => Regex.Replace(text, $@"\b{name}\b", JsonNamingPolicy.CamelCase.ConvertName(name)));
+    public static string InFiles(string message) => s_namesPattern.Replace(message, name => JsonNamingPolicy.CamelCase.ConvertName(name.Value));
 
     /// <summary>A message of the library about what only flags say.</summary>
     public static string InFlags(string message) => s_flags.Aggregate(message, (text, one) => Regex.Replace(text, $@"\b{one.Name}\b", one.Flag));

@@ -23,8 +23,9 @@ internal static class UsageErrors
             return [];
         if (parsed.UnmatchedTokens is [var unmatched, ..])
         {
-            // Whatever follows was its value.
-            return [Unknown(parsed.UnmatchedTokens.FirstOrDefault(LooksLikeOption) ?? unmatched, parsed)];
+            // What stands around a mistyped command were its arguments, and what follows a mistyped option its value.
+            bool isCommand = command.Command.Subcommands.Count > 0;
+            return [Unknown(parsed.UnmatchedTokens.FirstOrDefault(token => LooksLikeOption(token) != isCommand) ?? unmatched, parsed)];
         }
 
         if (command.Command.Subcommands.Count > 0)

@@ -17,8 +17,9 @@ internal static class CompletionScripts
         ("zsh", """
             # Completion of early-exit. Add to ~/.zshrc, after compinit: eval "$(early-exit completion zsh)"
             _early_exit() {
+                local line="${(j: :)words[1,CURRENT]}"
                 local -a candidates
-                candidates=(${(f)"$(early-exit "[suggest:${CURSOR}]" "${BUFFER}" 2>/dev/null)"})
+                candidates=(${(f)"$(early-exit "[suggest:${#line}]" "${line}" 2>/dev/null)"})
                 if (( ${#candidates} )); then
                     compadd -- "${candidates[@]}"
                 else
@@ -30,7 +31,7 @@ internal static class CompletionScripts
         ("fish", """
             # Completion of early-exit. Save it: early-exit completion fish > ~/.config/fish/completions/early-exit.fish
             function __early_exit_candidates
-                set -l line (commandline --cut-at-cursor | string collect)
+                set -l line (commandline --current-process --cut-at-cursor | string collect)
                 early-exit "[suggest:"(string length -- $line)"]" "$line" 2>/dev/null
             end
             complete --command early-exit --arguments '(__early_exit_candidates)'
@@ -39,7 +40,7 @@ internal static class CompletionScripts
             # Completion of early-exit. Add to $PROFILE: early-exit completion pwsh | Out-String | Invoke-Expression
             Register-ArgumentCompleter -Native -CommandName early-exit -ScriptBlock {
                 param($word, $line, $place)
-                early-exit "[suggest:$place]" "$line" 2>$null | ForEach-Object {
+                early-exit "[suggest:$($place - $line.Extent.StartOffset)]" "$line" 2>$null | ForEach-Object {
                     [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
                 }
             }

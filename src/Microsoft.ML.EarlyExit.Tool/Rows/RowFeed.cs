@@ -7,26 +7,26 @@ namespace Microsoft.ML.EarlyExit.Tool;
 /// </summary>
 internal sealed class RowFeed
 {
-    private readonly BlockingCollection<GenerationRow> _rows;
+    private readonly BlockingCollection<(GenerationRow Row, long Bytes)> _rows;
     private Exception? _failure;
 
     /// <param name="input">The rows.</param>
     /// <param name="capacity">How many are read ahead.</param>
     public RowFeed(Stream input, int capacity)
     {
-        _rows = new BlockingCollection<GenerationRow>(capacity);
+        _rows = new BlockingCollection<(GenerationRow Row, long Bytes)>(capacity);
         new Thread(() => Read(new GenerationRowReader(input))) { IsBackground = true, Name = "rows" }.Start();
     }
 
     /// <summary>Takes the next row.</summary>
     /// <param name="waits">Whether to wait for one.</param>
-    /// <param name="row">The row.</param>
+    /// <param name="row">The row, and the size of its line.</param>
     /// <param name="cancellation">Ends the wait.</param>
     /// <returns>False where there is none yet; after a wait, where there is none any more.</returns>
     /// <exception cref="IOException">The stream cannot be read.</exception>
-    public bool TryTake(bool waits, out GenerationRow row, CancellationToken cancellation)
+    public bool TryTake(bool waits, out (GenerationRow Row, long Bytes) row, CancellationToken cancellation)
     {
-        if (_rows.TryTake(out row!, waits ? Timeout.Infinite : 0, cancellation))
+        if (_rows.TryTake(out row, waits ? Timeout.Infinite : 0, cancellation))
             return true;
         return _rows.IsCompleted && _failure is { } failure ? throw failure : false;
     }
@@ -35,8 +35,9 @@ internal sealed class RowFeed
     {
         try
         {
-            while (reader.TryRead(out GenerationRow row))
-                _rows.Add(row);
+            long start = 0;
+            for (; reader.TryRead(out GenerationRow row); start = reader.Position)
+                _rows.Add((row, reader.Position - start));
         }
         catch (Exception exception)
         {
