@@ -121,7 +121,7 @@ public sealed class CalibrateCommandTests(ConvertedModels models) : IDisposable
     [Fact]
     public void A_loss_that_does_not_see_its_references_is_refused_and_Unicode_words_and_chrF_are_the_ways_out()
     {
-        Write("in.jsonl", [.. Rows(12).Select((row, index) => $$"""{"text": "question {{index}}", "answers": {"text": ["Это хороший ресторан"], "answer_start": [0]}}""")]);
+        Write("in.jsonl", [.. Rows(12).Select((row, index) => $$$"""{"text": "question {{{index}}}", "answers": {"text": ["Это хороший ресторан"], "answer_start": [0]}}""")]);
         string[] arguments = ["--delta", "0.3", "--epsilon", "0.2", "--grid", File("grid.json", "[1]"), "--options", File("options.json", """{"maxNewTokens": 2}""")];
 
         ToolResult refused = Calibrate([.. arguments, "--loss", "rougeLRisk"]);
