@@ -24,7 +24,7 @@ internal sealed class EvaluateCommand : ToolCommand
     private readonly Option<bool> _stemmer = new("--stemmer") { Description = "Compare the stems of words (rouge)." };
     private readonly Option<bool> _average = new("--average") { Description = "Average over a row's references instead of taking the best (rouge)." };
     private readonly Option<RougeTokenizer> _rougeTokenizer = ChoiceOption.Create("--rouge-tokenizer", "What words are (rouge)", CalibrationCertificateJson.Tokenizers);
-    private readonly Option<bool> _splitSentences = new("--split-sentences") { Description = "Take each sentence for a line, which ROUGE-Lsum compares one by one (rouge)." };
+    private readonly Option<bool> _splitSentences = new("--split-sentences") { Description = "Take each sentence for a line (rouge): on texts of one line ROUGE-Lsum is ROUGE-L." };
     private readonly Option<BleuTokenizer> _bleuTokenizer = ChoiceOption.Create("--tokenize", "What tokens are, as sacrebleu has them (bleu)", BleuScorer.Tokenizers);
     private readonly Option<bool> _lowercase = new("--lowercase") { Description = "Compare texts in lower case (bleu)." };
     private readonly Option<int> _wordOrder = ChoiceOption.Create("--word-order", "The longest n-grams of words that count; with 2 it is chrF++ (chrf)", [("0", 0), ("1", 1), ("2", 2)]);
@@ -143,8 +143,6 @@ internal sealed class EvaluateCommand : ToolCommand
         TextGenerationMetrics metrics = totals.ToMetrics(TimeSpan.Zero, TextGenerationEvaluationOptions.Defaults.ConfidenceLevel);
         if (metrics.RougeTexts is { DropsTooMuch: true } dropped)
             _context.Messages.Say($"{dropped.DescribeDropped()} of the texts, and its scores know nothing of them: --rouge-tokenizer unicode takes words of any script.");
-        if (metrics.RougeTexts is { MostLines: <= 1 })
-            _context.Messages.Say("Every text is of one line, on which ROUGE-Lsum is ROUGE-L; --split-sentences takes sentences for lines.");
         rowsFile?.Complete();
         Write(writer.Corpus(metrics, stopReasons, countsOperations), outputPath);
         outcome.SayReasons();

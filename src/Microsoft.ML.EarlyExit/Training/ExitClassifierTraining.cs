@@ -259,7 +259,7 @@ internal sealed class ExitClassifierTraining
         // So many independent examples hold one with a probability of 95 %; where training has none either, the rule of three bounds its share by 3/n.
         double needed = found == 0 ? trained : found == trained ? 1 : Math.Ceiling(Math.Log(0.05) / Math.Log(1 - ((double)found / trained)));
         double rows = Math.Max(heldOutRows + 1, Math.Ceiling(needed * heldOutRows / tally.HeldOut.Count));
-        double all = Math.Ceiling(rows / _options.HeldOutFraction);
+        double all = Math.Ceiling(Math.Round(rows / _options.HeldOutFraction, 6));
         string start = FormattableString.Invariant($"The {tally.HeldOut.Count} held-out examples of layer {layer} hold no {missing} with the last layer, so accuracy and area say nothing there. ");
         return start + (found == 0
             ? FormattableString.Invariant($"Nor do the {trained} training examples: its share is below {300.0 / trained:0.##} % by the rule of three, and more than about {rows} held-out rows, {all} rows in all, would be needed to find one.")
