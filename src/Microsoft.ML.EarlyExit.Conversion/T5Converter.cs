@@ -102,7 +102,7 @@ public static class T5Converter
             using JsonDocument document = JsonDocument.Parse(RegularFile.Read(Path.Combine(folder, BundleManifest.FileName), BundleManifest.LargestBytes));
             return BundleManifest.IsBundle(document.RootElement);
         }
-        catch (Exception exception) when (exception is JsonException or InvalidModelException or FileNotFoundException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException or InvalidModelException or FileNotFoundException)
         {
             return false;
         }

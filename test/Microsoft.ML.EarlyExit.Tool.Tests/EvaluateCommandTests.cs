@@ -147,6 +147,8 @@ public sealed class EvaluateCommandTests : IDisposable
     [InlineData("rouge", """{"prediction": "a", "references": []}""", "line 1: it has neither reference nor references.")]
     [InlineData("rouge", """{"prediction": "a", "reference": "a", "references": ["a"]}""", "line 1: it has both reference and references; give one of them.")]
     [InlineData("rouge", """{"prediction": "a", "prediction": "b", "reference": "a"}""", "line 1: it is not valid JSON: Duplicate property 'prediction'")]
+    [InlineData("rouge", """{"prediction": "a", "reference": "a", "\ud800": 1, "\ud800": 2}""", "line 1: it is not valid JSON: a string in it is not valid Unicode.")]
+    [InlineData("rouge", """{"prediction": "a", "reference": "a",}""", "line 1: it is not valid JSON: a comma stands before a closing bracket; remove it (byte 38).")]
     [InlineData("rouge", """["a"]""", "line 1: it is not a JSON object.")]
     [InlineData("rouge", """{"prediction": "a",""", "line 1: it is not valid JSON:")]
     [InlineData("rouge", """{"text": "a", "reference": "a", "stopReason": "error"}""", "line 1: its generation failed.")]

@@ -41,10 +41,11 @@ internal sealed class EvaluatedRowReader(Stream stream, EvaluationKind kind)
             using var document = JsonDocument.Parse(line, s_options);
             return document.RootElement.ValueKind == JsonValueKind.Object ? Read(document.RootElement) : Fail(RowProblem.Failed, "it is not a JSON object");
         }
-        catch (JsonException exception)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
-            // The line would be counted from the start of this row.
-            return Fail(RowProblem.Failed, $"it is not valid JSON: {JsonProblem.Describe(exception)}{(exception.BytePositionInLine is { } at ? $" (byte {at + 1})" : "")}");
+            // The line would be counted from the start of this row. The other kind is of names with half of a surrogate pair.
+            string place = exception is JsonException { BytePositionInLine: { } at } ? $" (byte {at + 1})" : "";
+            return Fail(RowProblem.Failed, $"it is not valid JSON: {JsonProblem.Describe(exception)}{place}");
         }
         catch (FormatException exception)
         {

@@ -217,6 +217,8 @@ public sealed class DamagedBundleTests
     [InlineData("not JSON")]
     [InlineData("{\"format\":\"Microsoft.ML.EarlyExit.Bundle\",\"formatVersion\":1}")]
     [InlineData("{\"format\":\"\\ud800\",\"formatVersion\":1}")]
+    [InlineData("{\"format\":\"Microsoft.ML.EarlyExit.Bundle\",\"formatVersion\":1,\"\\ud800\":1}")]
+    [InlineData("{\"\\ud800\":1,\"\\ud800\":1,\"format\":\"Microsoft.ML.EarlyExit.Bundle\",\"formatVersion\":1}")]
     [InlineData("{\"format\":\"Microsoft.ML.EarlyExit.Bundle\",\"formatVersion\":1,\"createdBy\":\"\\udc00\"}")]
     [InlineData("{\"format\":\"Microsoft.ML.EarlyExit.Bundle\",\"formatVersion\":1,\"formatVersion\":1}")]
     public void A_manifest_that_is_none_is_refused(string text)

@@ -26,6 +26,8 @@ public sealed class SaveAtomicallyTests : IDisposable
 
     private string Zip => Path.Combine(Models, "model.zip");
 
+    private string Temporary => Directory.CreateDirectory(Path.Combine(_folder.Path, "temporary")).FullName;
+
     private IDataView Data => _context.Data.LoadFromEnumerable(DemoRow.Create(3));
 
     public void Dispose()
@@ -242,6 +244,8 @@ public sealed class SaveAtomicallyTests : IDisposable
                 await process.WaitForExitAsync(TestContext.Current.CancellationToken);
             }
 
+            // What the process before it left it has deleted.
+            Assert.Single(Directory.GetDirectories(Temporary, "early-exit-*"));
             Assert.Equal(expected, LoadAndGenerate(Zip));
             foreach (string partial in Directory.GetFiles(Models, "model.zip.*.partial"))
             {
@@ -284,8 +288,7 @@ public sealed class SaveAtomicallyTests : IDisposable
         string program = Path.Combine(Repository.Folder, "test", "SavingProcess", "bin", configuration, "net10.0", "SavingProcess.dll");
 
         // What a killed process has unpacked goes with this test's folder.
-        string temporary = Directory.CreateDirectory(Path.Combine(_folder.Path, "temporary")).FullName;
-        return Process.Start(new ProcessStartInfo("dotnet", [program, Zip]) { Environment = { ["TMPDIR"] = temporary, ["TMP"] = temporary } })!;
+        return Process.Start(new ProcessStartInfo("dotnet", [program, Zip]) { Environment = { ["TMPDIR"] = Temporary, ["TMP"] = Temporary } })!;
     }
 
     private string LoadAndGenerate(string zip)

@@ -161,7 +161,7 @@ internal sealed unsafe class ModelBundle : IDisposable
         {
             manifest = BundleManifest.FromJson(json) ?? throw new InvalidModelException($"{path} holds no manifest but null. Convert the checkpoint again.");
         }
-        catch (JsonException exception)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
             throw new InvalidModelException($"{path} is not a valid manifest: {JsonProblem.DescribeWithPlace(exception)}. Convert the checkpoint again.", exception);
         }

@@ -103,8 +103,10 @@ public sealed class T5Tokenizer
 
     /// <summary>Loads a vocabulary.</summary>
     /// <param name="path">The <c>spiece.model</c> of a T5 checkpoint.</param>
-    /// <exception cref="InvalidModelException">The file is not a sentencepiece unigram model, or is damaged; the message says where.</exception>
+    /// <exception cref="InvalidModelException">The file is not a sentencepiece unigram model, or is damaged, or no regular file; the message says where.</exception>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file may not be read.</exception>
     public static T5Tokenizer Load(string path) => Load(path, padTokenId: null, settings: null);
 
     /// <summary>Loads a vocabulary with what else a checkpoint says of its tokenizer.</summary>
