@@ -29,14 +29,7 @@ foreach (string step in args.Skip(1))
             GenerateRows(threads!.Value, int.Parse(parts[2], CultureInfo.InvariantCulture), int.Parse(parts[3], CultureInfo.InvariantCulture));
             break;
         default:
-            var options = new EarlyExitModelOptions
-            {
-                ThreadCount = threads,
-                AllowTelemetry = parts[0] == "report",
-                GpuDeviceId = parts[0] is "gpu" or "fallback" ? 0 : null,
-                FallbackToCpu = parts[0] == "fallback",
-            };
-            Load(options);
+            Load(parts[0], threads);
             break;
     }
 }
@@ -56,8 +49,15 @@ void GenerateRows(int count, int every, int times)
     Console.WriteLine($"peak {long.Parse(peak.Split((char[])[' ', '\t'], StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) / 1024}");
 }
 
-void Load(EarlyExitModelOptions options)
+void Load(string step, int? threads)
 {
+    var options = new EarlyExitModelOptions
+    {
+        ThreadCount = threads,
+        AllowTelemetry = step == "report",
+        GpuDeviceId = step is "gpu" or "fallback" ? 0 : null,
+        FallbackToCpu = step == "fallback",
+    };
     EarlyExitModel model;
     try
     {
