@@ -18,7 +18,7 @@ internal sealed unsafe class ModelSessions : IDisposable
     private readonly ModelBundle _bundle;
     private readonly int _threadCount;
     private readonly GpuSelection _gpu;
-    private readonly PrePackedWeightsContainer _packedWeights = new();
+    private readonly PrePackedWeightsContainer _packedWeights;
     private readonly ConcurrentDictionary<string, OrtValue> _weights = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<SessionKey, InferenceSession> _sessions = new();
     private readonly ConcurrentQueue<string> _warnings = new();
@@ -32,6 +32,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         _gpu = new GpuSelection(options, OrtEnv.Instance().GetAvailableProviders(), _warnings.Enqueue);
         using SessionOptions poolOptions = OnnxEnvironment.CreateSessionOptions(_threadCount);
         ThreadPool = new OnnxThreadPool(poolOptions);
+        _packedWeights = new PrePackedWeightsContainer();
         if (_gpu.Device is null)
             return;
         try
