@@ -13,6 +13,10 @@ public readonly record struct RougeTextStatistics(long LetterCount, long Dropped
     /// <summary>The share of letters that were dropped, in [0, 1]; 0 where there are no letters.</summary>
     public double DroppedShare => LetterCount == 0 ? 0 : (double)DroppedLetterCount / LetterCount;
 
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
+
     /// <summary>Whether more than 1 % of the letters were dropped: what is left says little of the texts.</summary>
     internal bool DropsTooMuch => 100 * DroppedLetterCount > LetterCount;
 
