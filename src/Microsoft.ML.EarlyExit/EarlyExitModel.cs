@@ -21,7 +21,7 @@ public sealed class EarlyExitModel : IDisposable
         _bundle = bundle;
         Tokenizer = bundle.Manifest.TokenizerFile is { } file
             ? T5Tokenizer.Load(
-                new MemoryStream(bundle.ReadFile(file, SentencepieceModel.MaxFileBytes)), Path.Combine(bundle.Folder, file), bundle.Configuration.PadTokenId, bundle.Manifest.Tokenizer)
+                new MemoryStream(bundle.ReadFile(file, SentencepieceModel.MaxFileBytes)), bundle.NameOf(file), bundle.Configuration.PadTokenId, bundle.Manifest.Tokenizer)
             : null;
         _sessions = new ModelSessions(bundle, options);
         _head = new LanguageModelHead(bundle, _sessions.ThreadCount);

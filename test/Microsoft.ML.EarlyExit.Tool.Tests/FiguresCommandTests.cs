@@ -165,6 +165,30 @@ public sealed class FiguresCommandTests : IDisposable
         ToolRunner.Run("figures", Output).AssertFailed(1, [saved.DescriptionPath, .. words]);
     }
 
+    [Theory]
+    [InlineData("lines", "panels")]
+    [InlineData("lines", "panels[0].series")]
+    [InlineData("boxes", "series")]
+    [InlineData("bars", "panels")]
+    [InlineData("bars", "groups")]
+    public void More_than_can_be_drawn_is_refused_by_name(string kind, string field)
+    {
+        string names = Repeat(1001, index => $"\"{index}\"");
+        string panel = $$"""{"valueAxis": "y", {{(kind == "bars" ? "\"isLogarithmic\": false" : $"\"series\": {(field == "panels" ? "[]" : names)}")}}}""";
+        string description = kind switch
+        {
+            "lines" => $$"""{"kind": "lines", "title": "t", "axis": "x", "panels": {{Repeat(field == "panels" ? 65 : 1, _ => panel)}}}""",
+            "boxes" => $$"""{"kind": "boxes", "title": "t", "axis": "x", "valueAxis": "y", "isLogarithmic": false, "series": {{names}}}""",
+            _ => $$"""{"kind": "bars", "title": "t", "series": ["a", "b", "c"], "groups": {{(field == "panels" ? "[]" : Repeat(900, index => $"\"{index}\""))}}, "panels": {{Repeat(field == "panels" ? 65 : 4, _ => panel)}}}""",
+        };
+        Directory.CreateDirectory(Output);
+        SavedFigure saved = SavedFigure.Of(new LineFigure("l", "t", "x", []), Output);
+        saved.WriteDescription(description);
+        ToolRunner.Run("figures", Output).AssertFailed(1, $"{saved.DescriptionPath}: {field} is [", field == "groups" ? "more than 10000 bars" : "at most");
+
+        static string Repeat(int count, Func<int, string> item) => $"[{string.Join(", ", Enumerable.Range(0, count).Select(item))}]";
+    }
+
     [Fact]
     public void Folders_without_figures_or_numbers_are_refused()
     {

@@ -31,6 +31,16 @@ public sealed class PolicyFileTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
+    public void A_certificate_without_candidates_is_refused_by_whoever_reads_it()
+    {
+        JsonObject certificate = Certificate(models.TinyText);
+        certificate["candidates"] = new JsonArray();
+        string path = Write("empty.json", certificate);
+        Generate(path).AssertFailed(1, "empty.json: candidates is []", "at least one");
+        ToolRunner.Run("figures", "--certificate", path, "--output", _folder.File("figures")).AssertFailed(1, "empty.json: candidates is []", "at least one");
+    }
+
+    [Fact]
     public void A_certificate_of_another_model_is_refused()
     {
         string path = Write("certificate.json", Certificate(models.OtherTinyText));

@@ -3,6 +3,7 @@
 //   context          the same from another assembly load context
 //   load[:threads]   loads the model
 //   report[:threads] the same, with telemetry allowed
+//   refused          asks ONNX Runtime for a session of a graph without its weights, which it refuses
 //   gpu, fallback    loads the model on CUDA device 0
 //   rows:N:EVERY:T   generates a token for T times N rows, N of them side by side: one in EVERY of 1,500 ids, none where EVERY is 0, the others of 3
 using System.Globalization;
@@ -25,6 +26,9 @@ foreach (string step in args.Skip(1))
             context.LoadFromAssemblyPath(typeof(OrtEnv).Assembly.Location).GetType(typeof(OrtEnv).FullName!)!.GetMethod(nameof(OrtEnv.Instance))!.Invoke(null, null);
             Console.WriteLine($"created {OrtEnv.IsCreated}");
             break;
+        case "refused":
+            Refuse();
+            break;
         case "rows":
             GenerateRows(threads!.Value, int.Parse(parts[2], CultureInfo.InvariantCulture), int.Parse(parts[3], CultureInfo.InvariantCulture));
             break;
@@ -36,6 +40,20 @@ foreach (string step in args.Skip(1))
 
 Console.WriteLine("done");
 Console.In.ReadToEnd();
+
+void Refuse()
+{
+    int threads = OnnxEnvironment.Open(new EarlyExitModelOptions(), warning => Console.WriteLine($"warning {warning}"));
+    using SessionOptions options = OnnxEnvironment.CreateSessionOptions(threads);
+    try
+    {
+        new InferenceSession(File.ReadAllBytes(Directory.GetFiles(bundle, "encoder*.onnx")[0]), options).Dispose();
+    }
+    catch (OnnxRuntimeException exception)
+    {
+        Console.WriteLine($"refused {exception.Message}");
+    }
+}
 
 void GenerateRows(int count, int every, int times)
 {

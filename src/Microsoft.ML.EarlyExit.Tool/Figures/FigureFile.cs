@@ -5,6 +5,15 @@ namespace Microsoft.ML.EarlyExit.Tool;
 /// <summary>Reads a figure again from its description, <c>NAME.figure.json</c>, and its numbers, <c>NAME.csv</c>.</summary>
 internal sealed class FigureFile
 {
+    /// <summary>Panels of a figure; each is laid out and drawn by itself.</summary>
+    private const int MostPanels = 64;
+
+    /// <summary>Series or groups.</summary>
+    private const int MostNames = 1000;
+
+    /// <summary>Bars of all panels; each has a number beside it.</summary>
+    private const int MostBars = 10_000;
+
     private readonly string _name;
     private readonly string _csvPath;
     private readonly JsonFields _fields;
@@ -37,7 +46,10 @@ internal sealed class FigureFile
 
     private BoxPlotFigure ReadBoxes()
     {
-        string[] names = Unique("series", _fields.GetStrings("series"));
+        string[] names = Names(_fields, "series");
+        // Each series has a panel.
+        if (names.Length > MostPanels)
+            throw TooMany(_fields, "series", MostPanels);
         var items = names.ToDictionary(name => name, _ => new List<BoxPlotFigure.Box>(), StringComparer.Ordinal);
         foreach (Row row in Rows(BoxPlotFigure.Columns))
         {
@@ -54,9 +66,11 @@ internal sealed class FigureFile
     private BarFigure ReadBars()
     {
         string title = _fields.GetString("title");
-        string[] groups = Unique("groups", _fields.GetStrings("groups"));
-        string[] series = Unique("series", _fields.GetStrings("series"));
-        BarFigure.Panel[] panels = _fields.GetObjects("panels", panel => new BarFigure.Panel(panel.GetString("valueAxis"), [], panel.GetBoolean("isLogarithmic")));
+        string[] groups = Names(_fields, "groups");
+        string[] series = Names(_fields, "series");
+        BarFigure.Panel[] panels = Panels(panel => new BarFigure.Panel(panel.GetString("valueAxis"), [], panel.GetBoolean("isLogarithmic")));
+        if ((long)panels.Length * series.Length * groups.Length > MostBars)
+            throw _fields.Refuse("groups", $"with {series.Length} series and {panels.Length} panels they make more than {MostBars} bars");
         double[][][] values = [.. panels.Select(_ => series.Select(_ => groups.Select(_ => double.NaN).ToArray()).ToArray())];
         var found = new HashSet<(long Panel, string Series, string Group)>();
         foreach (Row row in Rows(BarFigure.Columns))
@@ -76,9 +90,8 @@ internal sealed class FigureFile
     {
         string title = _fields.GetString("title");
         string axis = _fields.GetString("axis");
-        (string ValueAxis, double SmallestSpan, string[] Names)[] panels = _fields.GetObjects(
-            "panels",
-            panel => (panel.GetString("valueAxis"), panel.Has("smallestSpan") ? panel.GetSingle("smallestSpan") : 0.0, Unique("series", panel.GetStrings("series"))));
+        (string ValueAxis, double SmallestSpan, string[] Names)[] panels = Panels(
+            panel => (panel.GetString("valueAxis"), panel.Has("smallestSpan") ? panel.GetSingle("smallestSpan") : 0.0, Names(panel, "series")));
         Dictionary<string, List<(double X, double Y)>>[] points =
             [.. panels.Select(panel => panel.Names.ToDictionary(name => name, _ => new List<(double X, double Y)>(), StringComparer.Ordinal))];
         foreach (Row row in Rows(LineFigure.Columns))
@@ -92,9 +105,23 @@ internal sealed class FigureFile
             [.. panels.Select((panel, index) => new LineFigure.Panel(panel.ValueAxis, [.. panel.Names.Select(name => new LineFigure.Line(name, points[index][name]))], panel.SmallestSpan))]);
     }
 
-    private string[] Unique(string field, string[] names) => names.Distinct(StringComparer.Ordinal).Count() == names.Length
-        ? names
-        : throw new InvalidDataException($"{Path.ChangeExtension(_csvPath, null)}{Figure.DescriptionExtension}: {field} has a name twice.");
+    private T[] Panels<T>(Func<JsonFields, T> read)
+    {
+        T[] panels = _fields.GetObjects("panels", read);
+        return panels.Length <= MostPanels ? panels : throw TooMany(_fields, "panels", MostPanels);
+    }
+
+    private string[] Names(JsonFields fields, string field)
+    {
+        string[] names = fields.GetStrings(field);
+        if (names.Length > MostNames)
+            throw TooMany(fields, field, MostNames);
+        return names.Distinct(StringComparer.Ordinal).Count() == names.Length
+            ? names
+            : throw new InvalidDataException($"{Path.ChangeExtension(_csvPath, null)}{Figure.DescriptionExtension}: {field} has a name twice.");
+    }
+
+    private static InvalidDataException TooMany(JsonFields fields, string field, int most) => fields.Refuse(field, $"it must have at most {most} entries");
 
     private IEnumerable<Row> Rows(string[] columns)
     {

@@ -65,10 +65,11 @@ public sealed class CalibrationCertificate
     public required string Statement { get; init; }
 
     /// <summary>Reads a certificate that <see cref="Save"/> or the tool wrote.</summary>
-    /// <param name="filePath">The file.</param>
+    /// <param name="filePath">The file; a pipe is read to its end.</param>
     /// <returns>The certificate.</returns>
     /// <exception cref="ArgumentException">The path is null or empty.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file must not be read.</exception>
     /// <exception cref="InvalidDataException">The file is no certificate; the message names the field.</exception>
     public static CalibrationCertificate Load(string filePath)
     {

@@ -140,7 +140,9 @@ internal static class CalibrationCertificateJson
             Procedure = Choose(fields, "procedure", s_procedures),
             PromptCount = fields.GetInt32("n") is >= 0 and var count ? count : throw fields.Refuse("n", "it must be at least 0"),
             Policies = policies,
-            Candidates = fields.GetObjects("candidates", candidate => ReadCandidate(candidate, policies.Length)),
+            Candidates = fields.GetObjects("candidates", candidate => ReadCandidate(candidate, policies.Length)) is { Length: > 0 } candidates
+                ? candidates
+                : throw fields.Refuse("candidates", "it must have at least one entry"),
             Seed = fields.GetInt32("seed"),
             InputsSha256 = fields.GetString("inputsSha256"),
             ModelSha256 = fields.GetString("modelSha256"),

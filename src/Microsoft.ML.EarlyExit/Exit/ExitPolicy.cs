@@ -138,7 +138,7 @@ public sealed record ExitPolicy
     }
 
     /// <summary>Reads a policy file: one that <see cref="Save"/> or <see cref="ExitClassifier.Save"/> wrote, or one for the tool.</summary>
-    /// <param name="filePath">The file.</param>
+    /// <param name="filePath">The file; a pipe is read to its end.</param>
     /// <returns>The policy. What depends on a model is checked where it meets one.</returns>
     /// <exception cref="ArgumentException">The path is null or empty.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>

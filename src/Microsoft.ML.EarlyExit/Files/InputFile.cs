@@ -1,6 +1,6 @@
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Opens files that a user named.</summary>
+/// <summary>Opens files that a user named, which may be pipes: a shell makes one of <c>&lt;(command)</c>. For the files of models see <see cref="RegularFile"/>.</summary>
 internal static class InputFile
 {
     /// <summary>Opens a file for reading from its start to its end.</summary>

@@ -107,7 +107,7 @@ internal sealed unsafe class ModelSessions : IDisposable
                 $"ONNX Runtime could not run the model on CUDA device {device}: {exception.Message} Free memory on it, name another device, or run on the CPU.", exception)
             : RowMemory.IsExhausted(exception)
                 ? new InvalidOperationException($"Memory ran out while the model ran: {exception.Message} Run fewer rows side by side, or shorter ones.", exception)
-                : new InvalidModelException($"ONNX Runtime could not run the model bundle '{_bundle.Folder}': {exception.Message} Convert the checkpoint again.", exception);
+                : new InvalidModelException($"ONNX Runtime could not run the model bundle '{_bundle.Name}': {exception.Message} Convert the checkpoint again.", exception);
 
     /// <summary>All decoder layers over a whole target.</summary>
     public InferenceSession TeacherForcedDecoder => Get(new SessionKey(SessionKind.TeacherForcedDecoder, 1, _bundle.Configuration.DecoderLayerCount, false));
@@ -184,7 +184,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         catch (OnnxRuntimeException exception)
         {
             throw new InvalidModelException(
-                $"ONNX Runtime refuses {key.Kind} {key.FirstLayer}-{key.LastLayer} of the model bundle '{_bundle.Folder}': {exception.Message} Convert the checkpoint again.",
+                $"ONNX Runtime refuses {key.Kind} {key.FirstLayer}-{key.LastLayer} of the model bundle '{_bundle.Name}': {exception.Message} Convert the checkpoint again.",
                 exception);
         }
     }

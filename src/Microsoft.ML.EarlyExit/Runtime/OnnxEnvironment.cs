@@ -76,7 +76,8 @@ internal static partial class OnnxEnvironment
     /// <summary>Options for a session of a model that <see cref="Open"/> gave <paramref name="threadCount"/> threads.</summary>
     public static SessionOptions CreateSessionOptions(int threadCount)
     {
-        var options = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        // What goes wrong is in the exception. The runtime would write it to the process's standard error besides, in colour, with names that the model's file chose.
+        var options = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
         if (s_hasPool)
         {
             options.DisablePerSessionThreads();
@@ -103,7 +104,7 @@ internal static partial class OnnxEnvironment
             var creation = new EnvironmentCreationOptions
             {
                 logId = "Microsoft.ML.EarlyExit",
-                logLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR,
+                logLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL,
                 threadOptions = threading,
             };
             OrtEnv environment = OrtEnv.CreateInstanceWithOptions(ref creation);

@@ -37,7 +37,7 @@ internal sealed class ModelLease : IDisposable
     {
         try
         {
-            ModelBundle bundle = ModelBundle.Open(bundlePath, options.CopyWeights);
+            ModelBundle bundle = ModelBundle.Open(bundlePath, options.CopyWeights, folder is null ? null : "the saved model");
             if (identity is not null && bundle.Identity != identity)
             {
                 bundle.Dispose();

@@ -6,8 +6,11 @@ namespace Microsoft.ML.EarlyExit.Benchmarks;
 internal static partial class FolderMutator
 {
     /// <summary>Replaces a file, or adds one.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="random">Decides what.</param>
+    /// <param name="hasPipes">Whether a pipe or a device may be put in a file's place: not where those are read, since a user named them.</param>
     /// <returns>What was done.</returns>
-    public static string Mutate(string folder, HostileRandom random)
+    public static string Mutate(string folder, HostileRandom random, bool hasPipes = true)
     {
         string[] files = [.. Directory.GetFiles(folder).Order(StringComparer.Ordinal)];
         if (files.Length == 0)
@@ -16,7 +19,7 @@ internal static partial class FolderMutator
         string name = Path.GetFileName(path);
         string other = random.Pick(files);
         // Rare, since a reader that waits for a writer costs the whole limit.
-        if (random.Chance(15))
+        if (hasPipes && random.Chance(15))
         {
             string device = random.Pick(["/dev/zero", "/dev/null", "/dev/tty", ""]);
             if (OperatingSystem.IsWindows())

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
@@ -75,6 +76,12 @@ internal static class HostileCampaign
     {
         var report = new HostileReport();
         int next = 0;
+        // Ended early, as by timeout(1), it still says what came of the inputs so far.
+        using PosixSignalRegistration end = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal =>
+        {
+            signal.Cancel = true;
+            Interlocked.Exchange(ref next, plan.Count);
+        });
         WorkerProcess[] workers = [.. Enumerable.Range(0, Math.Max(1, workerCount)).Select(index => new WorkerProcess(seeds, Path.Combine(folder, $"worker{index}"), s_limit))];
         Thread[] threads = [.. workers.Select(worker => new Thread(() =>
         {

@@ -54,10 +54,24 @@ internal sealed class HostileSeeds
                 File.Copy(file, Path.Combine(copy, Path.GetFileName(file)));
         }
 
+        // Tokens of a user, in both of the forms that transformers writes; the vocabulary's own sentinels are ids 256-355.
+        string added = Directory.CreateDirectory(Path.Combine(checkpoints, "tiny-added")).FullName;
+        foreach (string file in Directory.GetFiles(tiny))
+            File.Copy(file, Path.Combine(added, Path.GetFileName(file)));
+        File.WriteAllText(Path.Combine(added, "added_tokens.json"), """{"<ctrl>": 355, "new word": 354}""");
+        File.WriteAllText(Path.Combine(added, "special_tokens_map.json"), """{"eos_token": "</s>", "pad_token": {"content": "<pad>", "lstrip": false}, "additional_special_tokens": ["<ctrl>"]}""");
+        File.WriteAllText(Path.Combine(tiny, "tokenizer_config.json"), """
+            {"extra_ids": 97, "eos_token": "</s>", "legacy": true, "tokenizer_class": "T5Tokenizer", "added_tokens_decoder": {
+              "0": {"content": "<pad>", "special": true}, "353": {"content": "<sep>", "special": true, "lstrip": true, "rstrip": true},
+              "354": {"content": "pub", "single_word": true, "normalized": false}, "355": {"content": "é à", "special": false, "rstrip": true}}}
+            """);
+        File.WriteAllText(Path.Combine(added, "tokenizer_config.json"), """{"extra_ids": 98, "legacy": true}""");
         string bundle = Path.Combine(folder, "bundle");
         T5Converter.Convert(tiny, bundle);
         MakeTexts(Directory.CreateDirectory(Path.Combine(folder, "texts")).FullName, bundle);
-        MakePipelines(Directory.CreateDirectory(Path.Combine(folder, "pipelines")).FullName, bundle);
+        string pipelines = Directory.CreateDirectory(Path.Combine(folder, "pipelines")).FullName;
+        MakePipelines(pipelines, bundle);
+        File.Copy(Path.Combine(pipelines, "generation.zip"), Path.Combine(folder, "texts", "pipeline.zip"));
     }
 
     private static void MakeTexts(string folder, string bundle)

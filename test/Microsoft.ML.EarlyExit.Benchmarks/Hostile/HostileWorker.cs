@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
@@ -8,6 +9,8 @@ internal static class HostileWorker
 {
     public static int Run(string seeds, string folder)
     {
+        // It ends with its standard input: a signal for the whole group of processes is no crash.
+        using PosixSignalRegistration end = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal => signal.Cancel = true);
         // What the library or ONNX Runtime print must not be taken for an answer.
         using var answers = new StreamWriter(Console.OpenStandardOutput()) { AutoFlush = true };
         Console.SetOut(TextWriter.Null);

@@ -21,7 +21,7 @@ internal sealed class JsonKind(HostileSeeds seeds) : HostileKind("json", 12)
         byte[] bytes = TextMutator.Mutate(name, seeds.Texts[name], random);
         string holder = Directory.CreateDirectory(Path.Combine(folder, "text")).FullName;
         File.WriteAllBytes(Path.Combine(holder, name), bytes);
-        return random.Chance(2) ? $"{name}; {FolderMutator.Mutate(holder, random)}" : name;
+        return random.Chance(2) ? $"{name}; {FolderMutator.Mutate(holder, random, hasPipes: false)}" : name;
     }
 
     public override string? Receive(HostileRandom random, string folder)
@@ -33,7 +33,7 @@ internal sealed class JsonKind(HostileSeeds seeds) : HostileKind("json", 12)
         switch (Path.GetFileName(path))
         {
             case var name when name.StartsWith("policy", StringComparison.Ordinal):
-                ExitPolicy policy = Call(() => InputFile.Read(path, ExitPolicyJson.Parse), documented);
+                ExitPolicy policy = Call(() => ExitPolicy.Load(path), [.. documented, typeof(UnauthorizedAccessException)]);
                 string text = ExitPolicyJson.Write(policy);
                 BrokenResultException.Unless(ExitPolicyJson.Write(ExitPolicyJson.Parse(text, "again")) == text, "a policy that is another one when read again");
                 break;

@@ -5,14 +5,24 @@ internal static class ModelUse
 {
     private const int MostTokens = 4;
 
+    /// <summary>MB for one row, so that one of thousands of ids runs and longer ones are refused, far below what an input may take.</summary>
+    private const int MostMemory = 64;
+
+    private const int LongestInput = 100_000;
+
     /// <summary>Uses the model, and checks what must hold whatever its weights are.</summary>
     /// <returns>A row's error; null where there was none.</returns>
     public static string? Run(EarlyExitModel model, HostileRandom random)
     {
         var options = new TextGenerationOptions { MaxNewTokens = MostTokens, BatchSize = 1 + random.Next(3), Exit = Policy(model.Configuration, random), Truncate = random.Chance(50) };
+        bool isLong = random.Chance(8);
+        if (isLong)
+            options = options with { MaxInputTokens = LongestInput, EncoderMemoryMB = MostMemory };
         var inputs = new List<GenerationInput> { Ids(model, random), Ids(model, random) };
+        if (isLong)
+            inputs.Add(Ids(model, random, random.Pick([1000, 1500, 5000, LongestInput])));
         if (model.Tokenizer is not null)
-            inputs.Add(GenerationInput.FromText(HostileTexts.Next(random)));
+            inputs.Add(GenerationInput.FromText(isLong ? string.Concat(Enumerable.Repeat("the pub ", random.Pick([300, 3000, 50_000]))) : HostileTexts.Next(random)));
         string? error = null;
         foreach (GenerationResult result in model.Generate(inputs, options))
         {
@@ -26,14 +36,14 @@ internal static class ModelUse
         if (random.Chance(40))
         {
             using var scorer = new LayerScorer(model, null);
-            error ??= scorer.Score(Ids(model, random), Ids(model, random), options).Error;
+            error ??= scorer.Score(Ids(model, random), Ids(model, random, isLong ? random.Pick([1000, 20_000]) : null), options).Error;
         }
 
         return error;
     }
 
-    private static GenerationInput Ids(EarlyExitModel model, HostileRandom random) =>
-        GenerationInput.FromTokenIds([.. Enumerable.Range(0, 1 + random.Next(12)).Select(_ => random.Next(model.Configuration.VocabularySize))]);
+    private static GenerationInput Ids(EarlyExitModel model, HostileRandom random, int? length = null) =>
+        GenerationInput.FromTokenIds([.. Enumerable.Range(0, length ?? 1 + random.Next(12)).Select(_ => random.Next(model.Configuration.VocabularySize))]);
 
     private static ExitPolicy? Policy(T5Configuration configuration, HostileRandom random)
     {

@@ -19,7 +19,16 @@ internal sealed class PipelineKind(HostileSeeds seeds) : HostileKind("pipeline",
 
     public override string Write(HostileRandom random, string folder)
     {
-        List<(string Name, byte[] Bytes)> entries = Read(random.Pick(seeds.Pipelines));
+        (byte[] zip, string changes) = Mutate(random.Pick(seeds.Pipelines), random);
+        string holder = Directory.CreateDirectory(Path.Combine(folder, "pipeline")).FullName;
+        File.WriteAllBytes(Path.Combine(holder, FileName), zip);
+        return changes;
+    }
+
+    /// <summary>Changes the zip of a sound pipeline.</summary>
+    public static (byte[] Zip, string Changes) Mutate(byte[] sound, HostileRandom random)
+    {
+        List<(string Name, byte[] Bytes)> entries = Read(sound);
         var changes = new List<string>();
         for (int count = 1 + random.Next(random.Chance(50) ? 1 : 4); count > 0 && entries.Count > 0; count--)
             changes.Add(Change(entries, random));
@@ -30,9 +39,7 @@ internal sealed class PipelineKind(HostileSeeds seeds) : HostileKind("pipeline",
             zip = random.Chance(50) ? ChangeDirectory(zip, random) : ByteMutator.Mutate(zip, random);
         }
 
-        string holder = Directory.CreateDirectory(Path.Combine(folder, "pipeline")).FullName;
-        File.WriteAllBytes(Path.Combine(holder, FileName), zip);
-        return string.Join(", ", changes);
+        return (zip, string.Join(", ", changes));
     }
 
     public override string? Receive(HostileRandom random, string folder)

@@ -13,14 +13,18 @@ internal sealed class ToolKind(HostileSeeds seeds) : HostileKind("tool", 8)
     private static readonly string[] s_commands =
     [
         "generate BUNDLE --input rows.jsonl --options options.json --policy policy.json --batch 2",
+        "generate BUNDLE --input rows.jsonl --policy certificate.json",
+        "generate BUNDLE --input rows.jsonl --policy pipeline.zip",
         "generate BUNDLE --input ids.jsonl --options options.json --policy policy-contrastive.json --trace",
         "generate BUNDLE --input rows.jsonl --options options.json --policy policy-classifier.json --output out",
         "score BUNDLE --input targets.jsonl --policy policy.json --options options.json",
         "score BUNDLE --input ids.jsonl",
         "evaluate rouge --input generated.jsonl --rows out --stemmer",
+        "evaluate rouge --input generated.jsonl --rouge-tokenizer unicode --split-sentences",
         "evaluate squad --input generated.jsonl",
         "evaluate bleu --input generated.jsonl --bootstrap 10",
-        "evaluate chrf --input generated.jsonl",
+        "evaluate bleu --input generated.jsonl --tokenize zh --lowercase",
+        "evaluate chrf --input generated.jsonl --word-order 2",
         "evaluate exits --input generated.jsonl",
         "calibrate BUNDLE --input rows.jsonl --policy policy.json --grid grid.json --options options.json --delta 0.5 --epsilon 0.5 --loss rougeLRisk --output out",
         "figures --certificate certificate.json --output out",
@@ -37,7 +41,7 @@ internal sealed class ToolKind(HostileSeeds seeds) : HostileKind("tool", 8)
         string[] names = [.. command.Split(' ').Where(seeds.Texts.ContainsKey)];
         string changed = random.Pick(names);
         foreach (string name in names)
-            File.WriteAllBytes(Path.Combine(folder, name), name == changed ? TextMutator.Mutate(name, seeds.Texts[name], random) : seeds.Texts[name]);
+            File.WriteAllBytes(Path.Combine(folder, name), name == changed ? Mutate(name, seeds.Texts[name], random) : seeds.Texts[name]);
         return $"{changed} of {command.Split(' ')[0]}";
     }
 
@@ -56,6 +60,9 @@ internal sealed class ToolKind(HostileSeeds seeds) : HostileKind("tool", 8)
         int error = output.ToString().IndexOf("\"error\":\"", StringComparison.Ordinal);
         return error < 0 ? null : output.ToString()[error..];
     }
+
+    private static byte[] Mutate(string name, byte[] bytes, HostileRandom random) =>
+        Path.GetExtension(name) == ".zip" ? PipelineKind.Mutate(bytes, random).Zip : TextMutator.Mutate(name, bytes, random);
 
     /// <summary>One figure's files, one of them changed.</summary>
     private string WriteFigure(HostileRandom random, string folder)

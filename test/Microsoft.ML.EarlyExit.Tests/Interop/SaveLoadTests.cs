@@ -231,6 +231,23 @@ public sealed class SaveLoadTests : IDisposable
         Assert.Contains($"{stream} of the saved text generation was changed", message, StringComparison.Ordinal);
     }
 
+    /// <summary>What is wrong with a graph shows only at the first row; its file then lies in a folder that no user has seen.</summary>
+    [Fact]
+    public void A_graph_of_a_saved_model_that_is_not_the_librarys_is_named_without_the_temporary_folder()
+    {
+        using var tampered = new TamperedBundle(withTokenizer: true);
+        tampered.EditGraph("encoder.onnx", model => model.Graph.Node[0].OpType = "Neg");
+        IDataView data = Load(_context);
+        using (TextGenerationTransformer saved = _context.Transforms.Text.GenerateText("Text", "Prompt", tampered.Folder).Fit(data))
+            _context.Model.Save(saved, data.Schema, Zip);
+
+        ITransformer loaded = _context.Model.Load(Zip, out _);
+        using var disposable = (IDisposable)loaded;
+        string message = Assert.ThrowsAny<Exception>(() => loaded.Transform(data).GetColumn<string>("Text").ToArray()).GetBaseException().Message;
+        Assert.StartsWith("The graph 'encoder.onnx of the saved model' does not fit", message, StringComparison.Ordinal);
+        Assert.DoesNotContain("early-exit-", message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_zip_of_an_earlier_version_without_the_hashes_is_loaded()
     {

@@ -45,4 +45,14 @@ public sealed class OnnxEnvironmentTests
         using var process = new RuntimeProcess(new Dictionary<string, string> { ["ORT_DISABLE_TELEMETRY"] = "1" }, "host", "load");
         Assert.DoesNotContain(process.Warnings, warning => warning.Contains("telemetry", StringComparison.Ordinal));
     }
+
+    [Theory]
+    [InlineData]
+    [InlineData("host")]
+    public async Task What_the_runtime_refuses_is_in_the_exception_and_not_on_standard_error(params string[] first)
+    {
+        using var process = new RuntimeProcess(s_plain, [.. first, "refused"]);
+        Assert.Contains("initializer", Assert.Single(process.Values("refused")), StringComparison.OrdinalIgnoreCase);
+        Assert.Equal("", await process.EndAsync());
+    }
 }

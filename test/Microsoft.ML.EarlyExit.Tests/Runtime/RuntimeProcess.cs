@@ -7,6 +7,7 @@ namespace Microsoft.ML.EarlyExit.Tests;
 internal sealed class RuntimeProcess : IDisposable
 {
     private readonly Process _process;
+    private readonly Task<string> _errors;
 
     /// <param name="environment">Variables; an empty value removes one.</param>
     /// <param name="steps">What it does; see the program.</param>
@@ -15,7 +16,7 @@ internal sealed class RuntimeProcess : IDisposable
         // The same configuration as this test's: …/bin/Release/net10.0.
         string configuration = Path.GetFileName(Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)))!;
         string program = Path.Combine(Repository.Folder, "test", "RuntimeProcess", "bin", configuration, "net10.0", "RuntimeProcess.dll");
-        var start = new ProcessStartInfo("dotnet", [program, TestModels.Bundle(TestModels.Exits), .. steps]) { RedirectStandardInput = true, RedirectStandardOutput = true };
+        var start = new ProcessStartInfo("dotnet", [program, TestModels.Bundle(TestModels.Exits), .. steps]) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         foreach ((string name, string value) in environment)
         {
             if (value.Length == 0)
@@ -25,6 +26,7 @@ internal sealed class RuntimeProcess : IDisposable
         }
 
         _process = Process.Start(start)!;
+        _errors = _process.StandardError.ReadToEndAsync();
         var lines = new List<string>();
         while (_process.StandardOutput.ReadLine() is { } line && line != "done")
             lines.Add(line);
@@ -44,6 +46,13 @@ internal sealed class RuntimeProcess : IDisposable
     public IReadOnlyList<string> Warnings => Values("warning");
 
     public IReadOnlyList<string> Values(string name) => [.. Lines.Where(line => line.StartsWith(name + ' ', StringComparison.Ordinal)).Select(line => line[(name.Length + 1)..])];
+
+    /// <summary>Lets it end, and gives what it wrote to standard error.</summary>
+    public Task<string> EndAsync()
+    {
+        _process.StandardInput.Close();
+        return _errors;
+    }
 
     public void Dispose()
     {

@@ -78,7 +78,7 @@ internal static class BundleGraph
     private static ModelProto Read(
         ModelBundle bundle, string file, IReadOnlyList<Expected> inputs, IReadOnlyList<Expected> outputs, Func<T5GraphBuilder, ModelProto> build)
     {
-        string path = Path.Combine(bundle.Folder, file);
+        string path = bundle.NameOf(file);
         ModelProto model;
         try
         {

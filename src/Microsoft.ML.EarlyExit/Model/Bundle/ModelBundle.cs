@@ -11,10 +11,12 @@ internal sealed unsafe class ModelBundle : IDisposable
 {
     private readonly Dictionary<string, BundleTensor> _tensors;
     private readonly BundleWeights _weights;
+    private readonly string? _source;
 
-    private ModelBundle(string folder, string identity, BundleManifest manifest, Dictionary<string, BundleTensor> tensors, BundleWeights weights)
+    private ModelBundle(string folder, string? source, string identity, BundleManifest manifest, Dictionary<string, BundleTensor> tensors, BundleWeights weights)
     {
         Folder = folder;
+        _source = source;
         Identity = identity;
         Manifest = manifest;
         _tensors = tensors;
@@ -25,6 +27,9 @@ internal sealed unsafe class ModelBundle : IDisposable
 
     /// <summary>The folder as an absolute path.</summary>
     public string Folder { get; }
+
+    /// <summary>What messages call the bundle.</summary>
+    public string Name => _source ?? Folder;
 
     /// <summary>SHA-256 of the manifest, which itself has those of all other files: two bundles with one identity are the same.</summary>
     public string Identity { get; }
@@ -45,11 +50,12 @@ internal sealed unsafe class ModelBundle : IDisposable
     /// <summary>Opens and checks a bundle.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="copyWeights">Whether the weights are copied into memory rather than mapped.</param>
+    /// <param name="source">What its user knows it by, where that is not the folder.</param>
     /// <exception cref="DirectoryNotFoundException">The folder does not exist.</exception>
     /// <exception cref="InvalidModelException">The folder is no bundle, of another version, or not as its manifest says.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
     /// <exception cref="UnauthorizedAccessException">A file may not be read.</exception>
-    public static ModelBundle Open(string folder, bool copyWeights = false)
+    public static ModelBundle Open(string folder, bool copyWeights = false, string? source = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);
         folder = Path.GetFullPath(folder);
@@ -67,7 +73,7 @@ internal sealed unsafe class ModelBundle : IDisposable
                 CheckFile(folder, file);
         }
 
-        return new ModelBundle(folder, Convert.ToHexStringLower(SHA256.HashData(json)), manifest, tensors, OpenWeights(folder, manifest, copyWeights));
+        return new ModelBundle(folder, source, Convert.ToHexStringLower(SHA256.HashData(json)), manifest, tensors, OpenWeights(folder, manifest, copyWeights));
     }
 
     /// <summary>Reads a manifest that is not in a folder, and checks all that can be without the other files.</summary>
@@ -75,6 +81,9 @@ internal sealed unsafe class ModelBundle : IDisposable
     /// <param name="json">Its text.</param>
     /// <exception cref="InvalidModelException">It is none, of another version, or impossible.</exception>
     public static BundleManifest ReadManifest(string name, byte[] json) => ReadManifest(name, name, json, out _);
+
+    /// <summary>What messages call a file of the bundle.</summary>
+    public string NameOf(string file) => _source is null ? Path.Combine(Folder, file) : $"{file} of {_source}";
 
     /// <summary>Whether the weights file has a tensor of that name.</summary>
     public bool TryGetTensor(string name, out BundleTensor tensor) => _tensors.TryGetValue(name, out tensor!);
