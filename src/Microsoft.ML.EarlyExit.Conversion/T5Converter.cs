@@ -34,8 +34,10 @@ public static class T5Converter
         List<string> warnings = [.. checkpoint.Warnings];
         T5TokenizerSettings? tokenizer = CheckpointTokenizer.Read(checkpoint, warnings);
         CheckSpace(checkpoint, bundleFolder);
-        new Conversion(checkpoint, tokenizer, options.Progress, cancellationToken).Run(bundleFolder, options.Overwrite);
-        return new T5ConversionReport(warnings);
+        string[] read = [.. checkpoint.FilesRead.Order(StringComparer.Ordinal)];
+        string[] others = [.. Directory.EnumerateFileSystemEntries(sourceFolder).Select(path => Path.GetFileName(path)).Except(read).Order(StringComparer.Ordinal)];
+        BundleManifest manifest = new Conversion(checkpoint, tokenizer, options.Progress, cancellationToken).Run(bundleFolder, options.Overwrite);
+        return new T5ConversionReport(warnings, read, others, manifest.FormatVersion, manifest.Files.Sum(file => file.Bytes));
     }
 
     /// <summary>Writes encoder and decoder of a bundle as one ONNX file with its weights inside, for ML.NET's <c>ApplyOnnxModel</c> and other tools: what every decoder
@@ -135,7 +137,7 @@ public static class T5Converter
 
         private int GraphInner => _heads * _graphHeadWidth;
 
-        public void Run(string bundleFolder, bool overwrite)
+        public BundleManifest Run(string bundleFolder, bool overwrite)
         {
             using var writer = new BundleWriter(bundleFolder);
             WriteWeights(writer);
@@ -162,8 +164,10 @@ public static class T5Converter
                 Tokenizer = tokenizer,
                 Files = writer.Files,
             };
-            writer.Complete(manifest with { FormatVersion = manifest.ReadingVersion }, overwrite);
+            manifest = manifest with { FormatVersion = manifest.ReadingVersion };
+            writer.Complete(manifest, overwrite);
             progress?.Report(1);
+            return manifest;
         }
 
         private void WriteWeights(BundleWriter writer)

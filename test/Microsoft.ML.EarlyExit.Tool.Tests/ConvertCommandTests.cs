@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 
 public sealed class ConvertCommandTests : IDisposable
@@ -42,6 +44,37 @@ public sealed class ConvertCommandTests : IDisposable
         Assert.Contains("Warning: ", result.Error);
         Assert.Contains("token ids only", result.Error);
         Assert.Contains("text", result.Error);
+    }
+
+    [Fact]
+    public void Json_says_what_was_read_ignored_and_warned_of()
+    {
+        string source = _folder.File("source");
+        TinyTextCheckpoint.Write(source, seed: 1);
+        File.WriteAllText(Path.Combine(source, "generation_config.json"), """{"num_beams": 4}""");
+        File.WriteAllText(Path.Combine(source, "README.md"), "");
+        File.WriteAllText(Path.Combine(source, "tokenizer.json"), "{}");
+        ToolResult result = ToolRunner.Run("convert", source, _folder.File("b"), "--json");
+        Assert.Equal(0, result.ExitCode);
+        JsonElement json = JsonDocument.Parse(result.Output).RootElement;
+        Assert.Equal(["source", "bundle", "formatVersion", "bytes", "read", "ignored", "warnings"], json.EnumerateObject().Select(field => field.Name));
+        Assert.Equal((source, _folder.File("b")), (json.GetProperty("source").GetString(), json.GetProperty("bundle").GetString()));
+        Assert.Equal(["config.json", "generation_config.json", "model.safetensors", "spiece.model"], Texts("read"));
+        Assert.Equal(["README.md", "tokenizer.json"], Texts("ignored"));
+        Assert.Contains("num_beams = 4", Assert.Single(Texts("warnings")));
+        Assert.Equal(new DirectoryInfo(_folder.File("b")).GetFiles().Where(file => file.Name != "model.json").Sum(file => file.Length), json.GetProperty("bytes").GetInt64());
+        JsonElement inspected = JsonDocument.Parse(ToolRunner.Run("inspect", _folder.File("b"), "--json").Output).RootElement;
+        Assert.Equal(inspected.GetProperty("formatVersion").GetInt32(), json.GetProperty("formatVersion").GetInt32());
+
+        string[] Texts(string name) => [.. json.GetProperty(name).EnumerateArray().Select(text => text.GetString()!)];
+    }
+
+    [Fact]
+    public void Json_names_all_shards_and_their_index()
+    {
+        ToolResult result = ToolRunner.Run("convert", s_source, _folder.File("b"), "--json");
+        string[] read = [.. JsonDocument.Parse(result.Output).RootElement.GetProperty("read").EnumerateArray().Select(name => name.GetString()!)];
+        Assert.Equal(Directory.GetFiles(s_source).Select(Path.GetFileName).Where(name => name is "config.json" or "generation_config.json" || name!.Contains("safetensors")).Order(StringComparer.Ordinal), read);
     }
 
     [Fact]

@@ -56,7 +56,7 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
             Assert.Equal(Enumerable.Range(0, rows.Length), rows.Select(row => row.GetProperty("id").GetInt32()));
             string messages = await error;
             Assert.Contains(rows.Length == 1 ? "1 row " : $"{rows.Length} rows ", messages);
-            Assert.Contains($"'{output}.partial'", messages);
+            Assert.Contains($"'{output}.partial': the same command with --resume goes on from there.", messages);
         }
         finally
         {

@@ -30,8 +30,9 @@ internal static class CheckpointTokenizer
         }
 
         T5Configuration model = checkpoint.Configuration;
-        using CheckpointJson? config = Open(checkpoint.Folder, ConfigFile);
+        using CheckpointJson? config = Open(checkpoint, ConfigFile);
         T5Tokenizer plain = T5Tokenizer.Load(path, model.PadTokenId, settings: null);
+        checkpoint.FilesRead.Add(Path.GetFileName(path));
         int ownSentinels = plain.VocabularySize - plain.PieceCount;
 
         if (config?.OptionalBoolean("legacy") == false)
@@ -48,7 +49,7 @@ internal static class CheckpointTokenizer
             plain = T5Tokenizer.Load(path, model.PadTokenId, new T5TokenizerSettings(sentinels, []));
         }
 
-        AddedToken[] added = [.. AddedTokens(checkpoint.Folder, config, model).Where(token => !plain.WrittenTokens.Contains(token))];
+        AddedToken[] added = [.. AddedTokens(checkpoint, config).Where(token => !plain.WrittenTokens.Contains(token))];
         CompareWithModel(checkpoint, plain, path, warnings);
         foreach (AddedToken token in added.Where(token => token.Id < plain.PieceCount && plain.TextOf(token.Id) != token.Content))
         {
@@ -90,9 +91,10 @@ internal static class CheckpointTokenizer
         }
     }
 
-    private static IReadOnlyList<AddedToken> AddedTokens(string folder, CheckpointJson? config, T5Configuration model)
+    private static IReadOnlyList<AddedToken> AddedTokens(T5Checkpoint checkpoint, CheckpointJson? config)
     {
-        string file = Path.Combine(folder, ConfigFile);
+        T5Configuration model = checkpoint.Configuration;
+        string file = Path.Combine(checkpoint.Folder, ConfigFile);
         List<AddedToken> tokens;
         if (config?.OptionalObjects("added_tokens_decoder") is { } listed)
         {
@@ -101,14 +103,14 @@ internal static class CheckpointTokenizer
         }
         else
         {
-            using CheckpointJson? added = Open(folder, AddedFile);
+            using CheckpointJson? added = Open(checkpoint, AddedFile);
             if (added is null)
             {
                 return [];
             }
 
             file = added.Path;
-            using CheckpointJson? map = Open(folder, SpecialFile);
+            using CheckpointJson? map = Open(checkpoint, SpecialFile);
             HashSet<string> special = [.. SpecialFields.SelectMany(field => (config?.Tokens(field) ?? []).Concat(map?.Tokens(field) ?? []))];
             tokens =
             [
@@ -161,9 +163,16 @@ internal static class CheckpointTokenizer
             fields.OptionalBoolean("rstrip") ?? false, fields.OptionalBoolean("single_word") ?? false);
     }
 
-    private static CheckpointJson? Open(string folder, string name)
+    private static CheckpointJson? Open(T5Checkpoint checkpoint, string name)
     {
-        string path = Path.Combine(folder, name);
-        return Path.Exists(path) ? CheckpointJson.Open(path) : null;
+        string path = Path.Combine(checkpoint.Folder, name);
+        if (!Path.Exists(path))
+        {
+            return null;
+        }
+
+        CheckpointJson json = CheckpointJson.Open(path);
+        checkpoint.FilesRead.Add(name);
+        return json;
     }
 }

@@ -22,6 +22,7 @@ internal sealed class T5Checkpoint : IDisposable
         tiesEmbeddings = configuration.TiesEmbeddings;
         string tokenizer = Path.Combine(folder, "spiece.model");
         TokenizerPath = Path.Exists(tokenizer) ? tokenizer : null;
+        FilesRead.UnionWith(configuration.FilesRead);
     }
 
     public string Folder { get; }
@@ -30,6 +31,9 @@ internal sealed class T5Checkpoint : IDisposable
 
     /// <summary>What the configuration files ask for that a bundle does not keep.</summary>
     public IReadOnlyList<string> Warnings { get; }
+
+    /// <summary>The names of the files that were read so far.</summary>
+    public HashSet<string> FilesRead { get; } = [];
 
     /// <summary>The folder's <c>spiece.model</c>; null where there is none.</summary>
     public string? TokenizerPath { get; }
@@ -111,6 +115,7 @@ internal sealed class T5Checkpoint : IDisposable
         using (CheckpointJson json = CheckpointJson.Open(index))
         {
             fileOf = json.RequiredStrings("weight_map");
+            FilesRead.Add(Path.GetFileName(index));
         }
 
         List<string> names = [.. fileOf.Values.Distinct()];
@@ -174,6 +179,7 @@ internal sealed class T5Checkpoint : IDisposable
     {
         SafetensorsFile file = SafetensorsFile.Open(path);
         files.Add(file);
+        FilesRead.Add(Path.GetFileName(path));
         return file.Tensors;
     }
 

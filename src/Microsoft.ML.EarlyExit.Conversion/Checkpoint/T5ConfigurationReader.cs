@@ -27,7 +27,8 @@ internal static class T5ConfigurationReader
         using CheckpointJson? generation = Path.Exists(generationPath) ? CheckpointJson.Open(generationPath) : null;
         var warnings = new List<string>();
         T5Configuration model = GenerationSettings.Read(ReadModel(config, generation), config, generation, warnings);
-        return new CheckpointConfiguration(model, config.OptionalBoolean("tie_word_embeddings") ?? true, warnings);
+        string[] files = [.. new[] { config, generation }.OfType<CheckpointJson>().Select(file => Path.GetFileName(file.Path))];
+        return new CheckpointConfiguration(model, config.OptionalBoolean("tie_word_embeddings") ?? true, warnings, files);
     }
 
     private static T5Configuration ReadModel(CheckpointJson config, CheckpointJson? generation)

@@ -43,7 +43,7 @@ internal sealed class CalibrateCommand : ToolCommand
         CustomParser = result => Choice.Parse(result, "--procedure", CalibrationCertificateJson.Procedures),
     };
 
-    private readonly Option<RougeTokenizer> _rougeTokenizer = ChoiceOption.Create(
+    private readonly Option<RougeTokenizer> _rougeTokenizer = Choice.CreateOption(
         "--rouge-tokenizer", "What words are to the losses rougeL and rougeLRisk", CalibrationCertificateJson.Tokenizers);
 
     private readonly Option<bool> _splitSentences = new("--split-sentences") { Description = "As for evaluate rouge: changes ROUGE-Lsum, which no loss uses." };

@@ -19,6 +19,23 @@ internal static class Choice
         return option;
     }
 
+    /// <summary>An option whose first value is the default one.</summary>
+    public static Option<T> CreateOption<T>(string name, string description, IReadOnlyList<(string Name, T Value)> values)
+    {
+        string[] names = [.. values.Select(value => value.Name)];
+        var option = new Option<T>(name)
+        {
+            Description = $"{description}: {string.Join(", ", names)}; {names[0]} by default.",
+            HelpName = "NAME",
+            DefaultValueFactory = _ => values[0].Value,
+            CustomParser = result => Parse(result, name, values),
+        };
+        // In the place of an enumeration's own names.
+        option.CompletionSources.Clear();
+        option.CompletionSources.Add(names);
+        return option;
+    }
+
     /// <summary>The value that a name stands for; another name is wrong usage.</summary>
     /// <param name="result">The argument.</param>
     /// <param name="symbol">What the argument is called, for the message.</param>

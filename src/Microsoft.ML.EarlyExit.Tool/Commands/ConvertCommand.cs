@@ -1,4 +1,8 @@
+using System.Buffers;
 using System.CommandLine;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using Microsoft.ML.EarlyExit.Conversion;
 
 namespace Microsoft.ML.EarlyExit.Tool;
@@ -16,14 +20,16 @@ internal sealed class ConvertCommand : ToolCommand
         Argument<string> bundle = PathSymbols.CreateArgument("BUNDLE", "The folder to create; it appears whole or not at all.");
         Option<string?> weights = Choice.CreateOption("--weights", "The precision of the bundle's weights", "fp32");
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace a bundle that is already there." };
+        var json = new Option<bool>("--json") { Description = "Write a JSON object to standard output: the files that were read and ignored, the bundle's format and size, the warnings." };
         Add(source);
         Add(bundle);
         Add(weights);
         Add(overwrite);
-        SetAction(parsed => Run(parsed.GetRequiredValue(source), parsed.GetRequiredValue(bundle), parsed.GetValue(overwrite)));
+        Add(json);
+        SetAction(parsed => Run(parsed.GetRequiredValue(source), parsed.GetRequiredValue(bundle), parsed.GetValue(overwrite), parsed.GetValue(json)));
     }
 
-    private int Run(string source, string bundle, bool overwrite)
+    private int Run(string source, string bundle, bool overwrite, bool json)
     {
         if (!overwrite && Directory.Exists(bundle))
             throw new IOException($"'{bundle}' exists. Name another folder, or give --overwrite to replace it.");
@@ -32,7 +38,34 @@ internal sealed class ConvertCommand : ToolCommand
         foreach (string warning in report.Warnings)
             _context.Messages.Say($"Warning: {warning}");
         _context.Messages.Say($"Wrote the bundle '{bundle}'.");
+        if (json)
+            _context.Output.WriteLine(ToJson(source, bundle, report));
         return ExitCode.Done;
+    }
+
+    private static string ToJson(string source, string bundle, T5ConversionReport report)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        {
+            writer.WriteStartObject();
+            writer.WriteString("source", source);
+            writer.WriteString("bundle", bundle);
+            writer.WriteNumber("formatVersion", report.FormatVersion);
+            writer.WriteNumber("bytes", report.BundleBytes);
+            foreach ((string name, IReadOnlyList<string> texts) in (ReadOnlySpan<(string, IReadOnlyList<string>)>)
+                [("read", report.FilesRead), ("ignored", report.FilesIgnored), ("warnings", report.Warnings)])
+            {
+                writer.WriteStartArray(name);
+                foreach (string text in texts)
+                    writer.WriteStringValue(text);
+                writer.WriteEndArray();
+            }
+
+            writer.WriteEndObject();
+        }
+
+        return Encoding.UTF8.GetString(buffer.WrittenSpan);
     }
 
     /// <summary>Shows how far the conversion is, at once and not on another thread as <see cref="Progress{T}"/> would.</summary>

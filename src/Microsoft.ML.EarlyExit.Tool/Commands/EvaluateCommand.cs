@@ -23,11 +23,11 @@ internal sealed class EvaluateCommand : ToolCommand
     private readonly Option<string?> _rows = PathSymbols.CreateFileOption("--rows", "Where a line for every row goes; - for standard output, before the figures unless --output names a file for them.");
     private readonly Option<bool> _stemmer = new("--stemmer") { Description = "Compare the stems of words (rouge)." };
     private readonly Option<bool> _average = new("--average") { Description = "Average over a row's references instead of taking the best (rouge)." };
-    private readonly Option<RougeTokenizer> _rougeTokenizer = ChoiceOption.Create("--rouge-tokenizer", "What words are (rouge)", CalibrationCertificateJson.Tokenizers);
+    private readonly Option<RougeTokenizer> _rougeTokenizer = Choice.CreateOption("--rouge-tokenizer", "What words are (rouge)", CalibrationCertificateJson.Tokenizers);
     private readonly Option<bool> _splitSentences = new("--split-sentences") { Description = "Take each sentence for a line (rouge): on texts of one line ROUGE-Lsum is ROUGE-L." };
-    private readonly Option<BleuTokenizer> _bleuTokenizer = ChoiceOption.Create("--tokenize", "What tokens are, as sacrebleu has them (bleu)", BleuScorer.Tokenizers);
+    private readonly Option<BleuTokenizer> _bleuTokenizer = Choice.CreateOption("--tokenize", "What tokens are, as sacrebleu has them (bleu)", BleuScorer.Tokenizers);
     private readonly Option<bool> _lowercase = new("--lowercase") { Description = "Compare texts in lower case (bleu)." };
-    private readonly Option<int> _wordOrder = ChoiceOption.Create("--word-order", "The longest n-grams of words that count; with 2 it is chrF++ (chrf)", [("0", 0), ("1", 1), ("2", 2)]);
+    private readonly Option<int> _wordOrder = Choice.CreateOption("--word-order", "The longest n-grams of words that count; with 2 it is chrF++ (chrf)", [("0", 0), ("1", 1), ("2", 2)]);
     private readonly Option<int> _bootstrap = new("--bootstrap")
     {
         Description = $"Bootstrap samples for 95 % intervals, 1 to {MostBootstrapSamples}; none by default.",

@@ -21,6 +21,7 @@ internal sealed class GenerateCommand : ToolCommand
     private readonly Option<int> _batch = BatchOption.Create();
     private readonly Option<bool> _trace = new("--trace") { Description = "Add every confidence that was computed to the rows." };
     private readonly Option<bool> _json = new("--json") { Description = "Write rows also on a terminal, in place of text." };
+    private readonly Option<bool> _resume = ResumeOption.Create();
     private readonly Option<bool> _strict = StrictOption.Create();
     private readonly LoadOptions _load = new();
 
@@ -31,7 +32,7 @@ internal sealed class GenerateCommand : ToolCommand
     {
         _context = context;
         Add(_bundle);
-        foreach (Option option in (Option[])[_text, _input, _output, _policy, _options, .. _policyFlags.All, .. _generationFlags.All, _batch, _trace, _json, _strict, .. _load.All])
+        foreach (Option option in (Option[])[_text, _input, _output, _policy, _options, .. _policyFlags.All, .. _generationFlags.All, _batch, _trace, _json, _resume, _strict, .. _load.All])
             Add(option);
         PathSymbols.ReadStandardInputOnce(this, _input, _policy, _options);
         Validators.Add(result =>
@@ -44,6 +45,7 @@ internal sealed class GenerateCommand : ToolCommand
                 result.AddError("Give either --text or --input; for a prompt line standard input and output must be a terminal.");
             else if (!hasText && !hasInput && result.GetResult(_output) is not null)
                 result.AddError("Give --text or --input together with --output.");
+            ResumeOption.Validate(result, _resume, _input, _output);
         });
         SetAction(Run);
     }
@@ -62,8 +64,17 @@ internal sealed class GenerateCommand : ToolCommand
         string[] policyFlags = GivenFlags.Of(parsed, _policyFlags.All);
         TextGenerationOptions options = _generationFlags.Apply(parsed, fileOptions) with { Exit = policy, BatchSize = parsed.GetValue(_batch), Trace = parsed.GetValue(_trace) };
         using Stream? input = inputPath is null ? null : PathSymbols.Open(inputPath, _context);
+        GenerationRowReader? rows = input is null ? null : new GenerationRowReader(input);
+        var outcome = new RowOutcome(_context.Messages);
+        long keptBytes = 0;
         if (outputPath is not null)
+        {
+            bool resumes = parsed.GetValue(_resume);
             PartialFile.Check(outputPath, inputPath);
+            if (resumes)
+                keptBytes = FinishedRows.Skip(outputPath, PathSymbols.Name(inputPath!), rows!, "stopReason", outcome);
+            RowCounts.SayLeft(_context.Messages, outputPath, resumes, outcome.Rows);
+        }
 
         using EarlyExitModel model = _load.Load(parsed, parsed.GetRequiredValue(_bundle));
         policyFile?.CheckModel(model, _context.Messages);
@@ -79,21 +90,29 @@ internal sealed class GenerateCommand : ToolCommand
             return RunPrompt(model, options, writesOperations, writesRows);
         if (!writesRows && text is not null)
             return new StreamedGeneration(_context, model, options).Run(text, _context.Cancellation) ? ExitCode.Done : ExitCode.Failed;
-        return RunRows(model, options, writesOperations, text, input, outputPath, parsed.GetValue(_strict));
+
+        using PartialFile? file = outputPath is null ? null : PartialFile.Create(outputPath, keptBytes);
+        using var run = new GenerationRun(_context, model, options, writesOperations, file?.Writer, outcome, rows?.Position ?? 0, input is { CanSeek: true } ? input.Length : null);
+        RunRows(run, text, rows, reads: input is { CanSeek: false } ? options.BatchSize : 0, file);
+        return outcome.ToExitCode(parsed.GetValue(_strict));
     }
 
-    private int RunRows(EarlyExitModel model, TextGenerationOptions options, bool writesOperations, string? text, Stream? input, string? outputPath, bool isStrict)
+    /// <summary>Generates a text, or rows.</summary>
+    /// <param name="run">Generates them.</param>
+    /// <param name="text">The text, where there are no rows.</param>
+    /// <param name="rows">The rows.</param>
+    /// <param name="reads">How many rows are read ahead of a writer that may be slow; 0 for a file.</param>
+    /// <param name="file">The file that they go to; null for standard output.</param>
+    private void RunRows(GenerationRun run, string? text, GenerationRowReader? rows, int reads, PartialFile? file)
     {
-        using PartialFile? file = outputPath is null ? null : PartialFile.Create(outputPath);
-        using var run = new GenerationRun(_context, model, options, writesOperations, file?.Writer, input is { CanSeek: true } ? input.Length : null);
         try
         {
-            if (input is null)
+            if (rows is null)
                 run.Add(GenerationRow.FromText(text!), bytes: 0);
-            else if (input.CanSeek)
-                AddRows(run, input);
+            else if (reads == 0)
+                AddRows(run, rows);
             else
-                AddRows(run, new RowFeed(input, options.BatchSize));
+                AddRows(run, new RowFeed(rows, reads));
             run.Complete();
             file?.Complete();
         }
@@ -103,11 +122,10 @@ internal sealed class GenerateCommand : ToolCommand
             throw;
         }
 
-        if (input is not null)
+        if (rows is not null)
             RowCounts.SayDone(_context.Messages, run.Outcome);
         else
             run.Outcome.SayReasons();
-        return run.Outcome.ToExitCode(isStrict);
     }
 
     private int RunPrompt(EarlyExitModel model, TextGenerationOptions options, bool writesOperations, bool writesRows)
@@ -117,17 +135,16 @@ internal sealed class GenerateCommand : ToolCommand
 
         void WriteRow(string text, CancellationToken cancellation)
         {
-            using var run = new GenerationRun(_context with { Cancellation = cancellation }, model, options, writesOperations, file: null, totalBytes: null);
+            using var run = new GenerationRun(_context with { Cancellation = cancellation }, model, options, writesOperations, file: null, new RowOutcome(_context.Messages));
             run.Add(GenerationRow.FromText(text), bytes: 0);
             run.Complete();
             run.Outcome.SayReasons();
         }
     }
 
-    private static void AddRows(GenerationRun run, Stream input)
+    private static void AddRows(GenerationRun run, GenerationRowReader reader)
     {
-        var reader = new GenerationRowReader(input);
-        long start = 0;
+        long start = reader.Position;
         for (; reader.TryRead(out GenerationRow row); start = reader.Position)
             run.Add(row, reader.Position - start);
     }

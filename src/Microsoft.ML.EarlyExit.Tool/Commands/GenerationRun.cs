@@ -28,10 +28,15 @@ internal sealed class GenerationRun : IDisposable
     /// <param name="options">How to generate.</param>
     /// <param name="writesOperations">Whether every row states its floating-point operations.</param>
     /// <param name="file">The file that rows go to; null for the context's output.</param>
+    /// <param name="outcome">How the rows went that an earlier run has written; gets the others.</param>
+    /// <param name="finishedBytes">Bytes of those rows' lines.</param>
     /// <param name="totalBytes">Bytes of all rows' lines, for the progress bar; null where nobody knows.</param>
-    public GenerationRun(ToolContext context, EarlyExitModel model, TextGenerationOptions options, bool writesOperations, TextWriter? file, long? totalBytes)
+    public GenerationRun(
+        ToolContext context, EarlyExitModel model, TextGenerationOptions options, bool writesOperations, TextWriter? file, RowOutcome outcome, long finishedBytes = 0, long? totalBytes = null)
     {
-        Outcome = new RowOutcome(context.Messages);
+        Outcome = outcome;
+        _added = outcome.Rows;
+        _finishedBytes = finishedBytes;
         _totalBytes = totalBytes;
         _context = context;
         _model = model;

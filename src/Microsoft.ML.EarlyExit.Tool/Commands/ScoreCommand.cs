@@ -17,6 +17,7 @@ internal sealed class ScoreCommand : ToolCommand
     private readonly Option<string?> _options = PathSymbols.CreateFileOption(
         "--options", "How inputs are read, a JSON file: prefix, maxInputTokens, truncate; and maxNewTokens, how many tokens a target may have.");
 
+    private readonly Option<bool> _resume = ResumeOption.Create();
     private readonly Option<bool> _strict = StrictOption.Create();
     private readonly LoadOptions _load = new();
 
@@ -26,9 +27,10 @@ internal sealed class ScoreCommand : ToolCommand
         _context = context;
         Add(_bundle);
         _input.Required = true;
-        foreach (Option option in (Option[])[_input, _output, _policy, _options, _strict, .. _load.All])
+        foreach (Option option in (Option[])[_input, _output, _policy, _options, _resume, _strict, .. _load.All])
             Add(option);
         PathSymbols.ReadStandardInputOnce(this, _input, _policy, _options);
+        Validators.Add(result => ResumeOption.Validate(result, _resume, _input, _output));
         SetAction(Run);
     }
 
@@ -42,8 +44,17 @@ internal sealed class ScoreCommand : ToolCommand
         TextGenerationOptions options = optionsPath is null ? new TextGenerationOptions() : PathSymbols.Read(optionsPath, _context, GenerationOptionsFile.Parse).Options;
         PolicyFile? policy = parsed.GetValue(_policy) is { } policyPath ? PolicyFile.Read(policyPath, _context) : null;
         using Stream input = PathSymbols.Open(inputPath, _context);
+        var reader = new GenerationRowReader(input, hasTargets: true);
+        var outcome = new RowOutcome(_context.Messages);
+        long keptBytes = 0;
         if (outputPath is not null)
+        {
+            bool resumes = parsed.GetValue(_resume);
             PartialFile.Check(outputPath, inputPath);
+            if (resumes)
+                keptBytes = FinishedRows.Skip(outputPath, PathSymbols.Name(inputPath), reader, "layers", outcome);
+            RowCounts.SayLeft(_context.Messages, outputPath, resumes, outcome.Rows);
+        }
 
         using EarlyExitModel model = _load.Load(parsed, parsed.GetRequiredValue(_bundle));
         policy?.CheckModel(model, _context.Messages);
@@ -51,11 +62,9 @@ internal sealed class ScoreCommand : ToolCommand
         _context.Cancellation.ThrowIfCancellationRequested();
 
         using var scorer = new LayerScorer(model, policy?.Policy);
-        using PartialFile? file = outputPath is null ? null : PartialFile.Create(outputPath);
+        using PartialFile? file = outputPath is null ? null : PartialFile.Create(outputPath, keptBytes);
         TextWriter output = file?.Writer ?? _context.Output;
         var writer = new ScoreWriter(output);
-        var reader = new GenerationRowReader(input, hasTargets: true);
-        var outcome = new RowOutcome(_context.Messages);
         try
         {
             while (reader.TryRead(out GenerationRow row))

@@ -11,11 +11,14 @@ internal sealed class PartialFile : IDisposable
     private readonly StreamWriter _writer;
     private bool _isComplete;
 
-    private PartialFile(string path)
+    private PartialFile(string path, long keptBytes)
     {
         _path = path;
-        Path = PartialPath(path);
-        _writer = new StreamWriter(new FileStream(Path, FileMode.Create, FileAccess.Write, FileShare.Read), new UTF8Encoding(encoderShouldEmitUTF8Identifier: false));
+        Path = PathOf(path);
+        var stream = new FileStream(Path, keptBytes > 0 ? FileMode.Open : FileMode.Create, FileAccess.Write, FileShare.Read);
+        stream.SetLength(keptBytes);
+        stream.Position = keptBytes;
+        _writer = new StreamWriter(stream, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false));
     }
 
     /// <summary>Where the text is until it is complete.</summary>
@@ -34,15 +37,20 @@ internal sealed class PartialFile : IDisposable
             throw new IOException($"The output '{path}' is a folder; name a file.");
         if (!Directory.Exists(System.IO.Path.GetDirectoryName(full)))
             throw new DirectoryNotFoundException($"The folder of the output '{path}' does not exist; create it first.");
-        if (source is not null && System.IO.Path.GetFullPath(source) == PartialPath(full))
+        if (source is not null && System.IO.Path.GetFullPath(source) == PathOf(full))
             throw new IOException($"The input '{source}' is where the output '{path}' is written until it is complete; rename one of them.");
         // Moving a file onto a device would replace the device.
         if (File.Exists(full) && full.StartsWith("/dev/", StringComparison.Ordinal))
             throw new IOException($"The output '{path}' is a device; leave the output out to write to standard output.");
     }
 
-    /// <summary>Creates <c>NAME.partial</c>; one that an earlier run left is replaced.</summary>
-    public static PartialFile Create(string path) => new(path);
+    /// <summary>Creates <c>NAME.partial</c>, or goes on with one that an earlier run left.</summary>
+    /// <param name="path">The file to write.</param>
+    /// <param name="keptBytes">How much stays of what was left; the rest is cut off.</param>
+    public static PartialFile Create(string path, long keptBytes = 0) => new(path, keptBytes);
+
+    /// <summary>Where a file is until it is complete.</summary>
+    public static string PathOf(string path) => $"{path}.partial";
 
     /// <summary>Closes the file and moves it to its place, where it replaces an older one.</summary>
     public void Complete()
@@ -66,6 +74,4 @@ internal sealed class PartialFile : IDisposable
         if (!_isComplete && File.Exists(Path) && new FileInfo(Path).Length == 0)
             File.Delete(Path);
     }
-
-    private static string PartialPath(string path) => $"{path}.partial";
 }

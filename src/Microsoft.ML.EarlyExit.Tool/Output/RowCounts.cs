@@ -13,6 +13,20 @@ internal static class RowCounts
     }
 
     /// <summary>Says where the rows are that were written before something went wrong.</summary>
-    public static void SayInterrupted(MessageWriter messages, long rows, PartialFile? file) =>
-        messages.Say($"{GenerationRun.CountRows(rows)} finished before {(file is null ? "went to standard output" : $"stay in '{file.Path}'")}.");
+    public static void SayInterrupted(MessageWriter messages, long rows, PartialFile? file) => messages.Say(
+        $"{GenerationRun.CountRows(rows)} finished before {(file is null ? "went to standard output." : $"stay in '{file.Path}': the same command with {ResumeOption.Name} goes on from there.")}");
+
+    /// <summary>Says what becomes of rows that an interrupted run left.</summary>
+    /// <param name="messages">Standard error.</param>
+    /// <param name="outputPath">The file that the run was to write.</param>
+    /// <param name="resumes">Whether this run goes on with them.</param>
+    /// <param name="rows">How many it found done.</param>
+    public static void SayLeft(MessageWriter messages, string outputPath, bool resumes, long rows)
+    {
+        var left = new FileInfo(PartialFile.PathOf(outputPath));
+        if (resumes && rows > 0)
+            messages.Say($"Going on behind {GenerationRun.CountRows(rows)} of '{left.FullName}'.");
+        else if (!resumes && left is { Exists: true, Length: > 0 })
+            messages.Say($"'{left.FullName}', which an interrupted run left, is replaced; with {ResumeOption.Name} it would be gone on with.");
+    }
 }

@@ -97,7 +97,7 @@ internal sealed class GenerationRowReader(Stream stream, bool hasTargets = false
             int valueStart = (int)reader.TokenStartIndex;
             bool isNew = _names.Add(name);
             if (!isNew)
-                _error ??= $"the field '{Shorten(name)}' occurs twice; give it once";
+                _error ??= $"the field '{JsonText.Shorten(name)}' occurs twice; give it once";
             if (isNew)
                 _error ??= _input.Read(name, ref reader, line) ?? _target?.Read(name, ref reader, line);
             reader.Skip();
@@ -161,12 +161,10 @@ internal sealed class GenerationRowReader(Stream stream, bool hasTargets = false
 
                 int start = (int)reader.TokenStartIndex;
                 reader.Skip();
-                error ??= $"{idsName}[{_ids.Count}] is {Shorten(Encoding.UTF8.GetString(line[start..(int)reader.BytesConsumed]))}, not a whole number that can be an id";
+                error ??= $"{idsName}[{_ids.Count}] is {JsonText.Shorten(Encoding.UTF8.GetString(line[start..(int)reader.BytesConsumed]))}, not a whole number that can be an id";
             }
 
             return error;
         }
     }
-
-    private static string Shorten(string text) => text.Length <= 60 ? text : $"{text.AsSpan(0, 60)}…";
 }

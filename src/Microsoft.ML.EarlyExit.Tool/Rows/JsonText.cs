@@ -33,6 +33,9 @@ internal static partial class JsonText
         }
     }
 
+    /// <summary>The text, cut for a message.</summary>
+    public static string Shorten(string text) => text.Length <= 60 ? text : $"{text.AsSpan(0, 60)}…";
+
     private static string Repair(string escaped)
     {
         string repaired = Escapes().Replace(escaped, match => match.Groups["half"].Success ? "\\ufffd" : match.Value);

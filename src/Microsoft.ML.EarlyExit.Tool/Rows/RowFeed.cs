@@ -10,12 +10,12 @@ internal sealed class RowFeed
     private readonly BlockingCollection<(GenerationRow Row, long Bytes)> _rows;
     private Exception? _failure;
 
-    /// <param name="input">The rows.</param>
+    /// <param name="rows">The rows.</param>
     /// <param name="capacity">How many are read ahead.</param>
-    public RowFeed(Stream input, int capacity)
+    public RowFeed(GenerationRowReader rows, int capacity)
     {
         _rows = new BlockingCollection<(GenerationRow Row, long Bytes)>(capacity);
-        new Thread(() => Read(new GenerationRowReader(input))) { IsBackground = true, Name = "rows" }.Start();
+        new Thread(() => Read(rows)) { IsBackground = true, Name = "rows" }.Start();
     }
 
     /// <summary>Takes the next row.</summary>
@@ -35,7 +35,7 @@ internal sealed class RowFeed
     {
         try
         {
-            long start = 0;
+            long start = reader.Position;
             for (; reader.TryRead(out GenerationRow row); start = reader.Position)
                 _rows.Add((row, reader.Position - start));
         }

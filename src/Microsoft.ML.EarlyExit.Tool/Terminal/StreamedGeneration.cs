@@ -22,11 +22,14 @@ internal sealed class StreamedGeneration(ToolContext context, EarlyExitModel mod
             return Refuse(input.Error);
         if (input.CutTokens > 0)
             context.Messages.Say($"The input was cut by {input.CutTokens} tokens to {options.MaxInputTokens}.");
-        long start = Stopwatch.GetTimestamp();
+        long start = 0;
         int tokens = 0;
         long blocks = 0;
         try
         {
+            // Tokens per second are those of generating, without reading the weights.
+            model.WarmUp(options with { BatchSize = 1 });
+            start = Stopwatch.GetTimestamp();
             foreach (GeneratedToken token in model.GenerateStreamingAsync(text, options, cancellation).ToBlockingEnumerable(CancellationToken.None))
             {
                 context.Output.Write(_colours.Paint(token.TextDelta, token.ExitLayer));
