@@ -19,6 +19,9 @@ internal sealed class LatencyMeasurement : IDisposable
 
     public LatencyMeasurement(EarlyExitModel model, TextGenerationOptions options, CancellationToken cancellation)
     {
+        // Some sessions are needed by a later row first, whose time they are no part of.
+        model.WarmUp(options with { BatchSize = 1 });
+        model.WarmUp(options with { BatchSize = 1, Exit = null });
         _policy = model.StartBatch(options, 1, (_, result) => _result = result, cancellation);
         try
         {

@@ -196,6 +196,31 @@ public sealed class SaveLoadTests : IDisposable
     [InlineData("Transformer.json")]
     [InlineData("Options.json")]
     [InlineData("Policy.json")]
+    public void A_stream_that_is_not_UTF_8_is_refused_by_name(string stream)
+    {
+        CopySaved();
+        // Without the hashes, which would be told first.
+        EditEntry("Transformer.json", json => System.Text.RegularExpressions.Regex.Replace(json, "\"(options|policy)Sha256\": \"[0-9a-f]{64}\",", ""));
+        using (ZipArchive archive = ZipFile.Open(Zip, ZipArchiveMode.Update))
+        {
+            ZipArchiveEntry entry = Find(archive, stream);
+            byte[] json = Encoding.UTF8.GetBytes(ReadEntry(entry, Encoding.UTF8));
+            string name = entry.FullName;
+            entry.Delete();
+            using Stream target = archive.CreateEntry(name).Open();
+            int quote = Array.IndexOf(json, (byte)'"');
+            target.Write([.. json[..(quote + 1)], 0xFF, .. json[(quote + 1)..]]);
+        }
+
+        string message = LoadRefused();
+        Assert.Contains(stream, message, StringComparison.Ordinal);
+        Assert.Contains("it is not valid UTF-8", message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("Transformer.json")]
+    [InlineData("Options.json")]
+    [InlineData("Policy.json")]
     [InlineData("Bundle/model.json")]
     public void A_missing_stream_is_refused_by_name(string stream)
     {

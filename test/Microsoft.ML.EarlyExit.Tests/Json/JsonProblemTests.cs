@@ -48,6 +48,22 @@ public sealed class JsonProblemTests
     }
 
     [Fact]
+    public void Options_and_certificates_that_are_not_UTF_8_are_refused_with_their_line()
+    {
+        byte[] json = Latin("{\n  \"prefix\": \"\u0001\" }", 0xFF);
+        foreach (Func<Stream, object> parse in (Func<Stream, object>[])[text => TextGenerationOptionsJson.Parse(text, "a.json"), text => CalibrationCertificateJson.Parse(text, "a.json")])
+            Assert.Equal("a.json, line 2: it is not valid UTF-8. Save the file as UTF-8.", Assert.Throws<InvalidDataException>(() => parse(new MemoryStream(json))).Message);
+    }
+
+    [Fact]
+    public void A_text_without_an_end_is_refused_before_it_fills_the_memory()
+    {
+        using var endless = new Endless();
+        Assert.Equal("p.json has more than 67108864 bytes; a file of this kind has far fewer.", Assert.Throws<InvalidDataException>(() => ExitPolicyJson.Parse(endless, "p.json")).Message);
+        Assert.InRange(endless.BytesRead, 64 << 20, 65 << 20);
+    }
+
+    [Fact]
     public void A_string_with_half_a_surrogate_pair_is_refused()
     {
         Assert.Contains("o.json", Assert.Throws<InvalidDataException>(() => TextGenerationOptionsJson.Parse("{\"prefix\": \"\uD800\"}", "o.json")).Message, StringComparison.Ordinal);
@@ -103,4 +119,17 @@ public sealed class JsonProblemTests
 
     /// <summary>The text with a byte in place of U+0001.</summary>
     private static byte[] Latin(string text, byte value) => [.. Encoding.UTF8.GetBytes(text).Select(found => found == 1 ? value : found)];
+
+    /// <summary>What a device gives.</summary>
+    private sealed class Endless : MemoryStream
+    {
+        public long BytesRead { get; private set; }
+
+        public override int Read(byte[] buffer, int offset, int count)
+        {
+            buffer.AsSpan(offset, count).Fill((byte)' ');
+            BytesRead += count;
+            return count;
+        }
+    }
 }
