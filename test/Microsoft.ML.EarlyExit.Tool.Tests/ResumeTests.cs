@@ -150,7 +150,7 @@ public sealed class ResumeTests(ConvertedModels models) : IDisposable
 
     [Theory]
     [MemberData(nameof(Commands))]
-    public void Without_the_flag_what_was_left_is_replaced_and_said_so(string command)
+    public void Without_the_flag_what_was_left_is_kept_beside_and_said_so(string command)
     {
         File.WriteAllLines(Input, s_rows[..1]);
         ToolResult first = Run(command, ["--resume"]);
@@ -158,8 +158,11 @@ public sealed class ResumeTests(ConvertedModels models) : IDisposable
         File.WriteAllText(Partial, "left");
         ToolResult second = Run(command, []);
         Assert.Equal(0, second.ExitCode);
-        Assert.Contains($"'{Partial}', which an interrupted run left, is replaced; with --resume", second.Error);
+        Assert.Contains($"The rows that an interrupted run left in '{Partial}' are in '{Partial}.1' now; --resume would have gone on with them.", second.Error);
         Assert.DoesNotContain("left", File.ReadAllText(Output));
+        File.WriteAllText(Partial, "left again");
+        Assert.Equal(0, Run(command, []).ExitCode);
+        Assert.Equal(("left", "left again"), (File.ReadAllText($"{Partial}.1"), File.ReadAllText($"{Partial}.2")));
     }
 
     [Theory]

@@ -53,7 +53,7 @@ internal sealed class ScoreCommand : ToolCommand
             PartialFile.Check(outputPath, inputPath);
             if (resumes)
                 keptBytes = FinishedRows.Skip(outputPath, PathSymbols.Name(inputPath), reader, "layers", outcome);
-            RowCounts.SayLeft(_context.Messages, outputPath, resumes, outcome.Rows);
+            RowCounts.KeepLeft(_context.Messages, outputPath, resumes, outcome.Rows);
         }
 
         using EarlyExitModel model = _load.Load(parsed, parsed.GetRequiredValue(_bundle));

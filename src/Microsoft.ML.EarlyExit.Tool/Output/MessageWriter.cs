@@ -27,6 +27,8 @@ internal sealed class MessageWriter(TextWriter writer, bool isTerminal)
             return;
         int filled = (int)(Math.Clamp(share, 0, 1) * BarWidth);
         string bar = $"[{new string('#', filled)}{new string('.', BarWidth - filled)}] {(int)(Math.Clamp(share, 0, 1) * 100),3}% {text}";
+        // What does not fit into the line would begin another, which nothing takes away.
+        bar = bar[..Math.Min(bar.Length, TerminalSize.Columns - 1)];
         if (bar == _bar)
             return;
         writer.Write($"\r{bar.PadRight(_bar.Length)}");

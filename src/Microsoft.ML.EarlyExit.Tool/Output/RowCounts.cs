@@ -16,17 +16,23 @@ internal static class RowCounts
     public static void SayInterrupted(MessageWriter messages, long rows, PartialFile? file) => messages.Say(
         $"{GenerationRun.CountRows(rows)} finished before {(file is null ? "went to standard output." : $"stay in '{file.Path}': the same command with {ResumeOption.Name} goes on from there.")}");
 
-    /// <summary>Says what becomes of rows that an interrupted run left.</summary>
+    /// <summary>Says that a run goes on with the rows that an interrupted one left, or moves them out of the way: nobody asked to lose them.</summary>
     /// <param name="messages">Standard error.</param>
-    /// <param name="outputPath">The file that the run was to write.</param>
+    /// <param name="outputPath">The file that the run is to write.</param>
     /// <param name="resumes">Whether this run goes on with them.</param>
     /// <param name="rows">How many it found done.</param>
-    public static void SayLeft(MessageWriter messages, string outputPath, bool resumes, long rows)
+    public static void KeepLeft(MessageWriter messages, string outputPath, bool resumes, long rows)
     {
         var left = new FileInfo(PartialFile.PathOf(outputPath));
+        string path = left.FullName;
         if (resumes && rows > 0)
-            messages.Say($"Going on behind {GenerationRun.CountRows(rows)} of '{left.FullName}'.");
-        else if (!resumes && left is { Exists: true, Length: > 0 })
-            messages.Say($"'{left.FullName}', which an interrupted run left, is replaced; with {ResumeOption.Name} it would be gone on with.");
+            messages.Say($"Going on behind {GenerationRun.CountRows(rows)} of '{path}'.");
+        if (resumes || left is not { Exists: true, Length: > 0 })
+            return;
+        int number = 1;
+        while (Path.Exists($"{path}.{number}"))
+            number++;
+        left.MoveTo($"{path}.{number}");
+        messages.Say($"The rows that an interrupted run left in '{path}' are in '{path}.{number}' now; {ResumeOption.Name} would have gone on with them.");
     }
 }

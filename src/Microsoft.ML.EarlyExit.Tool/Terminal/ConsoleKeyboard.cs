@@ -3,23 +3,7 @@ namespace Microsoft.ML.EarlyExit.Tool;
 /// <summary>The keys of the process's terminal.</summary>
 internal sealed class ConsoleKeyboard : IKeyboard
 {
-    private const int UsualColumns = 80;
-
-    public int Columns
-    {
-        get
-        {
-            try
-            {
-                // A terminal that does not know its size says 0.
-                return Console.WindowWidth is > 0 and var width ? width : UsualColumns;
-            }
-            catch (IOException)
-            {
-                return UsualColumns;
-            }
-        }
-    }
+    public int Columns => TerminalSize.Columns;
 
     public void BeginLine() => Console.TreatControlCAsInput = true;
 

@@ -9,19 +9,24 @@ namespace Microsoft.ML.EarlyExit.Tests;
 /// <summary>The C# of the documentation, word for word, so that it compiles; <see cref="DocumentationTests"/> looks for it here. Nothing of it runs.</summary>
 internal static class Snippets
 {
-    internal static void Readme(IDataView data)
+    internal static void Readme()
     {
-        T5Converter.Convert("t5-small", "t5-small.bundle");              // once; a folder as Hugging Face publishes it
+        // A folder as Hugging Face publishes it; here the demo checkpoint of this repository.
+        if (!Directory.Exists("restaurants.bundle"))
+            T5Converter.Convert("samples/t5-restaurants", "restaurants.bundle");
 
         var mlContext = new MLContext();
-        var pipeline = mlContext.Transforms.Text.GenerateText("Summary", "Dialogue", modelPath: "t5-small.bundle",
+        IDataView data = mlContext.Data.LoadFromEnumerable(new[] { new { Facts = "name[Blue Spice], eatType[coffee shop], area[city centre]" } });
+        var pipeline = mlContext.Transforms.Text.GenerateText("Description", "Facts", modelPath: "restaurants.bundle",
             new TextGenerationOptions
             {
-                Prefix = "summarize: ", MaxNewTokens = 64, BatchSize = 8,
-                Exit = new ExitPolicy { MinimumLayer = 3, Threshold = 0.7f, Pruning = VocabularyPruning.Decaying(), FullVocabularyAtLastLayer = false },
+                Prefix = "describe: ", MaxNewTokens = 64, BatchSize = 8,
+                Exit = new ExitPolicy { MinimumLayer = 6, Threshold = 0.7f, Pruning = VocabularyPruning.Decaying(), FullVocabularyAtLastLayer = false },
             });
         ITransformer model = pipeline.Fit(data);
-        mlContext.Model.Save(model, data.Schema, "summarizer.zip");      // the whole model travels in the zip
+        foreach (string description in model.Transform(data).GetColumn<string>("Description"))
+            Console.WriteLine(description);
+        mlContext.Model.Save(model, data.Schema, "descriptions.zip");      // the whole model travels in the zip
     }
 
     internal static void LibraryPackage()
