@@ -29,7 +29,7 @@ internal sealed class BundleKind(HostileSeeds seeds) : HostileKind("bundle", 25)
                 typeof(InvalidModelException));
         }
 
-        using EarlyExitModel model = Call(() => EarlyExitModel.Load(path), typeof(InvalidModelException));
+        using EarlyExitModel model = Call(() => EarlyExitModel.Load(path), typeof(InvalidModelException), typeof(IOException));
         return Call(() => ModelUse.Run(model, random), typeof(InvalidModelException));
     }
 }

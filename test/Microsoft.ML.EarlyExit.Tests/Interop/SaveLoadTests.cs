@@ -262,7 +262,7 @@ public sealed class SaveLoadTests : IDisposable
     {
         using var tampered = new TamperedBundle(withTokenizer: true);
         tampered.EditGraph("encoder.onnx", model => model.Graph.Node[0].OpType = "Neg");
-        IDataView data = Load(_context);
+        IDataView data = _context.Data.LoadFromEnumerable([new DemoRow { Prompt = "the" }]);
         using (TextGenerationTransformer saved = _context.Transforms.Text.GenerateText("Text", "Prompt", tampered.Folder).Fit(data))
             _context.Model.Save(saved, data.Schema, Zip);
 

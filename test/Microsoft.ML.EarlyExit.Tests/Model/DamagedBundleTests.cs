@@ -371,6 +371,19 @@ public sealed class DamagedBundleTests
         Assert.Equal(3, model.Generate([GenerationInput.FromTokenIds([5, 6, 1])], new TextGenerationOptions { MaxNewTokens = 3, MinNewTokens = 3 })[0].TokenIds.Count);
     }
 
+    [Theory]
+    [InlineData("model.json")]
+    [InlineData("weights.bin")]
+    [InlineData("encoder.onnx")]
+    public void A_link_to_nowhere_is_a_missing_file(string name)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Links need a privilege there.");
+        using var tampered = new TamperedBundle();
+        File.Delete(tampered.File(name));
+        File.CreateSymbolicLink(tampered.File(name), "nowhere");
+        AssertRefused(tampered, $"'{name}' is missing");
+    }
+
     private static void AssertRefused(TamperedBundle tampered, string part)
     {
         string message = Assert.Throws<InvalidModelException>(() => ModelBundle.Open(tampered.Folder)).Message;

@@ -64,7 +64,7 @@ internal sealed unsafe class ModelBundle : IDisposable
         string path = Path.Combine(folder, BundleManifest.FileName);
         if (!Path.Exists(path))
             throw new InvalidModelException($"'{folder}' is not a model bundle: it has no {BundleManifest.FileName}. Convert a checkpoint to a bundle first.");
-        byte[] json = RegularFile.Read(path, BundleManifest.LargestBytes);
+        byte[] json = Present(folder, BundleManifest.FileName, file => RegularFile.Read(file, BundleManifest.LargestBytes));
         BundleManifest manifest = ReadManifest(folder, $"'{path}'", json, out Dictionary<string, BundleTensor> tensors);
         CheckFolder(folder, manifest);
         foreach (BundleFile file in manifest.Files)
@@ -343,9 +343,22 @@ internal sealed unsafe class ModelBundle : IDisposable
 
     private static void CheckFile(string folder, BundleFile file)
     {
-        using FileStream stream = RegularFile.Open(Path.Combine(folder, file.Name));
+        using FileStream stream = Present(folder, file.Name, RegularFile.Open);
         CheckLength(folder, file, stream.Length);
         CheckHash(folder, file, Convert.ToHexStringLower(SHA256.HashData(stream)));
+    }
+
+    /// <summary>Opens a file whose name is in the folder: a link to nowhere is a missing file too.</summary>
+    private static T Present<T>(string folder, string name, Func<string, T> open)
+    {
+        try
+        {
+            return open(Path.Combine(folder, name));
+        }
+        catch (FileNotFoundException)
+        {
+            throw Invalid(folder, $"'{name}' is missing");
+        }
     }
 
     private static void CheckLength(string folder, BundleFile file, long length)
@@ -364,7 +377,7 @@ internal sealed unsafe class ModelBundle : IDisposable
     {
         BundleFile file = manifest.Files.First(file => file.Name == manifest.WeightsFile);
         string path = Path.Combine(folder, file.Name);
-        SafeFileHandle handle = RegularFile.OpenHandle(path);
+        SafeFileHandle handle = Present(folder, file.Name, RegularFile.OpenHandle);
         BundleWeights? weights = null;
         try
         {
