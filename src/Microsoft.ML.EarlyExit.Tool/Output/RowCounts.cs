@@ -23,10 +23,10 @@ internal static class RowCounts
     /// <param name="rows">How many it found done.</param>
     public static void SayLeft(MessageWriter messages, string outputPath, bool resumes, long rows)
     {
-        var left = new FileInfo(PartialFile.PathOf(outputPath));
+        string path = PartialFile.PathOf(outputPath);
         if (resumes && rows > 0)
-            messages.Say($"Going on behind {GenerationRun.CountRows(rows)} of '{left.FullName}'.");
-        else if (!resumes && left is { Exists: true, Length: > 0 })
-            messages.Say($"'{left.FullName}', which an interrupted run left, is replaced; with {ResumeOption.Name} it would be gone on with.");
+            messages.Say($"Going on behind {GenerationRun.CountRows(rows)} of '{path}'.");
+        else if (!resumes && new FileInfo(path) is { Exists: true, Length: > 0 })
+            messages.Say($"'{path}', which an interrupted run left, is replaced; with {ResumeOption.Name} it would be gone on with.");
     }
 }
