@@ -23,16 +23,15 @@ internal static class RowCounts
     /// <param name="rows">How many it found done.</param>
     public static void KeepLeft(MessageWriter messages, string outputPath, bool resumes, long rows)
     {
-        var left = new FileInfo(PartialFile.PathOf(outputPath));
-        string path = left.FullName;
+        string path = PartialFile.PathOf(outputPath);
         if (resumes && rows > 0)
             messages.Say($"Going on behind {GenerationRun.CountRows(rows)} of '{path}'.");
-        if (resumes || left is not { Exists: true, Length: > 0 })
+        if (resumes || new FileInfo(path) is not { Exists: true, Length: > 0 })
             return;
         int number = 1;
         while (Path.Exists($"{path}.{number}"))
             number++;
-        left.MoveTo($"{path}.{number}");
+        File.Move(path, $"{path}.{number}");
         messages.Say($"The rows that an interrupted run left in '{path}' are in '{path}.{number}' now; {ResumeOption.Name} would have gone on with them.");
     }
 }
