@@ -141,6 +141,16 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
     }
 
     [Fact]
+    public async Task Closed_standard_input_is_a_failure_that_says_so()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Redirects in a shell.");
+        (int code, string output, string error) = await RunInShell("<&-", "generate", models.Tiny, "--input", "-");
+        Assert.Equal((1, ""), (code, output));
+        Assert.Contains("Standard input cannot be read: it is closed.", error);
+        Assert.Equal(1, (await RunInShell("<&-", "evaluate", "rouge", "--input", "-")).Code);
+    }
+
+    [Fact]
     public async Task Bash_completes_commands_options_and_values()
     {
         Assert.SkipUnless(File.Exists("/bin/bash") || File.Exists("/usr/bin/bash"), "There is no bash.");

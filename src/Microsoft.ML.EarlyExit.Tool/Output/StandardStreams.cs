@@ -6,6 +6,7 @@ namespace Microsoft.ML.EarlyExit.Tool;
 /// <summary>The process's own streams, in whatever state it was started with them.</summary>
 internal static class StandardStreams
 {
+    private const int InputDescriptor = 0;
     private const int ErrorDescriptor = 2;
     private const int GetDescriptorFlags = 1;
     private const int CloseOnExec = 1;
@@ -28,12 +29,16 @@ internal static class StandardStreams
         }
     }
 
-    /// <summary>Standard input, whose reader can be cancelled.</summary>
-    public static Stream OpenInput(CancellationToken cancellation) => new InterruptibleStream(Console.OpenStandardInput, cancellation);
+    /// <summary>Standard input, whose reader can be cancelled. Reading one that the process was started without fails.</summary>
+    public static Stream OpenInput(CancellationToken cancellation)
+    {
+        bool isOpen = IsOpen(InputDescriptor);
+        return new InterruptibleStream(() => isOpen ? Console.OpenStandardInput() : throw new IOException("Standard input cannot be read: it is closed."), cancellation);
+    }
 
     /// <summary>
     /// Whether the process was started with a descriptor. One that was closed then is by now something of the runtime's, a pipe for instance, into which nothing must be
-    /// written; what is inherited is never closed on exec.
+    /// written and out of which nothing ever comes; what is inherited is never closed on exec.
     /// </summary>
     private static bool IsOpen(int descriptor) =>
         OperatingSystem.IsWindows() || (GetFlags(descriptor, GetDescriptorFlags) is >= 0 and var flags && (flags & CloseOnExec) == 0);

@@ -62,6 +62,9 @@ public sealed class CalibrationLoss
     /// <summary>Whether words are what stands between spaces.</summary>
     internal bool SplitsAtSpaces { get; private init; }
 
+    /// <summary>The most that any text can lose: what the full model's text scores. Null where the loss does not compare scores.</summary>
+    internal Func<CalibrationOutcome, double>? FullScore { get; private init; }
+
     /// <summary>The same loss with other words.</summary>
     /// <param name="tokenizer">What words are. Calibrations refuse texts of which more than 1 % of the letters belong to none.</param>
     /// <returns>The loss; certificates keep the tokenizer beside its name.</returns>
@@ -133,5 +136,6 @@ public sealed class CalibrationLoss
     {
         RougeTokenizer = tokenizer,
         SplitsAtSpaces = splitsAtSpaces,
+        FullScore = outcome => metric(outcome.FullText, outcome.References as string[] ?? [.. outcome.References]),
     };
 }

@@ -76,6 +76,9 @@ internal sealed class ExitCalibration : IDisposable
     /// <summary>Prompts that were generated, those of all runs together.</summary>
     public long GeneratedCount => _calibration.Runner.GeneratedCount + (_heldOut?.Runner.GeneratedCount ?? 0);
 
+    /// <summary>Whether the certificate says nothing, since no text could lose more than δ.</summary>
+    public bool HasNothingToLose { get; private set; }
+
     /// <summary>Calibrates.</summary>
     /// <exception cref="InvalidOperationException">The loss' tokenizer drops more than 1 % of the letters of what was generated; or a loss is not in [0, 1].</exception>
     public CalibrationCertificate Run()
@@ -372,7 +375,19 @@ internal sealed class ExitCalibration : IDisposable
         }
 
         IEnumerable<string> texts = _calibration.FullTexts!.Concat(_options.Loss.NeedsReferences ? _calibration.Prompts.SelectMany(prompt => prompt.References) : []);
-        return FormattableString.Invariant(statement) + LossTexts.DescribeUnspaced(_options.Loss, texts);
+        return FormattableString.Invariant(statement) + LossTexts.DescribeUnspaced(_options.Loss, texts) + (chosen is null ? "" : DescribeNothingToLose());
+    }
+
+    /// <summary>What has to be said where the full model's texts score so little that no text whatever could lose more than δ.</summary>
+    private string DescribeNothingToLose()
+    {
+        if (_options.Loss.FullScore is not { } score)
+            return "";
+        double mean = _calibration.Prompts.Select((prompt, row) => score(new CalibrationOutcome("", _calibration.FullTexts![row], prompt.References))).Average();
+        HasNothingToLose = mean <= _options.Delta;
+        return HasNothingToLose
+            ? FormattableString.Invariant($" But the full model's own texts score {mean:0.####} on average, not more than δ, and none can lose more than that: any text at all would pass, and this says nothing of the policy. Look at the references, or take a smaller δ.")
+            : "";
     }
 
     private string DescribeLoss() => _options.Loss.RougeTokenizer == RougeTokenizer.Unicode ? $"{_options.Loss.Name} (Unicode words)" : _options.Loss.Name;

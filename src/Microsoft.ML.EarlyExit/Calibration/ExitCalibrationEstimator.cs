@@ -95,7 +95,7 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
         channel.Info(MessageSensitivity.None, string.Create(
             CultureInfo.InvariantCulture,
             $"{certificate.Statement} {certificate.Candidates.Count} candidates on {prompts.Count} prompts; {calibration.GeneratedCount} generations in {log.Elapsed.TotalSeconds:F1} s."));
-        if (certificate.Policy is null)
+        if (certificate.Policy is null || calibration.HasNothingToLose)
             channel.Warning(MessageSensitivity.None, certificate.Statement);
         return certificate;
     }

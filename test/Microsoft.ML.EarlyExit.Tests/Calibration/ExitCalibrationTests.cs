@@ -161,6 +161,29 @@ public sealed class ExitCalibrationTests : IDisposable
         Assert.Contains("Row 3, counted from 0, has no reference in column 'References'", Refused<InvalidOperationException>(() => Fit(rows, options)));
     }
 
+    /// <summary>Where the full model scores nothing, nothing can be lost, whatever a policy generates.</summary>
+    [Fact]
+    public void A_certificate_says_where_no_text_could_have_failed()
+    {
+        CalibrationRow[] rows = CalibrationRow.Read("question", 20);
+        using TextGenerationTransformer sound = Fit(rows, Options(0.2, 0.3, loss: CalibrationLoss.TokenF1Risk, label: "References"));
+        Assert.DoesNotContain("any text at all would pass", sound.Certificate!.Statement);
+        foreach (CalibrationRow row in rows)
+            row.References = [""];
+
+        foreach (CalibrationLoss loss in CalibrationLoss.All.Where(loss => loss.NeedsReferences))
+        {
+            using TextGenerationTransformer transformer = Fit(rows, Options(0.2, 0.3, loss: loss, label: "References"));
+
+            Assert.Equal(0.05f, transformer.Certificate!.Lambda);
+            Assert.EndsWith(
+                " But the full model's own texts score 0 on average, not more than δ, and none can lose more than that: any text at all would pass, and this says nothing of the policy. "
+                + "Look at the references, or take a smaller δ.",
+                transformer.Certificate.Statement);
+            Assert.Contains(transformer.Certificate.Statement, _warnings);
+        }
+    }
+
     [Fact]
     public void Texts_that_are_the_same_lose_nothing_even_without_a_word()
     {
