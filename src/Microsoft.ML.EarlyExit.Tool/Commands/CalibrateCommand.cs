@@ -27,22 +27,8 @@ internal sealed class CalibrateCommand : ToolCommand
     private readonly Option<string?> _grid = PathSymbols.CreateFileOption(
         "--grid", "The thresholds to choose from, a JSON array, strictly decreasing, within [0, 1]; by default 1.00, 0.98, … 0.50, 0.45, … 0.05.");
 
-    private readonly Option<RiskTest> _test = new("--test")
-    {
-        Description = $"The test: {Names(CalibrationCertificateJson.Tests)}; hoeffdingBentkus by default.",
-        HelpName = "NAME",
-        DefaultValueFactory = _ => ExitCalibrationOptions.Defaults.Test,
-        CustomParser = result => Choice.Parse(result, "--test", CalibrationCertificateJson.Tests),
-    };
-
-    private readonly Option<RiskProcedure> _procedure = new("--procedure")
-    {
-        Description = $"How candidates are tested together: {Names(CalibrationCertificateJson.Procedures)}; fixedSequence by default.",
-        HelpName = "NAME",
-        DefaultValueFactory = _ => ExitCalibrationOptions.Defaults.Procedure,
-        CustomParser = result => Choice.Parse(result, "--procedure", CalibrationCertificateJson.Procedures),
-    };
-
+    private readonly Option<RiskTest> _test = Choice.CreateOption("--test", "The test", CalibrationCertificateJson.Tests);
+    private readonly Option<RiskProcedure> _procedure = Choice.CreateOption("--procedure", "How candidates are tested together", CalibrationCertificateJson.Procedures);
     private readonly Option<RougeTokenizer> _rougeTokenizer = Choice.CreateOption(
         "--rouge-tokenizer", "What words are to the losses rougeL and rougeLRisk", CalibrationCertificateJson.Tokenizers);
 
@@ -66,11 +52,6 @@ internal sealed class CalibrateCommand : ToolCommand
             Add(option);
         PathSymbols.ReadStandardInputOnce(this, _input, _policies, _grid, _options);
         _loss.CompletionSources.Add([.. CalibrationLoss.All.Select(loss => loss.Name)]);
-        // In the place of the enumerations' own names.
-        _test.CompletionSources.Clear();
-        _procedure.CompletionSources.Clear();
-        _test.CompletionSources.Add([.. CalibrationCertificateJson.Tests.Select(test => test.Name)]);
-        _procedure.CompletionSources.Add([.. CalibrationCertificateJson.Procedures.Select(procedure => procedure.Name)]);
         SetAction(Run);
     }
 
@@ -243,6 +224,4 @@ internal sealed class CalibrateCommand : ToolCommand
             return 0;
         },
     };
-
-    private static string Names<T>(IReadOnlyList<(string Name, T Value)> values) => string.Join(", ", values.Select(value => value.Name));
 }

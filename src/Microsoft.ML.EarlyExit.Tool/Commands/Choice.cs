@@ -19,7 +19,7 @@ internal static class Choice
         return option;
     }
 
-    /// <summary>An option whose first value is the default one.</summary>
+    /// <summary>An option whose first value is the default one, which is the default of its type: help would print another by the type's own name for it.</summary>
     public static Option<T> CreateOption<T>(string name, string description, IReadOnlyList<(string Name, T Value)> values)
     {
         string[] names = [.. values.Select(value => value.Name)];
@@ -27,7 +27,6 @@ internal static class Choice
         {
             Description = $"{description}: {string.Join(", ", names)}; {names[0]} by default.",
             HelpName = "NAME",
-            DefaultValueFactory = _ => values[0].Value,
             CustomParser = result => Parse(result, name, values),
         };
         // In the place of an enumeration's own names.

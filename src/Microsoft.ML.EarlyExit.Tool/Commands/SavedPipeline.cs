@@ -45,7 +45,8 @@ internal static class SavedPipeline
         (string identity, bool hasPolicy) = Read(TransformerEntry, stream =>
         {
             using JsonDocument json = JsonDocument.Parse(ReadAtMost(stream, JsonFields.LargestSource));
-            return (json.RootElement.GetProperty("bundle").GetString()!, json.RootElement.GetProperty("policy").GetBoolean());
+            string? bundle = json.RootElement.GetProperty("bundle").GetString();
+            return (bundle ?? throw new InvalidDataException($"{name} is damaged: {TransformerEntry} names no bundle."), json.RootElement.GetProperty("policy").GetBoolean());
         });
         if (Find(archive, folder, CertificateEntry) is not null)
             return Read(CertificateEntry, stream => PolicyFile.Certified(CalibrationCertificateJson.Parse(stream, $"{name}, {CertificateEntry}"), name)) with { ModelIdentity = identity };

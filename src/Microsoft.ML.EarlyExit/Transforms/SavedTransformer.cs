@@ -60,6 +60,9 @@ internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, U
             Content content = JsonFields.Parse(new MemoryStream(Read(streams, TransformerStream)), Describe(TransformerStream), ReadTransformer);
             TextGenerationOptions options = ReadPart(streams, OptionsStream, content.OptionsSha256, TextGenerationOptionsJson.Parse);
             options = options with { BatchSize = content.BatchSize };
+            // Whoever saved without hashes had a missing text generate as the empty one.
+            if (content.OptionsSha256 is null)
+                options = options with { MissingTexts = MissingTextHandling.UseEmptyText };
             if (content.HasPolicy)
                 options = options with { Exit = ReadPart(streams, PolicyStream, content.PolicySha256, ExitPolicyJson.Parse) };
             ModelLease lease = Lease(environment, streams, content);
