@@ -1,13 +1,12 @@
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>One sequence while it is generated.</summary>
+/// <summary>One sequence while it is generated: its tokens, those that are drafts among them, and what is told of it in the end.</summary>
 internal sealed class DecodingRow
 {
     private const int FirstCapacity = 64;
 
     private readonly bool[]? _isSeen;
-    private readonly List<GenerationStep>? _steps;
-    private List<ConfidenceEvaluation>? _evaluations;
+    private readonly RowTrace? _trace;
     private int[] _sequence;
     private int[] _exitLayers;
     private float[] _confidences;
@@ -17,8 +16,6 @@ internal sealed class DecodingRow
     private OperationCounts _operations;
     private OperationCounts _tokenOperations;
     private int _draftsLeft;
-    private List<(int Token, float Confidence)>? _asked;
-    private List<(float Confidence, bool Agreed)>? _comparisons;
 
     public DecodingRow(T5Configuration configuration, TextGenerationOptions options, int maxNewTokens)
     {
@@ -29,7 +26,7 @@ internal sealed class DecodingRow
         bool penalizes = options.RepetitionPenalty is not (null or 1f);
         _seen = penalizes ? new int[capacity + 1] : [];
         _isSeen = penalizes ? new bool[configuration.VocabularySize] : null;
-        _steps = options.Trace ? [] : null;
+        _trace = options.Trace ? new RowTrace() : null;
         Append(configuration.DecoderStartTokenId);
     }
 
@@ -48,11 +45,8 @@ internal sealed class DecodingRow
     /// <summary>Verified drafts that the full model chose too.</summary>
     public int AcceptedDrafts { get; private set; }
 
-    /// <summary>Confidences of shallow tokens, and whether the full model chose the same.</summary>
-    public IReadOnlyList<(float Confidence, bool Agreed)> Comparisons => _comparisons ?? [];
-
-    /// <summary>Shallow tokens since the last one that ran all layers, the one at hand included.</summary>
-    public int PendingComparisons => _asked?.Count ?? 0;
+    /// <summary>Shallow tokens beside the full model's, where the threshold is learned.</summary>
+    public TokenComparisons Comparisons { get; } = new();
 
     public int LastToken => Sequence[^1];
 
@@ -89,23 +83,13 @@ internal sealed class DecodingRow
     public void Evaluated(int layer, float confidence, int rows, int? amateurLayer)
     {
         _confidence = confidence;
-        if (_steps is not null)
-            (_evaluations ??= []).Add(new ConfidenceEvaluation(layer, confidence, rows, amateurLayer));
+        _trace?.Add(new ConfidenceEvaluation(layer, confidence, rows, amateurLayer));
     }
 
-    /// <summary>Notes that a token had to stay for its confidence.</summary>
+    /// <summary>Notes that a token did not exit, for its confidence.</summary>
     public void Stayed(float confidence) => _highestStaying = Math.Max(_highestStaying, confidence);
 
-    /// <summary>Notes a shallow token and its confidence, until the full model's is known.</summary>
-    public void Compare(int token, float confidence) => (_asked ??= []).Add((token, confidence));
-
-    /// <summary>The full model's token for one of the noted ones.</summary>
-    public void Compared(int index, int token) => (_comparisons ??= []).Add((_asked![index].Confidence, _asked[index].Token == token));
-
-    /// <summary>Forgets the noted tokens: those the full model has not seen by now it never will.</summary>
-    public void EndComparisons() => _asked!.Clear();
-
-    /// <summary>Takes the next token, which left after <paramref name="layer"/> blocks.</summary>
+    /// <summary>Takes the next token, which exited after <paramref name="layer"/> blocks.</summary>
     public void Emit(int token, int layer, int endOfSequence, int maxNewTokens)
     {
         Record(token, layer, maxNewTokens);
@@ -141,35 +125,27 @@ internal sealed class DecodingRow
             _exitLayers[TokenCount] = layerCount;
         TokenCount++;
         Append(token);
-        if (_steps is not null && !isAccepted)
-        {
-            // Work for drafts that are dropped, and for the token behind them, was done for this one.
-            GenerationStep step = _steps[TokenCount - 1];
-            OperationCounts operations = step.Operations + _tokenOperations;
-            foreach (GenerationStep dropped in _steps.Skip(TokenCount))
-                operations += dropped.Operations;
-            _steps.RemoveRange(TokenCount - 1, _steps.Count - TokenCount + 1);
-            _steps.Add(new GenerationStep(token, layerCount, step.Evaluations, operations));
-        }
-
         if (!isAccepted)
         {
             VerifiedDrafts += _draftsLeft;
-            _evaluations = null;
+            _trace?.Replace(TokenCount - 1, token, layerCount, _tokenOperations);
             _tokenOperations = default;
             _confidence = float.NaN;
         }
 
         Settle(endOfSequence, maxNewTokens);
-        if (_steps is not null && !IsRunning)
-            _steps[TokenCount - 1] = _steps[TokenCount - 1] with { Operations = _steps[TokenCount - 1].Operations + _tokenOperations };
+        if (!IsRunning)
+            _trace?.Charge(TokenCount - 1, _tokenOperations);
         return isAccepted;
     }
 
-    public void Fail(string error)
+    /// <summary>Ends the row, whose logits after a layer are no numbers.</summary>
+    /// <returns>True: the row's token is done.</returns>
+    public bool FailAt(int layer)
     {
-        Error = error;
+        Error = $"After decoder layer {layer} the hidden state of token {TokenCount} holds a NaN or an infinity: the model's weights do not fit this input.";
         Stop(StopReason.Error);
+        return true;
     }
 
     public GenerationResult ToResult(T5Tokenizer? tokenizer, int cutInputTokens)
@@ -190,7 +166,7 @@ internal sealed class DecodingRow
             DraftedTokens = VerifiedDrafts,
             AcceptedTokens = AcceptedDrafts,
             HighestStayingConfidence = _highestStaying,
-            Steps = _steps is null || _steps.Count == count ? _steps : _steps[..count],
+            Steps = _trace?.Steps(count),
         };
     }
 
@@ -203,12 +179,7 @@ internal sealed class DecodingRow
         _confidence = float.NaN;
         TokenCount++;
         Append(token);
-        if (_steps is not null)
-        {
-            _steps.Add(new GenerationStep(token, layer, _evaluations ?? [], _tokenOperations));
-            _evaluations = null;
-        }
-
+        _trace?.Record(token, layer, _tokenOperations);
         _tokenOperations = default;
     }
 

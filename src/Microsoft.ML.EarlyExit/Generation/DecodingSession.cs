@@ -4,8 +4,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The decoding loop and all its mutable state. Rows are independent: between two segments of blocks the policy says which of them leave, and only the others run
-/// on; a row that has ended leaves its slot to the next, so that none waits for the slowest.
+/// The decoding loop and all its mutable state. Rows are independent: between two segments of blocks the policy says which of their tokens exit, and only the others run
+/// on; a row that has ended gives its slot to the next, so that none waits for the slowest.
 /// </summary>
 internal sealed class DecodingSession : IDisposable
 {
@@ -19,12 +19,12 @@ internal sealed class DecodingSession : IDisposable
     private readonly TextGenerationOptions _options;
     private readonly int _maxNewTokens;
     private readonly EvaluationScratch _scratch;
-    private readonly AdaptiveThreshold? _threshold;
+    private readonly ThresholdLearning? _learning;
+    private readonly DraftVerifier? _verifier;
     private readonly DecodingRow?[] _rows;
     private readonly TokenState?[] _states;
     private readonly int[] _slots;
     private readonly int[] _tokens;
-    private readonly NativeBuffer _choice;
 
     public DecodingSession(
         ModelBundle bundle, ModelSessions sessions, LanguageModelHead head, int slots, ExitPlan plan, TextGenerationOptions options, int maxNewTokens,
@@ -34,22 +34,24 @@ internal sealed class DecodingSession : IDisposable
         _costs = new OperationCosts(_configuration);
         _head = head;
         _plan = plan;
-        _selector = new TokenSelector(_configuration, options);
+        _selector = new TokenSelector(new LogitRules(_configuration, options), head.VocabularySize);
         _maxNewTokens = maxNewTokens;
         _options = options;
         _scratch = new EvaluationScratch(head.VocabularySize);
-        _threshold = plan.Adapts ? new AdaptiveThreshold(plan.FirstThreshold) : null;
         _rows = new DecodingRow?[slots];
         _states = new TokenState?[slots];
         _slots = new int[slots];
         _tokens = new int[slots];
-        _choice = new NativeBuffer((long)head.VocabularySize * sizeof(float));
         _products = new HeadProducts(plan, head, _costs, sessions.ThreadPool, slots);
         _decoder = new DecoderBatch(bundle, sessions, slots, plan.Segments, plan.StatePropagation, maxNewTokens, _costs, run);
+        _learning = plan.Adapts ? new ThresholdLearning(plan, _decoder, _products, _costs, head.VocabularySize) : null;
+        _verifier = plan.Speculation is null
+            ? null
+            : new DraftVerifier(_decoder, head, _products, plan, _selector, _rows, _costs, _configuration.EndOfSequenceTokenId, maxNewTokens);
     }
 
     /// <summary>Whether rows must be taken in closed batches, each ended by <see cref="Learn"/>.</summary>
-    public bool LearnsFromBatches => _threshold is not null;
+    public bool LearnsFromBatches => _learning is not null;
 
     /// <summary>Begins a row in a slot that is free: one that had none yet, or whose row has ended.</summary>
     /// <param name="slot">The slot, from 0.</param>
@@ -65,12 +67,7 @@ internal sealed class DecodingSession : IDisposable
     public DecodingRow? Row(int slot) => _rows[slot];
 
     /// <summary>Adapts the threshold to what the rows of a batch have told, given in their order.</summary>
-    public void Learn(IEnumerable<DecodingRow> rows)
-    {
-        foreach ((float confidence, bool agreed) in rows.SelectMany(row => row.Comparisons))
-            _threshold!.Add(confidence, agreed);
-        _threshold!.Update();
-    }
+    public void Learn(IEnumerable<DecodingRow> rows) => _learning!.Learn(rows);
 
     /// <summary>Generates one token for every running row; with self-speculation a draft, or several tokens that were verified, or none that stays.</summary>
     /// <exception cref="OperationCanceledException">Cancellation was asked for; it is looked at between segments.</exception>
@@ -106,8 +103,7 @@ internal sealed class DecodingSession : IDisposable
             count = Decide(_plan.Segments[segment].LastLayer, count);
         }
 
-        if (_plan.Speculation is not null)
-            VerifyEndings(cancellationToken);
+        _verifier?.VerifyEndings(cancellationToken);
     }
 
     public void Dispose()
@@ -115,11 +111,12 @@ internal sealed class DecodingSession : IDisposable
         _decoder.Dispose();
         foreach (TokenState? state in _states)
             state?.Dispose();
-        _choice.Dispose();
+        _selector.Dispose();
+        _verifier?.Dispose();
         _products.Dispose();
     }
 
-    /// <summary>After a segment: rows that leave get their token; the others move together and are counted.</summary>
+    /// <summary>After a segment: rows whose token exits get it; the others move together and are counted.</summary>
     private int Decide(int layer, int count)
     {
         bool isLast = layer == _plan.LastLayer;
@@ -137,19 +134,21 @@ internal sealed class DecodingSession : IDisposable
         foreach (int amateur in _plan.AmateurLayers(layer))
             _products.ComputeAmateur(amateur);
 
+        if (isLast)
+        {
+            _verifier?.Verify(_slots.AsSpan(0, count));
+            for (int index = 0; index < count; index++)
+                ExitLast(_slots[index], index);
+            return 0;
+        }
+
         int staying = 0;
         for (int index = 0; index < count; index++)
         {
             int slot = _slots[index];
-            if (isLast)
+            if (!MustGoDeep(_rows[slot]!) && TryExit(slot))
             {
-                LeaveLast(slot, index);
-                continue;
-            }
-
-            if (!MustGoDeep(_rows[slot]!) && TryLeave(slot))
-            {
-                _decoder.Advance(slot, index, leavesEarly: true);
+                _decoder.Advance(slot, index, exitsEarly: true);
                 continue;
             }
 
@@ -166,10 +165,10 @@ internal sealed class DecodingSession : IDisposable
     }
 
     /// <summary>Whether a row has drafted enough: its token runs all layers, and the drafts with it.</summary>
-    private bool MustGoDeep(DecodingRow row) => _plan.Speculation is not null && row.DraftCount > 0 && row.DraftCount >= _plan.DraftTokens(row);
+    private bool MustGoDeep(DecodingRow row) => _verifier is not null && _verifier.HasEnough(row);
 
-    /// <summary>Asks a row after a layer before the last.</summary>
-    private bool TryLeave(int slot)
+    /// <summary>Evaluates a row's confidence after a layer before the last; gives the row its token and returns true where that exits.</summary>
+    private bool TryExit(int slot)
     {
         DecodingRow row = _rows[slot]!;
         TokenState state = _states[slot]!;
@@ -181,15 +180,15 @@ internal sealed class DecodingSession : IDisposable
         float confidence = _plan.Confidence.Evaluate(state);
         row.Evaluated(state.Layer, confidence, rows, state.AmateurLayer);
         if (LearnsFromBatches)
-            row.Compare(TensorPrimitives.IndexOfMax<float>(state.Logits.Values), confidence);
+            row.Comparisons.Note(TensorPrimitives.IndexOfMax<float>(state.Logits.Values), confidence);
 
-        // In the published code a contrastive confidence that is no number lets the token leave, whose logits are sound.
-        bool leaves = float.IsNaN(confidence)
+        // In the published code a contrastive confidence that is no number lets the token exit, whose logits are sound.
+        bool exits = float.IsNaN(confidence)
             ? _plan.ReferenceCompatible && _plan.Confidence.ComparesLayers
-            : _threshold is null ? _plan.Leaves(confidence, state.Layer, row.TokenCount) : confidence > _threshold.Current;
-        if (float.IsNaN(confidence) && !leaves)
-            return Fail(row, state.Layer);
-        if (!leaves)
+            : _learning is null ? _plan.Leaves(confidence, state.Layer, row.TokenCount) : confidence > _learning.Threshold;
+        if (float.IsNaN(confidence) && !exits)
+            return row.FailAt(state.Layer);
+        if (!exits)
             row.Stayed(confidence);
         else if (TryTake(state, row))
             return true;
@@ -197,7 +196,7 @@ internal sealed class DecodingSession : IDisposable
         return false;
     }
 
-    /// <summary>Gives a row that may leave its token; false where none is allowed, and it stays.</summary>
+    /// <summary>Gives a row the token that may exit; false where none is allowed, and it does not.</summary>
     private bool TryTake(TokenState state, DecodingRow row)
     {
         if (_plan.Confidence is { UsesLogits: false })
@@ -209,7 +208,7 @@ internal sealed class DecodingSession : IDisposable
 
         int token = Choose(state, row);
         if (token == TokenSelector.Invalid)
-            return Fail(row, state.Layer);
+            return row.FailAt(state.Layer);
         if (token == TokenSelector.Forbidden)
             return false;
         if (_plan.Speculation is null)
@@ -219,15 +218,14 @@ internal sealed class DecodingSession : IDisposable
         return true;
     }
 
-    /// <summary>Verifies a row's drafts and chooses the token of a row that has run all layers.</summary>
-    private void LeaveLast(int slot, int index)
+    /// <summary>Chooses the token of a row that has run all layers.</summary>
+    private void ExitLast(int slot, int index)
     {
+        if (_verifier is not null && !_verifier.Continues(slot))
+            return;
         DecodingRow row = _rows[slot]!;
         TokenState state = _states[slot]!;
-        if (row.DraftCount > 0 && !VerifyDrafts(slot))
-            return;
-        if (LearnsFromBatches)
-            Compare(slot, state, row);
+        _learning?.Compare(slot, state, row);
         int token = Choose(state, row);
         if (token == TokenSelector.Forbidden && !state.Logits.IsWhole)
         {
@@ -238,90 +236,12 @@ internal sealed class DecodingSession : IDisposable
         }
 
         if (token == TokenSelector.Invalid)
-            Fail(row, state.Layer);
+            row.FailAt(state.Layer);
         else
-            row.Emit(Allowed(token), state.Layer, _configuration.EndOfSequenceTokenId, _maxNewTokens);
-        _decoder.Advance(slot, index, leavesEarly: false);
+            row.Emit(TokenSelector.Allowed(token), state.Layer, _configuration.EndOfSequenceTokenId, _maxNewTokens);
+        _decoder.Advance(slot, index, exitsEarly: false);
     }
 
-    /// <summary>Verifies the drafts that would end their rows, after which no token comes that could take them along.</summary>
-    private void VerifyEndings(CancellationToken cancellationToken)
-    {
-        for (int slot = 0; slot < _rows.Length; slot++)
-        {
-            if (_rows[slot] is not { IsRunning: true, DraftCount: > 0 } row
-                || (row.LastToken != _configuration.EndOfSequenceTokenId && row.TokenCount < _maxNewTokens))
-                continue;
-            cancellationToken.ThrowIfCancellationRequested();
-            _decoder.RunPending(slot);
-            row.Count(_decoder.TakeOperations(slot));
-            VerifyDrafts(slot);
-        }
-    }
-
-    /// <summary>Takes the full model's choices in the place of a row's drafts, whose last hidden states are there; false where the row ends or a draft was wrong, and
-    /// what came after it is forgotten.</summary>
-    private bool VerifyDrafts(int slot)
-    {
-        DecodingRow row = _rows[slot]!;
-        int count = row.DraftCount;
-        Span<float> logits = _products.ComputeMany(_decoder.States(slot, row.SettledCount, count), count);
-        row.Rewind();
-        for (int index = 0; index < count; index++)
-        {
-            row.Count(_costs.ChoiceProduct(_head.VocabularySize));
-            int token = _selector.Choose(logits.Slice(index * _head.VocabularySize, _head.VocabularySize), [], row);
-            if (token == TokenSelector.Invalid)
-                return !Fail(row, _plan.LastLayer);
-            bool isAccepted = row.Verify(Allowed(token), _plan.LastLayer, _configuration.EndOfSequenceTokenId, _maxNewTokens);
-            if (!row.IsRunning)
-                return false;
-            if (isAccepted)
-                continue;
-            _decoder.RollBack(slot, row.TokenCount);
-            return false;
-        }
-
-        return true;
-    }
-
-    /// <summary>Notes whether the shallow tokens that the deep blocks have run for are the full model's.</summary>
-    private void Compare(int slot, TokenState state, DecodingRow row)
-    {
-        int pending = row.PendingComparisons - 1;
-        if (pending > 0 && _plan.StatePropagation == StatePropagation.ParallelDecoding)
-        {
-            Span<float> logits = _products.ComputeMany(_decoder.States(slot, row.TokenCount - pending, pending), pending);
-            for (int index = 0; index < pending; index++)
-            {
-                row.Count(_costs.ConfidenceProduct(_head.VocabularySize));
-                row.Compared(index, TensorPrimitives.IndexOfMax<float>(logits.Slice(index * _head.VocabularySize, _head.VocabularySize)));
-            }
-        }
-
-        row.Compared(pending, TensorPrimitives.IndexOfMax<float>(state.Logits.Values));
-        row.EndComparisons();
-    }
-
-    private int Choose(TokenState state, DecodingRow row)
-    {
-        Span<float> logits = state.Logits.Values;
-        ReadOnlySpan<int> ids = state.Logits.IsWhole ? [] : state.Alive.Ids;
-        Span<float> choice = _choice.Span<float>(0, logits.Length);
-        if (_plan.Confidence is ContrastiveConfidence { Options.Token: ContrastiveToken.Contrastive } && _plan.Asks(state.Layer) && state.TryGetLogScores(choice))
-            return _selector.Choose(choice, ids, row);
-        if (!_selector.ChangesLogits)
-            return _selector.Choose(logits, ids, row);
-        logits.CopyTo(choice);
-        return _selector.Choose(choice, ids, row);
-    }
-
-    // As Hugging Face: the first id of a vocabulary in which nothing is allowed.
-    private static int Allowed(int token) => token == TokenSelector.Forbidden ? 0 : token;
-
-    private static bool Fail(DecodingRow row, int layer)
-    {
-        row.Fail($"After decoder layer {layer} the hidden state of token {row.TokenCount} holds a NaN or an infinity: the model's weights do not fit this input.");
-        return true;
-    }
+    private int Choose(TokenState state, DecodingRow row) => _selector.Choose(
+        state, row, byScores: _plan.Confidence is ContrastiveConfidence { Options.Token: ContrastiveToken.Contrastive } && _plan.Asks(state.Layer));
 }

@@ -16,6 +16,10 @@ internal interface ISimdOperations<TVector>
     static abstract TVector MultiplyAdd(TVector left, TVector right, TVector addend);
 
     static abstract float Sum(TVector vector);
+
+    static abstract TVector Repeat(float value);
+
+    static abstract unsafe void Store(TVector vector, float* target);
 }
 
 internal readonly struct Simd512 : ISimdOperations<Vector512<float>>
@@ -33,6 +37,12 @@ internal readonly struct Simd512 : ISimdOperations<Vector512<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector512<float> vector) => Vector512.Sum(vector);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Repeat(float value) => Vector512.Create(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe void Store(Vector512<float> vector, float* target) => Vector512.Store(vector, target);
 }
 
 internal readonly struct Simd256 : ISimdOperations<Vector256<float>>
@@ -50,6 +60,12 @@ internal readonly struct Simd256 : ISimdOperations<Vector256<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector256<float> vector) => Vector256.Sum(vector);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Repeat(float value) => Vector256.Create(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe void Store(Vector256<float> vector, float* target) => Vector256.Store(vector, target);
 }
 
 internal readonly struct Simd128 : ISimdOperations<Vector128<float>>
@@ -67,6 +83,12 @@ internal readonly struct Simd128 : ISimdOperations<Vector128<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector128<float> vector) => Vector128.Sum(vector);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Repeat(float value) => Vector128.Create(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe void Store(Vector128<float> vector, float* target) => Vector128.Store(vector, target);
 }
 
 internal readonly struct SimdScalar : ISimdOperations<float>
@@ -80,4 +102,8 @@ internal readonly struct SimdScalar : ISimdOperations<float>
     public static float MultiplyAdd(float left, float right, float addend) => float.MultiplyAddEstimate(left, right, addend);
 
     public static float Sum(float vector) => vector;
+
+    public static float Repeat(float value) => value;
+
+    public static unsafe void Store(float vector, float* target) => *target = vector;
 }

@@ -4,7 +4,7 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>Views native memory as tensors that ONNX Runtime reads and writes in place.</summary>
-internal static class BoundTensor
+internal static unsafe class BoundTensor
 {
     public static OrtValue Floats(NativeBuffer buffer, params long[] shape) => Create(buffer, 0, TensorElementType.Float, sizeof(float), shape);
 
@@ -14,6 +14,11 @@ internal static class BoundTensor
     public static OrtValue Int32(NativeBuffer buffer, params long[] shape) => Create(buffer, 0, TensorElementType.Int32, sizeof(int), shape);
 
     public static OrtValue Int64(NativeBuffer buffer, params long[] shape) => Create(buffer, 0, TensorElementType.Int64, sizeof(long), shape);
+
+    /// <summary>As the others, by the type of the elements: float, int or long.</summary>
+    public static OrtValue Of<T>(NativeBuffer buffer, params long[] shape)
+        where T : unmanaged =>
+        Create(buffer, 0, typeof(T) == typeof(float) ? TensorElementType.Float : typeof(T) == typeof(int) ? TensorElementType.Int32 : TensorElementType.Int64, sizeof(T), shape);
 
     private static OrtValue Create(NativeBuffer buffer, long start, TensorElementType type, int elementBytes, long[] shape)
     {

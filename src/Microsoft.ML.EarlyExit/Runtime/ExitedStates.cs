@@ -44,7 +44,7 @@ internal sealed class ExitedStates : IDisposable
     /// <summary>The first position of a slot for which a layer, from 1, has no keys and values.</summary>
     public int FirstMissing(int layer, int slot) => _filled[((layer - 1) * _slots) + slot];
 
-    /// <summary>Says that a layer now has keys and values of a slot's positions before <paramref name="end"/>.</summary>
+    /// <summary>Records that a layer now has keys and values of a slot's positions before <paramref name="end"/>.</summary>
     public void Filled(int layer, int slot, int end) => _filled[((layer - 1) * _slots) + slot] = end;
 
     /// <summary>Forgets a slot's positions from <paramref name="length"/> on, in all layers.</summary>
@@ -52,6 +52,19 @@ internal sealed class ExitedStates : IDisposable
     {
         for (int at = slot; at < _filled.Length; at += _slots)
             _filled[at] = Math.Min(_filled[at], length);
+    }
+
+    /// <summary>Gives a slot what another knows of its <paramref name="length"/> positions.</summary>
+    public void Fork(int from, int to, int length)
+    {
+        int first = length;
+        for (int layer = 0; layer < _filled.Length; layer += _slots)
+        {
+            _filled[layer + to] = _filled[layer + from];
+            first = Math.Min(first, _filled[layer + from]);
+        }
+
+        States(from, first, length - first).CopyTo(States(to, first, length - first));
     }
 
     public void Dispose() => _states.Dispose();

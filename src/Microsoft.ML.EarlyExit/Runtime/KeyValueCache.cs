@@ -37,6 +37,10 @@ internal sealed class KeyValueCache : IDisposable
 
     public OrtValue Values { get; private set; }
 
+    public nint KeysAddress => _keys.Address;
+
+    public nint ValuesAddress => _values.Address;
+
     /// <summary>The keys of one slot, as a cache of that slot alone.</summary>
     public OrtValue SlotKeys(int slot) => _slotKeys[slot] ??= SlotView(_keys, slot);
 
@@ -66,6 +70,18 @@ internal sealed class KeyValueCache : IDisposable
             long entry = ((((long)slot * _heads) + head) * Capacity + position + 1) * _headWidth;
             keysValues.Slice(head * _headWidth, _headWidth).CopyTo(_keys.Span<float>(entry, _headWidth));
             keysValues.Slice(inner + (head * _headWidth), _headWidth).CopyTo(_values.Span<float>(entry, _headWidth));
+        }
+    }
+
+    /// <summary>Copies the first entries of a slot, the scratch entry among them, into another.</summary>
+    public void CopySlot(int from, int to, int entries)
+    {
+        for (int head = 0; head < _heads; head++)
+        {
+            long source = (((long)from * _heads) + head) * Capacity * _headWidth;
+            long target = (((long)to * _heads) + head) * Capacity * _headWidth;
+            _keys.Span<float>(source, entries * _headWidth).CopyTo(_keys.Span<float>(target, entries * _headWidth));
+            _values.Span<float>(source, entries * _headWidth).CopyTo(_values.Span<float>(target, entries * _headWidth));
         }
     }
 

@@ -19,6 +19,7 @@ internal sealed unsafe class ModelSessions : IDisposable
     private readonly int _threadCount;
     private readonly GpuSelection _gpu;
     private readonly PrePackedWeightsContainer _packedWeights;
+    private readonly AttentionOperator _attention;
     private readonly ConcurrentDictionary<string, OrtValue> _weights = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<SessionKey, InferenceSession> _sessions = new();
     private readonly ConcurrentQueue<string> _warnings = new();
@@ -33,6 +34,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         using SessionOptions poolOptions = OnnxEnvironment.CreateSessionOptions(_threadCount);
         ThreadPool = new OnnxThreadPool(poolOptions);
         _packedWeights = new PrePackedWeightsContainer();
+        _attention = new AttentionOperator();
         if (_gpu.Device is null)
             return;
         try
@@ -68,14 +70,17 @@ internal sealed unsafe class ModelSessions : IDisposable
         TeacherForcedDecoder,
     }
 
-    public InferenceSession Encoder => Get(new SessionKey(SessionKind.Encoder, 0, 0, false));
+    public InferenceSession Encoder => Get(new SessionKey(SessionKind.Encoder, 0, 0));
 
-    /// <summary>Decoder blocks <paramref name="firstLayer"/> to <paramref name="lastLayer"/>, counted from 1, as one session.</summary>
-    public InferenceSession Segment(int firstLayer, int lastLayer, bool selectRows) => Get(new SessionKey(SessionKind.Segment, firstLayer, lastLayer, selectRows));
+    /// <summary>Whether segments can be had as <see cref="SegmentForm.Packed"/>.</summary>
+    public bool TakesPackedRows => _gpu.Device is null;
 
-    public InferenceSession StateKeysValues(int layer) => Get(new SessionKey(SessionKind.StateKeysValues, layer, layer, false));
+    /// <summary>Decoder blocks as one session.</summary>
+    public InferenceSession Segment(DecoderSegment blocks, SegmentForm form) => Get(new SessionKey(SessionKind.Segment, blocks.FirstLayer, blocks.LastLayer, form));
 
-    public InferenceSession CrossKeysValues(int layer) => Get(new SessionKey(SessionKind.CrossKeysValues, layer, layer, false));
+    public InferenceSession StateKeysValues(int layer) => Get(new SessionKey(SessionKind.StateKeysValues, layer, layer));
+
+    public InferenceSession CrossKeysValues(int layer) => Get(new SessionKey(SessionKind.CrossKeysValues, layer, layer));
 
     /// <summary>Makes the sessions that generating by a plan needs, also where it needs them only after the first token.</summary>
     /// <param name="plan">The plan.</param>
@@ -83,15 +88,17 @@ internal sealed unsafe class ModelSessions : IDisposable
     public void Prepare(ExitPlan plan, bool sideBySide)
     {
         _ = Encoder;
-        foreach ((int firstLayer, int lastLayer) in plan.Segments)
+        foreach (DecoderSegment blocks in plan.Segments)
         {
-            _ = Segment(firstLayer, lastLayer, selectRows: false);
+            _ = Segment(blocks, SegmentForm.OneSlot);
             if (sideBySide)
-                _ = Segment(firstLayer, lastLayer, selectRows: true);
-            for (int layer = firstLayer; layer <= lastLayer; layer++)
+                _ = Segment(blocks, SegmentForm.Slots);
+            if (sideBySide && TakesPackedRows && blocks.FirstLayer > 1 && plan.StatePropagation == StatePropagation.ParallelDecoding)
+                _ = Segment(blocks, SegmentForm.Packed);
+            for (int layer = blocks.FirstLayer; layer <= blocks.LastLayer; layer++)
             {
                 _ = CrossKeysValues(layer);
-                if (firstLayer > 1 && plan.StatePropagation == StatePropagation.StateCopy)
+                if (blocks.FirstLayer > 1 && plan.StatePropagation == StatePropagation.StateCopy)
                     _ = StateKeysValues(layer);
             }
         }
@@ -110,7 +117,7 @@ internal sealed unsafe class ModelSessions : IDisposable
                 : new InvalidModelException($"ONNX Runtime could not run the model bundle '{_bundle.Name}': {exception.Message} Convert the checkpoint again.", exception);
 
     /// <summary>All decoder layers over a whole target.</summary>
-    public InferenceSession TeacherForcedDecoder => Get(new SessionKey(SessionKind.TeacherForcedDecoder, 1, _bundle.Configuration.DecoderLayerCount, false));
+    public InferenceSession TeacherForcedDecoder => Get(new SessionKey(SessionKind.TeacherForcedDecoder, 1, _bundle.Configuration.DecoderLayerCount));
 
     public void Dispose()
     {
@@ -118,6 +125,7 @@ internal sealed unsafe class ModelSessions : IDisposable
             session.Dispose();
 
         ThreadPool.Dispose();
+        _attention.Dispose();
         _packedWeights.Dispose();
         foreach (OrtValue weight in _weights.Values)
             weight.Dispose();
@@ -146,7 +154,7 @@ internal sealed unsafe class ModelSessions : IDisposable
             SessionKind.TeacherForcedDecoder => BundleGraph.ReadTeacherForcedDecoder(_bundle),
             _ => SegmentComposer.Compose(
                 [.. Enumerable.Range(key.FirstLayer - 1, key.LastLayer - key.FirstLayer + 1).Select(layer => BundleGraph.ReadDecoderBlock(_bundle, layer))],
-                key.FirstLayer, key.SelectRows),
+                key.FirstLayer, key.Form),
         };
 
         return _gpu.Create(device => CreateOnGpu(model, device), () => CreateOnCpu(key, model));
@@ -170,6 +178,8 @@ internal sealed unsafe class ModelSessions : IDisposable
         try
         {
             using SessionOptions options = CreateOptions();
+            if (key.Form == SegmentForm.Packed)
+                _attention.AddTo(options);
             List<TensorProto> weights = ExternalWeights(model);
             foreach (TensorProto weight in weights)
                 options.AddInitializer(weight.Name, _weights.GetOrAdd(weight.Name, CreateWeight));
@@ -245,5 +255,5 @@ internal sealed unsafe class ModelSessions : IDisposable
             OrtMemoryInfo.DefaultInstance, TensorElementType.Float, shape, (nint)_bundle.TensorData(tensor), ModelBundle.ElementCount(tensor.Shape) * sizeof(float));
     }
 
-    private readonly record struct SessionKey(SessionKind Kind, int FirstLayer, int LastLayer, bool SelectRows);
+    private readonly record struct SessionKey(SessionKind Kind, int FirstLayer, int LastLayer, SegmentForm Form = default);
 }

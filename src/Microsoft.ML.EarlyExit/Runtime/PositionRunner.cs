@@ -3,10 +3,11 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// Runs several positions of one slot together through a segment of blocks: causal among themselves, behind the keys and values that the slot has. The attention
-/// kernel takes several positions only of a batch of one, so the slot's part of the caches is bound as the cache of such a batch.
+/// <see cref="StatePropagation.ParallelDecoding"/> row after row: runs several positions of one slot together through a segment of blocks, causal among themselves, behind
+/// the keys and values that the slot has. The attention kernel of the graphs takes several positions only of a batch of one, so the slot's part of the caches is bound as
+/// the cache of such a batch. Where there is one slot, and on a GPU; elsewhere <see cref="PackedRunner"/> takes all rows at once.
 /// </summary>
-internal sealed class PositionRunner : IDisposable
+internal sealed class PositionRunner : IStatePropagator
 {
     /// <summary>
     /// Positions of one run; more are run in turn. From about this many on the arithmetic costs more than reading the weights, so longer runs would save little, and
@@ -18,118 +19,157 @@ internal sealed class PositionRunner : IDisposable
     private const int MostBindings = 1024;
 
     private readonly ModelSessions _sessions;
+    private readonly IReadOnlyList<DecoderSegment> _segments;
+    private readonly DecoderMemory _memory;
+    private readonly BlockRunner _blocks;
     private readonly ExitedStates _states;
-    private readonly KeyValueCache?[] _self;
-    private readonly KeyValueCache?[] _cross;
     private readonly int _heads;
     private readonly int _width;
     private readonly RunOptions _run;
-    private readonly NativeBuffer _hidden;
-    private readonly NativeBuffer _hiddenOut;
-    private readonly NativeBuffer _selfLength;
-    private readonly NativeBuffer _selfCapacity;
-    private readonly NativeBuffer _crossLength;
-    private readonly NativeBuffer _crossCapacity;
-    private readonly OrtValue _selfLengthView;
-    private readonly OrtValue _selfCapacityView;
-    private readonly OrtValue _crossLengthView;
-    private readonly OrtValue _crossCapacityView;
+    private readonly int[] _together;
+    private readonly BoundBuffer<float> _hidden;
+    private readonly BoundBuffer<float> _hiddenOut;
+    private readonly BoundBuffer<int> _selfLength = new(1);
+    private readonly BoundBuffer<int> _crossLength = new(1);
     private readonly Views?[] _views = new Views?[LargestRun + 1];
     private readonly Dictionary<(int FirstLayer, int Slot, int Count), OrtIoBinding> _bindings = [];
-    private SelfAttentionBias _bias;
-    private int _crossEntries;
 
     // Made when first needed: rows that never lack a position need none.
-    private NativeBuffer? _selfBias;
-    private NativeBuffer? _crossBias;
+    private BoundBuffer<float>? _selfBias;
+    private BoundBuffer<float>? _crossBias;
     private (int First, int Count) _selfBiasOf;
     private (int EncoderLength, int Count) _crossBiasOf;
 
-    /// <summary>A runner over caches that may still be null for layers that nothing has reached.</summary>
     public PositionRunner(
-        ModelSessions sessions, ExitedStates states, KeyValueCache?[] self, KeyValueCache?[] cross, int heads, int width, SelfAttentionBias bias, int crossEntries,
-        RunOptions run)
+        ModelSessions sessions, IReadOnlyList<DecoderSegment> segments, DecoderMemory memory, BlockRunner blocks, T5Configuration configuration, RunOptions run)
     {
         _sessions = sessions;
-        _states = states;
-        _self = self;
-        _cross = cross;
-        _heads = heads;
-        _width = width;
-        _bias = bias;
-        _crossEntries = crossEntries;
+        _segments = segments;
+        _memory = memory;
+        _blocks = blocks;
+        _states = memory.States!;
+        _heads = configuration.HeadCount;
+        _width = configuration.ModelDimension;
         _run = run;
-        _hidden = new NativeBuffer((long)LargestRun * width * sizeof(float));
-        _hiddenOut = new NativeBuffer((long)LargestRun * width * sizeof(float));
-        _selfLength = new NativeBuffer(sizeof(int));
-        _selfCapacity = new NativeBuffer(sizeof(int));
-        _crossLength = new NativeBuffer(sizeof(int));
-        _crossCapacity = new NativeBuffer(sizeof(int));
-        _selfLengthView = BoundTensor.Int32(_selfLength, 1);
-        _selfCapacityView = BoundTensor.Int32(_selfCapacity);
-        _crossLengthView = BoundTensor.Int32(_crossLength, 1);
-        _crossCapacityView = BoundTensor.Int32(_crossCapacity);
+        _together = new int[memory.SlotCount];
+        _hidden = new BoundBuffer<float>(1, LargestRun, _width);
+        _hiddenOut = new BoundBuffer<float>(1, LargestRun, _width);
     }
 
-    /// <summary>Takes the caches' new sizes; to be called before what it has bound is used again.</summary>
-    public void Resize(SelfAttentionBias bias, int crossEntries)
+    public void BringUp(int segment, ReadOnlySpan<int> slots)
     {
-        Clear();
-        _bias = bias;
-        _crossEntries = crossEntries;
+        foreach (int slot in slots)
+            RunPositions(_segments[segment], slot, _memory.Positions[slot]);
     }
 
     /// <summary>
-    /// Runs the blocks for a slot's positions from <paramref name="first"/> to before <paramref name="end"/>, whose states become those after the last block. The
-    /// layers' caches must have the positions before them, and room for <see cref="LargestRun"/> scratch entries after the encoder's positions.
+    /// Runs the rows that lack earlier positions, each with these, and leaves their hidden states with the others of their slots; then the other rows together.
     /// </summary>
-    public void Run(DecoderSegment blocks, int slot, int first, int end, int encoderLength)
+    public void Run(int segment, ReadOnlySpan<int> slots)
     {
-        InferenceSession session = _sessions.Segment(blocks.FirstLayer, blocks.LastLayer, selectRows: false);
-        for (int next = first; next < end; next += LargestRun)
+        DecoderSegment blocks = _segments[segment];
+        int together = 0;
+        for (int row = 0; row < slots.Length; row++)
         {
-            int count = Math.Min(LargestRun, end - next);
-            Span<float> states = _states.States(slot, next, count);
-            states.CopyTo(_hidden.Span<float>(0, states.Length));
-            SetSelfBias(next, count);
-            SetCrossBias(encoderLength, count);
-            // Entries including the new ones, less one; the scratch entry before the first makes up for it.
-            _selfLength.Span<int>(0, 1)[0] = next + count;
-            _selfCapacity.Span<int>(0, 1)[0] = _bias.Entries;
-            _crossLength.Span<int>(0, 1)[0] = encoderLength + count;
-            _crossCapacity.Span<int>(0, 1)[0] = _crossEntries;
-            session.RunWithBinding(_run, Binding(session, blocks, slot, count));
-            _hiddenOut.Span<float>(0, states.Length).CopyTo(states);
+            int slot = slots[row];
+            int position = _memory.Positions[slot];
+            if (_states.FirstMissing(blocks.FirstLayer, slot) < position)
+            {
+                _blocks.Hidden(row).CopyTo(_states.State(slot, position));
+                RunPositions(blocks, slot, position + 1);
+                continue;
+            }
+
+            if (together != row)
+                _blocks.Hidden(row).CopyTo(_blocks.Hidden(together));
+            _together[together++] = slot;
         }
+
+        if (together > 0)
+            _blocks.Run(segment, _together.AsSpan(0, together));
+        else
+            _blocks.Flip();
+        if (together < slots.Length)
+            Spread(slots, together);
+    }
+
+    public void Unbind()
+    {
+        Clear(_bindings);
+        foreach (Views? views in _views)
+            views?.Dispose();
+        Array.Clear(_views);
+        _selfBias?.Dispose();
+        _crossBias?.Dispose();
+        (_selfBias, _crossBias) = (null, null);
+        (_selfBiasOf, _crossBiasOf) = (default, default);
     }
 
     public void Dispose()
     {
-        Clear();
-        foreach (OrtValue view in new[] { _selfLengthView, _selfCapacityView, _crossLengthView, _crossCapacityView })
-            view.Dispose();
-        foreach (NativeBuffer buffer in new[] { _hidden, _hiddenOut, _selfLength, _selfCapacity, _crossLength, _crossCapacity })
+        Unbind();
+        foreach (IDisposable buffer in new IDisposable[] { _hidden, _hiddenOut, _selfLength, _crossLength })
             buffer.Dispose();
     }
 
-    private static void ClearBindings(Dictionary<(int FirstLayer, int Slot, int Count), OrtIoBinding> bindings)
+    private static void Clear(Dictionary<(int FirstLayer, int Slot, int Count), OrtIoBinding> bindings)
     {
         foreach (OrtIoBinding binding in bindings.Values)
             binding.Dispose();
         bindings.Clear();
     }
 
+    /// <summary>Gives every row its place again: those that ran together are the first ones, the others lie with their slots' states.</summary>
+    private void Spread(ReadOnlySpan<int> slots, int together)
+    {
+        // From the last on: no row is overwritten before it has moved.
+        for (int row = slots.Length - 1; row >= 0; row--)
+        {
+            int slot = slots[row];
+            if (together > 0 && _together[together - 1] == slot)
+                _blocks.Hidden(--together).CopyTo(_blocks.Hidden(row));
+            else
+                _states.State(slot, _memory.Positions[slot]).CopyTo(_blocks.Hidden(row));
+        }
+    }
+
+    /// <summary>
+    /// Runs the blocks for the positions that they lack of a slot, up to before <paramref name="end"/>, whose states become those after the last block; all layers of a
+    /// segment lack the same.
+    /// </summary>
+    private void RunPositions(DecoderSegment blocks, int slot, int end)
+    {
+        int first = _states.FirstMissing(blocks.FirstLayer, slot);
+        int encoderLength = _memory.Cross.EncoderLength(slot);
+        InferenceSession session = _sessions.Segment(blocks, SegmentForm.OneSlot);
+        for (int next = first; next < end; next += LargestRun)
+        {
+            int count = Math.Min(LargestRun, end - next);
+            Span<float> states = _states.States(slot, next, count);
+            states.CopyTo(_hidden.Span(0, states.Length));
+            SetSelfBias(next, count);
+            SetCrossBias(encoderLength, count);
+            // Entries including the new ones, less one; the scratch entry before the first makes up for it.
+            _selfLength.Values[0] = next + count;
+            _crossLength.Values[0] = encoderLength + count;
+            session.RunWithBinding(_run, Binding(session, blocks, slot, count));
+            _hiddenOut.Span(0, states.Length).CopyTo(states);
+        }
+
+        _memory.HasRun(blocks, slot, first, end);
+    }
+
     /// <summary>[1, heads, count, entries]: the same in all segments that the positions run through.</summary>
     private void SetSelfBias(int first, int count)
     {
-        int entries = _bias.Entries;
-        _selfBias ??= new NativeBuffer((long)_heads * LargestRun * entries * sizeof(float));
+        SelfAttentionBias bias = _memory.Self.Bias;
+        _selfBias ??= new BoundBuffer<float>(_heads, LargestRun, bias.Entries);
         if (_selfBiasOf == (first, count))
             return;
         for (int head = 0; head < _heads; head++)
         {
             for (int at = 0; at < count; at++)
-                _bias.CopyTo(head, first + at, _selfBias.Span<float>((((long)head * count) + at) * entries, entries));
+                bias.CopyTo(head, first + at, _selfBias.Span((((long)head * count) + at) * bias.Entries, bias.Entries));
         }
 
         _selfBiasOf = (first, count);
@@ -138,12 +178,13 @@ internal sealed class PositionRunner : IDisposable
     /// <summary>[1, 1, count, entries]: masks what is not an encoder position.</summary>
     private void SetCrossBias(int encoderLength, int count)
     {
-        _crossBias ??= new NativeBuffer((long)LargestRun * _crossEntries * sizeof(float));
+        int entries = _memory.Cross.Entries;
+        _crossBias ??= new BoundBuffer<float>(LargestRun, entries);
         if (_crossBiasOf == (encoderLength, count))
             return;
         for (int at = 0; at < count; at++)
         {
-            Span<float> bias = _crossBias.Span<float>((long)at * _crossEntries, _crossEntries);
+            Span<float> bias = _crossBias.Span((long)at * entries, entries);
             bias.Fill(GraphContract.Masked);
             bias.Slice(1, encoderLength).Clear();
         }
@@ -156,35 +197,23 @@ internal sealed class PositionRunner : IDisposable
         if (_bindings.TryGetValue((blocks.FirstLayer, slot, count), out OrtIoBinding? binding))
             return binding;
         if (_bindings.Count == MostBindings)
-            ClearBindings(_bindings);
+            Clear(_bindings);
         Views views = _views[count] ??= new Views(
-            BoundTensor.Floats(_hidden, 1, count, _width), BoundTensor.Floats(_hiddenOut, 1, count, _width),
-            BoundTensor.Floats(_selfBias!, 1, _heads, count, _bias.Entries), BoundTensor.Floats(_crossBias!, 1, 1, count, _crossEntries));
+            _hidden.Shaped(1, count, _width), _hiddenOut.Shaped(1, count, _width),
+            _selfBias!.Shaped(1, _heads, count, _memory.Self.Bias.Entries), _crossBias!.Shaped(1, 1, count, _memory.Cross.Entries));
         binding = session.CreateIoBinding();
         binding.BindInput(GraphContract.Hidden, views.Hidden);
         binding.BindOutput(GraphContract.HiddenOut, views.HiddenOut);
         binding.BindInput(GraphContract.SelfBias, views.SelfBias);
-        binding.BindInput(GraphContract.SelfLengths, _selfLengthView);
-        binding.BindInput(GraphContract.SelfCapacity, _selfCapacityView);
+        binding.BindInput(GraphContract.SelfLengths, _selfLength.View);
+        binding.BindInput(GraphContract.SelfCapacity, _memory.Self.EntriesView);
         binding.BindInput(GraphContract.CrossBias, views.CrossBias);
-        binding.BindInput(GraphContract.CrossLengths, _crossLengthView);
-        binding.BindInput(GraphContract.CrossCapacity, _crossCapacityView);
+        binding.BindInput(GraphContract.CrossLengths, _crossLength.View);
+        binding.BindInput(GraphContract.CrossCapacity, _memory.Cross.EntriesView);
         for (int layer = blocks.FirstLayer; layer <= blocks.LastLayer; layer++)
-            binding.BindCaches(layer, _self[layer - 1]!, _cross[layer - 1]!, slot);
+            binding.BindCaches(layer, _memory.Self.Cache(layer), _memory.Cross.Cache(layer), slot);
         _bindings[(blocks.FirstLayer, slot, count)] = binding;
         return binding;
-    }
-
-    private void Clear()
-    {
-        ClearBindings(_bindings);
-        foreach (Views? views in _views)
-            views?.Dispose();
-        Array.Clear(_views);
-        _selfBias?.Dispose();
-        _crossBias?.Dispose();
-        (_selfBias, _crossBias) = (null, null);
-        (_selfBiasOf, _crossBiasOf) = (default, default);
     }
 
     private sealed record Views(OrtValue Hidden, OrtValue HiddenOut, OrtValue SelfBias, OrtValue CrossBias) : IDisposable

@@ -15,10 +15,10 @@ internal static class SegmentComposer
     public static string CacheName(string name, int layer) => $"{name}.{layer}";
 
     /// <summary>
-    /// Composes checked blocks in order; the first is layer <paramref name="firstLayer"/>, counted from 1. Where all slots always run,
-    /// <paramref name="selectRows"/> false leaves out the nodes that move rows.
+    /// Composes checked blocks in order; the first is layer <paramref name="firstLayer"/>, counted from 1. Only <see cref="SegmentForm.Slots"/> keeps the nodes that move
+    /// rows; <see cref="SegmentForm.Packed"/> has <see cref="AttentionOperator"/> for the attention, and neither caches nor biases among its inputs.
     /// </summary>
-    public static ModelProto Compose(IReadOnlyList<ModelProto> blocks, int firstLayer, bool selectRows)
+    public static ModelProto Compose(IReadOnlyList<ModelProto> blocks, int firstLayer, SegmentForm form)
     {
         ModelProto composed = blocks[0].Clone();
         var graph = new GraphProto { Name = $"decoder_blocks_{firstLayer}_{firstLayer + blocks.Count - 1}" };
@@ -30,15 +30,30 @@ internal static class SegmentComposer
             int layer = firstLayer + index;
             bool isLast = index == blocks.Count - 1;
             string hiddenOut = isLast ? GraphContract.HiddenOut : $"{GraphContract.HiddenOut}.{layer}";
-            AddBlock(graph, blocks[index].Graph, layer, hidden, hiddenOut, selectRows, isFirst: index == 0, isLast, initializers);
+            AddBlock(graph, blocks[index].Graph, layer, hidden, hiddenOut, form, isFirst: index == 0, isLast, initializers);
             hidden = hiddenOut;
         }
 
+        if (form != SegmentForm.Packed)
+            return composed;
+        graph.Input.Add(new ValueInfoProto
+        {
+            Name = AttentionOperator.Job,
+            Type = new TypeProto
+            {
+                TensorType = new TypeProto.Types.Tensor
+                {
+                    ElemType = (int)TensorProto.Types.DataType.Int64,
+                    Shape = new TensorShapeProto { Dim = { new TensorShapeProto.Types.Dimension { DimValue = 1 } } },
+                },
+            },
+        });
+        AttentionOperator.Import(composed);
         return composed;
     }
 
     private static void AddBlock(
-        GraphProto graph, GraphProto block, int layer, string hidden, string hiddenOut, bool selectRows, bool isFirst, bool isLast, HashSet<string> initializers)
+        GraphProto graph, GraphProto block, int layer, string hidden, string hiddenOut, SegmentForm form, bool isFirst, bool isLast, HashSet<string> initializers)
     {
         var names = new Dictionary<string, string> { [GraphContract.Hidden] = hidden, [GraphContract.HiddenOut] = hiddenOut, [""] = "" };
         foreach (string shared in s_shared)
@@ -64,9 +79,17 @@ internal static class SegmentComposer
 
         foreach (NodeProto node in block.Node)
         {
-            if (!selectRows && node.Name.EndsWith(GraphContract.RowSelectionSuffix, StringComparison.Ordinal) && node.Input.Count > 0 && node.Output.Count == 1)
+            if (form != SegmentForm.Slots && node.Name.EndsWith(GraphContract.RowSelectionSuffix, StringComparison.Ordinal) && node.Input.Count > 0 && node.Output.Count == 1)
             {
                 names[node.Output[0]] = Rename(node.Input[0]);
+                continue;
+            }
+
+            if (form == SegmentForm.Packed && node.OpType == GraphContract.CachedAttention)
+            {
+                bool isCross = node.Input.Contains(GraphContract.CrossKeys);
+                graph.Node.Add(AttentionOperator.Node($"{layer}/{node.Name}", Rename(node.Input[0]), Rename(node.Output[0]), layer, isCross, out TensorProto which));
+                graph.Initializer.Add(which);
                 continue;
             }
 
@@ -81,13 +104,14 @@ internal static class SegmentComposer
         {
             bool isCache = GraphContract.Caches.Any(cache => cache.Past == input.Name);
             bool moves = input.Name is GraphContract.RowSlots or GraphContract.SlotRows;
-            if (isCache || (isFirst && (selectRows || !moves)))
+            bool isKept = form == SegmentForm.Packed ? isFirst && input.Name == GraphContract.Hidden : isCache || (isFirst && (form == SegmentForm.Slots || !moves));
+            if (isKept)
                 AddValue(graph.Input, input);
         }
 
         foreach (ValueInfoProto output in block.Output)
         {
-            if (output.Name != GraphContract.HiddenOut || isLast)
+            if (output.Name == GraphContract.HiddenOut ? isLast : form != SegmentForm.Packed)
                 AddValue(graph.Output, output);
         }
 

@@ -10,7 +10,7 @@ internal sealed unsafe class SelfAttentionBias : IDisposable
     private readonly int _capacity;
 
     // By head, the farthest distance first: the bias of a row of keys is then one slice.
-    private readonly float[] _reversed;
+    private readonly NativeBuffer _reversed;
 
     public SelfAttentionBias(ModelBundle bundle, int slots, int capacity)
     {
@@ -19,11 +19,12 @@ internal sealed unsafe class SelfAttentionBias : IDisposable
         bundle.TryGetTensor(name, out BundleTensor tensor);
         _heads = bundle.Configuration.HeadCount;
         _capacity = capacity;
-        _reversed = new float[_heads * capacity];
+        _reversed = new NativeBuffer((long)_heads * capacity * sizeof(float));
+        Span<float> reversed = _reversed.Span<float>(0, _heads * capacity);
         for (int head = 0; head < _heads; head++)
         {
             for (int distance = 0; distance < capacity; distance++)
-                _reversed[((head + 1) * capacity) - 1 - distance] = byDistance[((long)Math.Min(distance, tensor.Shape[0] - 1) * _heads) + head];
+                reversed[((head + 1) * capacity) - 1 - distance] = byDistance[((long)Math.Min(distance, tensor.Shape[0] - 1) * _heads) + head];
         }
 
         _bias = new NativeBuffer((long)slots * _heads * (capacity + 1) * sizeof(float));
@@ -31,6 +32,9 @@ internal sealed unsafe class SelfAttentionBias : IDisposable
     }
 
     public OrtValue View { get; }
+
+    /// <summary>By head, the bias of every distance up to the capacity, the farthest first.</summary>
+    public nint ReversedAddress => _reversed.Address;
 
     /// <summary>Entries of a slot, the scratch included.</summary>
     public int Entries => _capacity + 1;
@@ -50,12 +54,13 @@ internal sealed unsafe class SelfAttentionBias : IDisposable
     {
         int keys = position + 1;
         bias[0] = GraphContract.Masked;
-        _reversed.AsSpan(((head + 1) * _capacity) - keys, keys).CopyTo(bias[1..]);
+        _reversed.Span<float>(((head + 1L) * _capacity) - keys, keys).CopyTo(bias[1..]);
     }
 
     public void Dispose()
     {
         View.Dispose();
         _bias.Dispose();
+        _reversed.Dispose();
     }
 }

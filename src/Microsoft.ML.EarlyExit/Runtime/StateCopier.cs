@@ -3,72 +3,93 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Computes the keys and values that state copying owes a layer, for all rows that reach it, in as few products as they take.</summary>
-internal sealed class StateCopier : IDisposable
+/// <summary>
+/// <see cref="StatePropagation.StateCopy"/>: computes the keys and values that a layer lacks from the states with which tokens exited, for all rows that reach it, in as
+/// few products as they take.
+/// </summary>
+internal sealed class StateCopier : IStatePropagator
 {
     private const int LargestRun = 256;
 
     private readonly ModelSessions _sessions;
+    private readonly IReadOnlyList<DecoderSegment> _segments;
+    private readonly DecoderMemory _memory;
+    private readonly BlockRunner _blocks;
     private readonly ExitedStates _states;
     private readonly int _width;
-    private readonly int _stride;
-    private readonly NativeBuffer _input;
-    private readonly NativeBuffer _output;
+    private readonly int _keysValuesWidth;
+    private readonly BoundBuffer<float> _input;
+    private readonly BoundBuffer<float> _output;
     private readonly (int Slot, int Position)[] _pending = new (int Slot, int Position)[LargestRun];
     private readonly Dictionary<(int Layer, int Count), OrtIoBinding> _bindings = [];
-    private readonly Dictionary<int, (OrtValue Input, OrtValue Output)> _views = [];
     private readonly RunOptions _run;
 
-    public StateCopier(ModelSessions sessions, ExitedStates states, int width, int keysValuesWidth, RunOptions run)
+    public StateCopier(
+        ModelSessions sessions, IReadOnlyList<DecoderSegment> segments, DecoderMemory memory, BlockRunner blocks, int width, int keysValuesWidth, RunOptions run)
     {
         _sessions = sessions;
-        _states = states;
+        _segments = segments;
+        _memory = memory;
+        _blocks = blocks;
+        _states = memory.States!;
         _width = width;
-        _stride = keysValuesWidth;
+        _keysValuesWidth = keysValuesWidth;
         _run = run;
-        _input = new NativeBuffer((long)LargestRun * width * sizeof(float));
-        _output = new NativeBuffer((long)LargestRun * keysValuesWidth * sizeof(float));
+        _input = new BoundBuffer<float>(LargestRun, width);
+        _output = new BoundBuffer<float>(LargestRun, keysValuesWidth);
     }
 
-    /// <summary>Brings a layer up to the position of every slot in <paramref name="slots"/>.</summary>
-    public void BringUp(int layer, KeyValueCache cache, ReadOnlySpan<int> slots, ReadOnlySpan<int> positions)
+    public void BringUp(int segment, ReadOnlySpan<int> slots)
     {
-        int count = 0;
-        foreach (int slot in slots)
-        {
-            int end = positions[slot];
-            for (int position = _states.FirstMissing(layer, slot); position < end; position++)
-            {
-                _states.State(slot, position).CopyTo(_input.Span<float>((long)count * _width, _width));
-                _pending[count++] = (slot, position);
-                if (count < LargestRun)
-                    continue;
-                Run(layer, cache, count);
-                count = 0;
-            }
+        for (int layer = _segments[segment].FirstLayer; layer <= _segments[segment].LastLayer; layer++)
+            BringUpLayer(layer, slots);
+    }
 
-            _states.Filled(layer, slot, Math.Max(end, _states.FirstMissing(layer, slot)));
-        }
+    public void Run(int segment, ReadOnlySpan<int> slots)
+    {
+        BringUp(segment, slots);
+        _blocks.Run(segment, slots);
+    }
 
-        if (count > 0)
-            Run(layer, cache, count);
+    /// <summary>Nothing here is bound to memory that moves.</summary>
+    public void Unbind()
+    {
     }
 
     public void Dispose()
     {
         foreach (OrtIoBinding binding in _bindings.Values)
             binding.Dispose();
-        foreach ((OrtValue input, OrtValue output) in _views.Values)
-        {
-            input.Dispose();
-            output.Dispose();
-        }
-
         _input.Dispose();
         _output.Dispose();
     }
 
-    private void Run(int layer, KeyValueCache cache, int count)
+    private void BringUpLayer(int layer, ReadOnlySpan<int> slots)
+    {
+        KeyValueCache cache = _memory.Self.Cache(layer);
+        int count = 0;
+        foreach (int slot in slots)
+        {
+            int end = _memory.Positions[slot];
+            _memory.CopiesStates(layer, slot);
+            for (int position = _states.FirstMissing(layer, slot); position < end; position++)
+            {
+                _states.State(slot, position).CopyTo(_input.Span((long)count * _width, _width));
+                _pending[count++] = (slot, position);
+                if (count < LargestRun)
+                    continue;
+                Store(layer, cache, count);
+                count = 0;
+            }
+
+            _states.Filled(layer, slot, end);
+        }
+
+        if (count > 0)
+            Store(layer, cache, count);
+    }
+
+    private void Store(int layer, KeyValueCache cache, int count)
     {
         // Rounded up, so that few shapes occur; the rows beyond are computed for nothing.
         int rows = (int)BitOperations.RoundUpToPowerOf2((uint)count);
@@ -77,16 +98,14 @@ internal sealed class StateCopier : IDisposable
             _bindings[(layer, rows)] = binding = Bind(session, rows);
         session.RunWithBinding(_run, binding);
         for (int index = 0; index < count; index++)
-            cache.Store(_pending[index].Slot, _pending[index].Position, _output.Span<float>((long)index * _stride, _stride));
+            cache.Store(_pending[index].Slot, _pending[index].Position, _output.Span((long)index * _keysValuesWidth, _keysValuesWidth));
     }
 
     private OrtIoBinding Bind(InferenceSession session, int rows)
     {
-        if (!_views.TryGetValue(rows, out (OrtValue Input, OrtValue Output) views))
-            _views[rows] = views = (BoundTensor.Floats(_input, rows, _width), BoundTensor.Floats(_output, rows, _stride));
         OrtIoBinding binding = session.CreateIoBinding();
-        binding.BindInput(GraphContract.Hidden, views.Input);
-        binding.BindOutput(GraphContract.KeysValues, views.Output);
+        binding.BindInput(GraphContract.Hidden, _input.First(rows));
+        binding.BindOutput(GraphContract.KeysValues, _output.First(rows));
         return binding;
     }
 }

@@ -67,7 +67,7 @@ internal static class PlainDecodingLoop
                     int layer = segments[segment].LastLayer;
                     if (!isLast)
                         left?.Invoke(batch, slot, tokens.Count, layer, hidden);
-                    batch.Advance(slot, index, leavesEarly: !isLast);
+                    batch.Advance(slot, index, exitsEarly: !isLast);
                     tokens.Add(new Token(id, layer, confidences[slot], gap < NearTie || confidences[slot].Any(confidence => Math.Abs(confidence - threshold) < NearTie)));
                     if (id == configuration.EndOfSequenceTokenId || tokens.Count == maxNewTokens)
                         rows[slot] = null;

@@ -100,12 +100,12 @@ public sealed class StatePropagationTests
             void CopyAtOnce(DecoderBatch batch, int slot, int position, int exitLayer, float[] hidden)
             {
                 T5Configuration configuration = model.Configuration;
-                KeyValueCache?[] caches = FullDepthStates.SelfCaches(batch);
+                SelfAttention self = FullDepthStates.Memory(batch).Self;
                 for (int layer = exitLayer + 1; layer <= configuration.DecoderLayerCount; layer++)
                 {
-                    caches[layer - 1] ??= new KeyValueCache(one.slots, configuration.HeadCount, model.Bundle.Manifest.GraphHeadDimension, caches[0]!.Capacity);
-                    caches[layer - 1]!.Store(slot, position, FullDepthStates.KeysValues(model, layer, hidden));
-                    FullDepthStates.ExitedStates(batch)!.Filled(layer, slot, position + 1);
+                    self.Reach(layer);
+                    self.Cache(layer).Store(slot, position, FullDepthStates.KeysValues(model, layer, hidden));
+                    FullDepthStates.Memory(batch).States!.Filled(layer, slot, position + 1);
                 }
             }
         });

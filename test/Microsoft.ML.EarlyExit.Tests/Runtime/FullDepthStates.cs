@@ -44,7 +44,7 @@ internal static class FullDepthStates
     /// <summary>What a batch's cache holds of a slot's position, laid out as <see cref="KeysValues"/> does.</summary>
     public static float[] Cached(EarlyExitModel model, DecoderBatch batch, int layer, int slot, int position)
     {
-        KeyValueCache cache = SelfCaches(batch)[layer - 1]!;
+        KeyValueCache cache = Memory(batch).Self.Cache(layer);
         int heads = model.Configuration.HeadCount;
         int width = model.Bundle.Manifest.GraphHeadDimension;
         var result = new float[2 * heads * width];
@@ -57,9 +57,6 @@ internal static class FullDepthStates
         return result;
     }
 
-    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_self")]
-    public static extern ref KeyValueCache?[] SelfCaches(DecoderBatch batch);
-
-    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_states")]
-    public static extern ref ExitedStates? ExitedStates(DecoderBatch batch);
+    [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_memory")]
+    public static extern ref DecoderMemory Memory(DecoderBatch batch);
 }

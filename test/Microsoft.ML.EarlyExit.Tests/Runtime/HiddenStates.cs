@@ -26,7 +26,7 @@ internal static class HiddenStates
                 states[layer].AddRange(batch.Hidden(0));
             }
 
-            batch.Advance(0, 0, leavesEarly: false);
+            batch.Advance(0, 0, exitsEarly: false);
         }
 
         return [.. states.Select(state => state.ToArray())];

@@ -38,7 +38,7 @@ public sealed class ManyPositionsTests
             batch.Embed([0], [token]);
             batch.Run(0, [0]);
             hidden.AddRange(batch.Hidden(0));
-            batch.Advance(0, 0, leavesEarly: false);
+            batch.Advance(0, 0, exitsEarly: false);
         }
 
         return [.. hidden];
@@ -98,7 +98,7 @@ public sealed class ManyPositionsTests
             BundleTensorNames names = model.Bundle.Manifest.TensorNames;
             float* embedding = model.Bundle.TensorData(names.Embedding);
             float* bias = model.Bundle.TensorData(names.DecoderRelativeBias);
-            InferenceSession session = model.Sessions.Segment(1, layers, selectRows: false);
+            InferenceSession session = model.Sessions.Segment(new DecoderSegment(1, layers), SegmentForm.OneSlot);
             var result = new List<float>();
             int past = 0;
             foreach (int count in runs)

@@ -31,6 +31,9 @@ internal static class GraphContract
 
     public const int ContribVersion = 1;
 
+    /// <summary>The operator, of ONNX Runtime's, for attention over caches.</summary>
+    public const string CachedAttention = "GroupQueryAttention";
+
     public const string Hidden = "hidden";
     public const string HiddenOut = "hidden_out";
     public const string RowSlots = "row_slots";

@@ -166,7 +166,7 @@ internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDic
         graph.Input(keys.Past, DataType.Float, "slots", _heads, capacity, _headWidth);
         graph.Input(values.Past, DataType.Float, "slots", _heads, capacity, _headWidth);
         string attended = graph.Node(
-            $"{at}.attention", "GroupQueryAttention",
+            $"{at}.attention", GraphContract.CachedAttention,
             [query, key, value, keys.Past, values.Past, lengths, capacity, "", "", "", bias],
             [$"{at}.attention", keys.Present, values.Present], GraphContract.ContribDomain,
             Attribute("num_heads", (long)_heads), Attribute("kv_num_heads", (long)_heads), Attribute("scale", 1f))[0];

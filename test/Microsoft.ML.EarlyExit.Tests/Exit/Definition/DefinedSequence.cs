@@ -46,7 +46,7 @@ internal sealed class DefinedSequence(EarlyExitModel model)
                 return position;
             }
 
-            decoder.Advance(0, 0, leavesEarly: step.ExitLayer < layers);
+            decoder.Advance(0, 0, exitsEarly: step.ExitLayer < layers);
             Compared++;
             Exits += step.ExitLayer < layers ? 1 : 0;
             sequence.Add(step.TokenId);

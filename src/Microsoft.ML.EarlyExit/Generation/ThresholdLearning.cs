@@ -1,0 +1,42 @@
+using System.Numerics.Tensors;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// Learns the threshold of <see cref="ShallowDeep.AdaptiveThreshold"/> while text is generated: notes each row's shallow tokens, compares them with the full model's where
+/// the deep blocks run, and adapts the threshold at the end of a batch.
+/// </summary>
+internal sealed class ThresholdLearning(ExitPlan plan, DecoderBatch decoder, HeadProducts products, OperationCosts costs, int vocabularySize)
+{
+    private readonly AdaptiveThreshold _threshold = new(plan.FirstThreshold);
+
+    /// <summary>The threshold of the batch at hand.</summary>
+    public float Threshold => _threshold.Current;
+
+    /// <summary>Notes whether the shallow tokens that the deep blocks have run for are the full model's.</summary>
+    public void Compare(int slot, TokenState state, DecodingRow row)
+    {
+        TokenComparisons comparisons = row.Comparisons;
+        int earlier = comparisons.PendingCount - 1;
+        if (earlier > 0 && plan.StatePropagation == StatePropagation.ParallelDecoding)
+        {
+            Span<float> logits = products.ComputeMany(decoder.States(slot, row.TokenCount - earlier, earlier), earlier);
+            for (int index = 0; index < earlier; index++)
+            {
+                row.Count(costs.ConfidenceProduct(vocabularySize));
+                comparisons.Add(index, TensorPrimitives.IndexOfMax<float>(logits.Slice(index * vocabularySize, vocabularySize)));
+            }
+        }
+
+        comparisons.Add(earlier, TensorPrimitives.IndexOfMax<float>(state.Logits.Values));
+        comparisons.End();
+    }
+
+    /// <summary>Adapts the threshold to what the rows of a batch have told, given in their order.</summary>
+    public void Learn(IEnumerable<DecodingRow> rows)
+    {
+        foreach ((float confidence, bool agreed) in rows.SelectMany(row => row.Comparisons.Pairs))
+            _threshold.Add(confidence, agreed);
+        _threshold.Update();
+    }
+}

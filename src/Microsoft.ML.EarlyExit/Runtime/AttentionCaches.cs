@@ -1,0 +1,10 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>One layer's caches of all slots; see <see cref="KeyValueCache"/>.</summary>
+internal unsafe struct AttentionCaches
+{
+    public float* SelfKeys;
+    public float* SelfValues;
+    public float* CrossKeys;
+    public float* CrossValues;
+}

@@ -1,0 +1,137 @@
+using Microsoft.ML.OnnxRuntime;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// The cross-attention of all slots: each slot's encoder output, its keys and values of every layer, computed when its row first reaches the layer, and the mask of what
+/// is no encoder position.
+/// </summary>
+internal sealed class CrossAttention : IDisposable
+{
+    private const int FirstEntries = 64;
+
+    private readonly ModelBundle _bundle;
+    private readonly ModelSessions _sessions;
+    private readonly RunOptions _run;
+    private readonly int _scratch;
+    private readonly EncodedInput?[] _inputs;
+    private readonly KeyValueCache?[] _caches;
+
+    // The last layer whose keys and values a slot has.
+    private readonly int[] _reached;
+    private readonly BoundBuffer<int> _entries = new();
+    private BoundBuffer<float> _bias;
+
+    /// <param name="bundle">The model.</param>
+    /// <param name="sessions">Its sessions.</param>
+    /// <param name="slots">Slots.</param>
+    /// <param name="scratch">Entries that a run needs behind a slot's encoder positions: as many as positions run at once, see <see cref="GraphContract"/>.</param>
+    /// <param name="run">Options of every run.</param>
+    public CrossAttention(ModelBundle bundle, ModelSessions sessions, int slots, int scratch, RunOptions run)
+    {
+        _bundle = bundle;
+        _sessions = sessions;
+        _run = run;
+        _scratch = scratch;
+        _inputs = new EncodedInput?[slots];
+        _caches = new KeyValueCache?[bundle.Configuration.DecoderLayerCount];
+        _reached = new int[slots];
+        _bias = CreateBias(FirstEntries);
+    }
+
+    /// <summary>Entries of a slot.</summary>
+    public int Entries => _entries.Values[0];
+
+    /// <summary>The same as the scalar that blocks take.</summary>
+    public OrtValue EntriesView => _entries.View;
+
+    public OrtValue Bias => _bias.View;
+
+    private int KeysValuesWidth => 2 * _bundle.Configuration.HeadCount * _bundle.Manifest.GraphHeadDimension;
+
+    /// <summary>Encoder positions of a slot's row.</summary>
+    public int EncoderLength(int slot) => _inputs[slot]!.Length;
+
+    /// <summary>The caches of a layer, from 1, that was reached.</summary>
+    public KeyValueCache Cache(int layer) => _caches[layer - 1]!;
+
+    /// <summary>Whether a row fits without more room.</summary>
+    public bool HasRoom(EncodedInput input) => Needed(input) <= Entries;
+
+    /// <summary>Makes room for a row; what was bound to the caches and the bias must be bound anew.</summary>
+    public void Grow(EncodedInput input)
+    {
+        int[] kept = [.. _inputs.Select(one => Math.Min((one?.Length ?? 0) + 1, Entries))];
+        int entries = Math.Max(Needed(input), 2 * Entries);
+        foreach (KeyValueCache? cache in _caches)
+            cache?.Grow(entries, kept);
+        _bias.Dispose();
+        _bias = CreateBias(entries);
+        for (int slot = 0; slot < _inputs.Length; slot++)
+            SetBias(slot);
+    }
+
+    /// <summary>Puts another row's encoder output into a slot. There must be room.</summary>
+    public void Admit(int slot, EncodedInput input)
+    {
+        _inputs[slot] = input;
+        _reached[slot] = 0;
+        SetBias(slot);
+    }
+
+    /// <summary>Gives a slot the row of another: what was computed is copied, the rest computed when reached.</summary>
+    public void Fork(int from, int to)
+    {
+        Admit(to, _inputs[from]!);
+        _reached[to] = _reached[from];
+        for (int layer = 1; layer <= _reached[from]; layer++)
+            _caches[layer - 1]!.CopySlot(from, to, EncoderLength(from) + 1);
+    }
+
+    /// <summary>Computes a layer's keys and values for a slot that reaches it for the first time; false where it has them.</summary>
+    public bool Reach(int layer, int slot)
+    {
+        KeyValueCache cache = _caches[layer - 1] ??= new KeyValueCache(
+            _inputs.Length, _bundle.Configuration.HeadCount, _bundle.Manifest.GraphHeadDimension, Entries);
+        if (_reached[slot] >= layer)
+            return false;
+        _reached[slot] = layer;
+        EncodedInput input = _inputs[slot]!;
+        InferenceSession session = _sessions.CrossKeysValues(layer);
+        using var output = new BoundBuffer<float>(input.Length, KeysValuesWidth);
+        using OrtIoBinding binding = session.CreateIoBinding();
+        binding.BindInput(GraphContract.Hidden, input.Hidden);
+        binding.BindOutput(GraphContract.KeysValues, output.View);
+        session.RunWithBinding(_run, binding);
+        for (int position = 0; position < input.Length; position++)
+            cache.Store(slot, position, output.Span((long)position * KeysValuesWidth, KeysValuesWidth));
+        return true;
+    }
+
+    public void Dispose()
+    {
+        foreach (KeyValueCache? cache in _caches)
+            cache?.Dispose();
+        _bias.Dispose();
+        _entries.Dispose();
+    }
+
+    // One entry of scratch before a slot's encoder positions, the rest after them.
+    private int Needed(EncodedInput input) => 1 + input.Length + _scratch;
+
+    private BoundBuffer<float> CreateBias(int entries)
+    {
+        _entries.Values[0] = entries;
+        return new BoundBuffer<float>(_inputs.Length, 1, 1, entries);
+    }
+
+    private void SetBias(int slot)
+    {
+        if (_inputs[slot] is not { } input)
+            return;
+        Span<float> bias = _bias.Span((long)slot * Entries, Entries);
+        bias.Clear();
+        bias[0] = GraphContract.Masked;
+        bias[(input.Length + 1)..].Fill(GraphContract.Masked);
+    }
+}

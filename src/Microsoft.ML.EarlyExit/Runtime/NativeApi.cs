@@ -1,0 +1,184 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Microsoft.ML.OnnxRuntime;
+
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>
+/// The few functions of ONNX Runtime's C interface that its managed package does not offer: those for operators of our own. They are called by their places in
+/// <c>OrtApi</c>, as <c>onnxruntime_c_api.h</c> of version 1.16 and every later one has them: it only ever grows at its end.
+/// </summary>
+internal static unsafe class NativeApi
+{
+    private const int CreateCustomOpDomain = 26;
+    private const int CustomOpDomainAdd = 27;
+    private const int AddCustomOpDomain = 28;
+    private const int GetTensorMutableData = 51;
+    private const int KernelContextGetInput = 90;
+    private const int KernelContextGetOutput = 91;
+    private const int ReleaseCustomOpDomain = 101;
+    private const int KernelContextParallelFor = 274;
+
+    // The first version that has all of them; also that of an operator's description below.
+    private const uint ApiVersion = 16;
+    private const int FloatElementType = 1;
+    private const int Int64ElementType = 7;
+
+    private static readonly void** s_api = Open();
+
+    /// <summary>Describes an operator of one input <c>job</c>, int64 [1], and one output like it. The description lives as long as the process: every domain refers to it.</summary>
+    public static CustomOperator* DescribeLoop(string name, delegate* unmanaged[Cdecl]<void*, void*, void*> compute)
+    {
+        CustomOperator* description = Describe(name, compute);
+        description->GetInputType = &GetInt64;
+        description->GetInputTypeCount = &GetOne;
+        description->GetOutputType = &GetInt64;
+        return description;
+    }
+
+    /// <summary>Describes an operator of the inputs float, int64, int64 and one output of floats.</summary>
+    public static CustomOperator* DescribeTransformation(string name, delegate* unmanaged[Cdecl]<void*, void*, void*> compute)
+    {
+        CustomOperator* description = Describe(name, compute);
+        description->GetInputType = &GetFloatThenInt64;
+        description->GetInputTypeCount = &GetThree;
+        description->GetOutputType = &GetFloat;
+        return description;
+    }
+
+    /// <summary>A domain that offers one operator; to be released after the sessions that use it.</summary>
+    public static nint CreateDomain(string name, CustomOperator* description)
+    {
+        nint utf8 = Marshal.StringToCoTaskMemUTF8(name);
+        try
+        {
+            nint domain;
+            Check(((delegate* unmanaged[Cdecl]<nint, nint*, void*>)s_api[CreateCustomOpDomain])(utf8, &domain));
+            Check(((delegate* unmanaged[Cdecl]<nint, CustomOperator*, void*>)s_api[CustomOpDomainAdd])(domain, description));
+            return domain;
+        }
+        finally
+        {
+            Marshal.FreeCoTaskMem(utf8);
+        }
+    }
+
+    public static void AddDomain(SessionOptions options, nint domain) =>
+        Check(((delegate* unmanaged[Cdecl]<nint, nint, void*>)s_api[AddCustomOpDomain])(options.DangerousGetHandle(), domain));
+
+    public static void ReleaseDomain(nint domain) => ((delegate* unmanaged[Cdecl]<nint, void>)s_api[ReleaseCustomOpDomain])(domain);
+
+    /// <summary>The data of a kernel's input.</summary>
+    public static void* Input(void* context, int index)
+    {
+        // These fail for indices and types that the operator's own description rules out.
+        void* input;
+        void* data;
+        ((delegate* unmanaged[Cdecl]<void*, nuint, void**, void*>)s_api[KernelContextGetInput])(context, (nuint)index, &input);
+        ((delegate* unmanaged[Cdecl]<void*, void**, void*>)s_api[GetTensorMutableData])(input, &data);
+        return data;
+    }
+
+    /// <summary>Makes memory for a kernel's output [1, <paramref name="rows"/>, <paramref name="width"/>].</summary>
+    /// <returns>Null, or why there is none, which the kernel returns to the runtime.</returns>
+    public static void* Output(void* context, int rows, int width, float** data)
+    {
+        long* shape = stackalloc long[] { 1, rows, width };
+        void* output;
+        void* status = ((delegate* unmanaged[Cdecl]<void*, nuint, long*, nuint, void**, void*>)s_api[KernelContextGetOutput])(context, 0, shape, 3, &output);
+        return status is null ? ((delegate* unmanaged[Cdecl]<void*, void**, void*>)s_api[GetTensorMutableData])(output, (void**)data) : status;
+    }
+
+    /// <summary>Calls a function with every number below <paramref name="count"/> on the runtime's threads, and returns after the last.</summary>
+    public static void ParallelFor(void* context, delegate* unmanaged[Cdecl]<void*, nuint, void> body, nuint count, void* state) =>
+        ((delegate* unmanaged[Cdecl]<void*, delegate* unmanaged[Cdecl]<void*, nuint, void>, nuint, nuint, void*, void*>)s_api[KernelContextParallelFor])(
+            context, body, count, 0, state);
+
+    private static void** Open()
+    {
+        nint library = NativeLibrary.Load("onnxruntime", typeof(InferenceSession).Assembly, null);
+        var getApiBase = (delegate* unmanaged[Cdecl]<void**>)NativeLibrary.GetExport(library, "OrtGetApiBase");
+        var api = (void**)((delegate* unmanaged[Cdecl]<uint, void*>)getApiBase()[0])(ApiVersion);
+        return api is not null
+            ? api
+            : throw new NotSupportedException($"This ONNX Runtime does not offer version {ApiVersion} of its interface. Use the Microsoft.ML.OnnxRuntime package that belongs to this library.");
+    }
+
+    private static CustomOperator* Describe(string name, delegate* unmanaged[Cdecl]<void*, void*, void*> compute)
+    {
+        var description = (CustomOperator*)NativeMemory.AllocZeroed((nuint)sizeof(CustomOperator));
+        description->Version = ApiVersion;
+        description->CreateKernel = &CreateKernel;
+        description->GetName = &GetName;
+        description->GetExecutionProviderType = &GetNothing;
+        description->GetOutputTypeCount = &GetOne;
+        description->KernelComputeV2 = compute;
+        description->KernelDestroy = &Destroy;
+        description->GetInputCharacteristic = &GetRequired;
+        description->GetOutputCharacteristic = &GetRequired;
+        description->GetInputMemoryType = &GetRequired;
+        description->Name = Marshal.StringToCoTaskMemUTF8(name);
+        return description;
+    }
+
+    private static void Check(void* status)
+    {
+        if (status is not null)
+            throw new InvalidOperationException("ONNX Runtime refused a custom operator.");
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void* CreateKernel(CustomOperator* op, void* api, void* info) => op;
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void Destroy(void* kernel)
+    {
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static nint GetName(CustomOperator* op) => op->Name;
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static nint GetNothing(CustomOperator* op) => 0;
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static int GetInt64(CustomOperator* op, nuint index) => Int64ElementType;
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static int GetFloat(CustomOperator* op, nuint index) => FloatElementType;
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static int GetFloatThenInt64(CustomOperator* op, nuint index) => index == 0 ? FloatElementType : Int64ElementType;
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static nuint GetOne(CustomOperator* op) => 1;
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static nuint GetThree(CustomOperator* op) => 3;
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static int GetRequired(CustomOperator* op, nuint index) => 0;
+
+    /// <summary>OrtCustomOp up to the fields of <see cref="ApiVersion"/>, room for later ones that stay null, and behind it what is ours.</summary>
+    internal struct CustomOperator
+    {
+        public uint Version;
+        public delegate* unmanaged[Cdecl]<CustomOperator*, void*, void*, void*> CreateKernel;
+        public delegate* unmanaged[Cdecl]<CustomOperator*, nint> GetName;
+        public delegate* unmanaged[Cdecl]<CustomOperator*, nint> GetExecutionProviderType;
+        public delegate* unmanaged[Cdecl]<CustomOperator*, nuint, int> GetInputType;
+        public delegate* unmanaged[Cdecl]<CustomOperator*, nuint> GetInputTypeCount;
+        public delegate* unmanaged[Cdecl]<CustomOperator*, nuint, int> GetOutputType;
+        public delegate* unmanaged[Cdecl]<CustomOperator*, nuint> GetOutputTypeCount;
+        public delegate* unmanaged[Cdecl]<void*, void*, void> KernelCompute;
+        public delegate* unmanaged[Cdecl]<void*, void> KernelDestroy;
+        public delegate* unmanaged[Cdecl]<CustomOperator*, nuint, int> GetInputCharacteristic;
+        public delegate* unmanaged[Cdecl]<CustomOperator*, nuint, int> GetOutputCharacteristic;
+        public delegate* unmanaged[Cdecl]<CustomOperator*, nuint, int> GetInputMemoryType;
+        public fixed long Variadic[4];
+        public void* CreateKernelV2;
+        public delegate* unmanaged[Cdecl]<void*, void*, void*> KernelComputeV2;
+        public fixed long Later[18];
+        public nint Name;
+    }
+}
