@@ -133,7 +133,8 @@ internal sealed class CalibrateCommand : ToolCommand
     private void Calibrate(EarlyExitModel model, TextGenerationOptions generation, List<CalibrationPrompt> prompts, string? outputPath, ExitCalibrationOptions options)
     {
         using var calibration = new ExitCalibration(
-            model, options, generation, prompts, progress => _context.Messages.ShowProgress(progress.Share, progress.ToString()));
+            model, options, generation, prompts, progress => _context.Messages.ShowProgress(progress.Share, progress.ToString()),
+            _context.Cancellation);
         if (calibration.ResumedRuns > 0)
             _context.Messages.Say($"Goes on from '{options.CheckpointPath}': finished runs there: {calibration.ResumedRuns}.");
         CalibrationCertificate certificate;

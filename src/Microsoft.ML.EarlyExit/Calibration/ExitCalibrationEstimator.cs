@@ -87,7 +87,8 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
     private CalibrationCertificate Calibrate(
         EarlyExitModel model, TextGenerationOptions generation, List<CalibrationPrompt> prompts, IChannel channel, ProgressLog log)
     {
-        using var calibration = new ExitCalibration(model, _options, generation, prompts, progress => log.Progress(() => progress.ToString()));
+        using var calibration = new ExitCalibration(
+            model, _options, generation, prompts, progress => log.Progress(() => progress.ToString()), _options.CancellationToken);
         if (calibration.ResumedRuns > 0)
             channel.Info(MessageSensitivity.None, $"Goes on where an earlier calibration was interrupted: {calibration.ResumedRuns} runs are finished.");
         CalibrationCertificate certificate = calibration.Run();

@@ -117,7 +117,7 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
             ExitCalibrationOptions options = Options(model, loss, checkpoint, cancellation.Token);
             TextGenerationOptions generation = options.Generation.GenerationOptions!;
             CalibrationPrompt[] prompts = [.. latin.Select((row, index) => new CalibrationPrompt(index, model.Prepare(GenerationInput.FromText(row.Prompt!), generation), []))];
-            using var calibration = new ExitCalibration(model, options, generation, prompts, progress);
+            using var calibration = new ExitCalibration(model, options, generation, prompts, progress, cancellation.Token);
             calibration.Run();
         }
     }
