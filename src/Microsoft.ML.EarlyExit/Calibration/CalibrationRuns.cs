@@ -11,7 +11,7 @@ internal sealed class CalibrationRuns : IDisposable
 {
     private const string FullDepth = "full depth";
 
-    private readonly ExitCalibrationOptions _options;
+    private readonly ExitCalibrationEstimator.Options _options;
     private readonly CalibrationCheckpoint? _checkpoint;
     private readonly Action<CalibrationProgress> _progress;
     private readonly Part _tested;
@@ -28,7 +28,7 @@ internal sealed class CalibrationRuns : IDisposable
     /// <param name="progress">Is told how far the work is, after every prompt.</param>
     /// <param name="cancellationToken">Looked at between operators.</param>
     public CalibrationRuns(
-        EarlyExitModel model, ExitCalibrationOptions options, TextGenerationOptions generation, CalibrationSample sample, string inputsHash,
+        EarlyExitModel model, ExitCalibrationEstimator.Options options, TextGenerationOptions generation, CalibrationSample sample, string inputsHash,
         Action<CalibrationProgress> progress, CancellationToken cancellationToken)
     {
         _options = options;
@@ -85,7 +85,7 @@ internal sealed class CalibrationRuns : IDisposable
     }
 
     /// <summary>Everything that results depend on, in a hash.</summary>
-    private static string Identify(EarlyExitModel model, ExitCalibrationOptions options, TextGenerationOptions generation, string inputsHash)
+    private static string Identify(EarlyExitModel model, ExitCalibrationEstimator.Options options, TextGenerationOptions generation, string inputsHash)
     {
         var text = new StringBuilder();
         text.Append(model.Bundle.Identity).Append('\n').Append(inputsHash).Append('\n').Append(TextGenerationOptionsJson.Write(generation)).Append('\n');

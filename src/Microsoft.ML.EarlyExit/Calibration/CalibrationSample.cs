@@ -12,7 +12,7 @@ internal sealed record CalibrationSample(CalibrationPrompt[] Tested, Calibration
     /// <param name="candidates">All candidates.</param>
     /// <param name="prompts">The prompts.</param>
     /// <exception cref="InvalidOperationException">There are too few prompts, and the message says how many are needed.</exception>
-    public static CalibrationSample Create(ExitCalibrationOptions options, IReadOnlyList<Candidate> candidates, IReadOnlyList<CalibrationPrompt> prompts)
+    public static CalibrationSample Create(ExitCalibrationEstimator.Options options, IReadOnlyList<Candidate> candidates, IReadOnlyList<CalibrationPrompt> prompts)
     {
         if (prompts.Count < 2)
         {
@@ -25,7 +25,7 @@ internal sealed record CalibrationSample(CalibrationPrompt[] Tested, Calibration
         return sample;
     }
 
-    private static CalibrationSample Split(ExitCalibrationOptions options, IReadOnlyList<CalibrationPrompt> prompts)
+    private static CalibrationSample Split(ExitCalibrationEstimator.Options options, IReadOnlyList<CalibrationPrompt> prompts)
     {
         if (options.Procedure != RiskProcedure.FixedSequenceByCost)
             return new CalibrationSample([.. prompts], []);
@@ -37,7 +37,7 @@ internal sealed record CalibrationSample(CalibrationPrompt[] Tested, Calibration
             : throw new InvalidOperationException($"HeldOutFraction {options.HeldOutFraction} of {prompts.Count} prompts is none; give more prompts, or a larger fraction.");
     }
 
-    private static void CheckCount(ExitCalibrationOptions options, IReadOnlyList<Candidate> candidates, int tested)
+    private static void CheckCount(ExitCalibrationEstimator.Options options, IReadOnlyList<Candidate> candidates, int tested)
     {
         long? needed;
         string share = "";

@@ -12,7 +12,7 @@ internal sealed record CalibrationStatement(string Text, bool HasNothingToLose)
     /// <param name="candidates">The candidates that were tested.</param>
     /// <param name="chosen">The one that is certified; null for none.</param>
     public static CalibrationStatement Create(
-        ExitCalibrationOptions options, CalibrationPrompt[] prompts, string[] fullTexts, IReadOnlyList<CalibrationCandidate> candidates, CalibrationCandidate? chosen)
+        ExitCalibrationEstimator.Options options, CalibrationPrompt[] prompts, string[] fullTexts, IReadOnlyList<CalibrationCandidate> candidates, CalibrationCandidate? chosen)
     {
         IEnumerable<string> texts = fullTexts.Concat(options.Loss.NeedsReferences ? prompts.SelectMany(prompt => prompt.References) : []);
         string text = FormattableString.Invariant(Guarantee(options, prompts.Length, candidates, chosen)) + LossTexts.DescribeUnspaced(options.Loss, texts);
@@ -21,7 +21,7 @@ internal sealed record CalibrationStatement(string Text, bool HasNothingToLose)
     }
 
     private static FormattableString Guarantee(
-        ExitCalibrationOptions options, int count, IReadOnlyList<CalibrationCandidate> candidates, CalibrationCandidate? chosen)
+        ExitCalibrationEstimator.Options options, int count, IReadOnlyList<CalibrationCandidate> candidates, CalibrationCandidate? chosen)
     {
         string loss = options.Loss.Description;
         if (chosen is null)
@@ -37,7 +37,7 @@ internal sealed record CalibrationStatement(string Text, bool HasNothingToLose)
     }
 
     /// <summary>What has to be said where the full model's texts score so little that no text whatever could lose more than δ; null elsewhere.</summary>
-    private static string? DescribeNothingToLose(ExitCalibrationOptions options, CalibrationPrompt[] prompts, string[] fullTexts)
+    private static string? DescribeNothingToLose(ExitCalibrationEstimator.Options options, CalibrationPrompt[] prompts, string[] fullTexts)
     {
         if (options.Loss.FullScore is not { } score)
             return null;

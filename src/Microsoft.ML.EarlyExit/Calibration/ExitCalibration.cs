@@ -6,7 +6,7 @@ namespace Microsoft.ML.EarlyExit;
 internal sealed class ExitCalibration : IDisposable
 {
     private readonly EarlyExitModel _model;
-    private readonly ExitCalibrationOptions _options;
+    private readonly ExitCalibrationEstimator.Options _options;
     private readonly Candidate[] _candidates;
     private readonly CalibrationSample _sample;
     private readonly string _inputsHash;
@@ -22,7 +22,7 @@ internal sealed class ExitCalibration : IDisposable
     /// <exception cref="InvalidOperationException">There are too few prompts, and the message says how many are needed; or the loss' tokenizer drops more than 1 % of the letters
     /// of the references.</exception>
     public ExitCalibration(
-        EarlyExitModel model, ExitCalibrationOptions options, TextGenerationOptions generation, IReadOnlyList<CalibrationPrompt> prompts, Action<CalibrationProgress> progress,
+        EarlyExitModel model, ExitCalibrationEstimator.Options options, TextGenerationOptions generation, IReadOnlyList<CalibrationPrompt> prompts, Action<CalibrationProgress> progress,
         CancellationToken cancellationToken)
     {
         _model = model;
@@ -56,27 +56,25 @@ internal sealed class ExitCalibration : IDisposable
         CalibrationCandidate? chosen = candidates.Where(candidate => candidate.Passed).MinBy(candidate => candidate.MeanExitLayer);
         var statement = CalibrationStatement.Create(_options, _sample.Tested, _runs.FullTexts, candidates, chosen);
         HasNothingToLose = statement.HasNothingToLose;
-        return new CalibrationCertificate
-        {
-            Policy = chosen is null ? null : _options.Policies[chosen.PolicyIndex] with { Threshold = chosen.Lambda },
-            PolicyIndex = chosen?.PolicyIndex,
-            Lambda = chosen?.Lambda,
-            Delta = _options.Delta,
-            Epsilon = _options.Epsilon,
-            Loss = _options.Loss.Name,
-            RougeTokenizer = _options.Loss.RougeTokenizer,
-            Test = _options.Test,
-            Procedure = _options.Procedure,
-            PromptCount = _sample.Tested.Length,
-            Policies = _options.Policies,
-            Candidates = candidates,
-            Seed = _options.Seed,
-            InputsSha256 = _inputsHash,
-            ModelSha256 = _model.Bundle.Identity,
-            Date = DateTimeOffset.UtcNow,
-            Version = typeof(ExitCalibration).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "",
-            Statement = statement.Text,
-        };
+        return new CalibrationCertificate(
+            policy: chosen is null ? null : _options.Policies[chosen.PolicyIndex] with { Threshold = chosen.Lambda },
+            policyIndex: chosen?.PolicyIndex,
+            lambda: chosen?.Lambda,
+            delta: _options.Delta,
+            epsilon: _options.Epsilon,
+            loss: _options.Loss.Name,
+            rougeTokenizer: _options.Loss.RougeTokenizer,
+            test: _options.Test,
+            procedure: _options.Procedure,
+            promptCount: _sample.Tested.Length,
+            policies: _options.Policies,
+            candidates: candidates,
+            seed: _options.Seed,
+            inputsSha256: _inputsHash,
+            modelSha256: _model.Bundle.Identity,
+            date: DateTimeOffset.UtcNow,
+            version: typeof(ExitCalibration).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "",
+            statement: statement.Text);
     }
 
     /// <inheritdoc cref="CalibrationRuns.Complete"/>
@@ -84,7 +82,7 @@ internal sealed class ExitCalibration : IDisposable
 
     public void Dispose() => _runs.Dispose();
 
-    private static void CheckPolicies(ExitCalibrationOptions options, T5Configuration configuration)
+    private static void CheckPolicies(ExitCalibrationEstimator.Options options, T5Configuration configuration)
     {
         foreach ((int index, ExitPolicy policy) in options.Policies.Index())
         {
@@ -121,14 +119,12 @@ internal sealed class ExitCalibration : IDisposable
             candidate => _options.Test.PValue(lossesOf(candidate), _options.Delta, level));
     }
 
-    private CalibrationCandidate Describe(Verdict verdict, CandidateResult result) => new()
-    {
-        PolicyIndex = verdict.Candidate.PolicyIndex,
-        Lambda = _options.Grid[verdict.Candidate.GridIndex],
-        MeanLoss = result.Losses.Average(),
-        PValue = _options.Procedure == RiskProcedure.ConformalRiskControl ? double.NaN : verdict.Value,
-        MeanExitLayer = result.MeanExitLayer,
-        Operations = result.Operations,
-        Passed = verdict.Passed,
-    };
+    private CalibrationCandidate Describe(Verdict verdict, CandidateResult result) => new(
+        policyIndex: verdict.Candidate.PolicyIndex,
+        lambda: _options.Grid[verdict.Candidate.GridIndex],
+        meanLoss: result.Losses.Average(),
+        pValue: _options.Procedure == RiskProcedure.ConformalRiskControl ? double.NaN : verdict.Value,
+        meanExitLayer: result.MeanExitLayer,
+        operations: result.Operations,
+        passed: verdict.Passed);
 }
