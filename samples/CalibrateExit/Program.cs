@@ -13,7 +13,7 @@ Prompt[] prompts = [.. Enumerable.Range(0, 120).Select(_ => new Prompt(
 
 var mlContext = new MLContext();
 IDataView data = mlContext.Data.LoadFromEnumerable(prompts[..100]);
-ExitCalibrationEstimator calibration = mlContext.TextGeneration.CalibrateExit(new ExitCalibrationOptions
+ExitCalibrationEstimator calibration = mlContext.TextGeneration.CalibrateExit(new ExitCalibrationEstimator.Options
 {
     Generation = new TextGenerationEstimator.Options
     {

@@ -97,8 +97,14 @@ internal static class CalibrationTable
             new Random(split).Shuffle(rows);
             int[] calibration = rows[..(count / 2)];
             int[] test = rows[(count / 2)..];
-            double[] pValues = [.. table.Losses.Select(losses => RiskTest.HoeffdingBentkus.PValue([.. calibration.Select(row => losses[row])], delta, Epsilon))];
-            int index = LearnThenTest.FixedSequence(pValues, Epsilon);
+            Verdict[] passed =
+            [
+                .. FixedSequence.Walk(
+                        Candidate.All(1, table.Losses.Count), Epsilon,
+                        candidate => RiskTest.HoeffdingBentkus.PValue([.. calibration.Select(row => table.Losses[candidate.GridIndex][row])], delta, Epsilon))
+                    .Where(verdict => verdict.Passed),
+            ];
+            int index = passed.Length - 1;
             double realised = index < 0 ? 0 : test.Average(row => table.Losses[index][row]);
             violations += realised > delta ? 1 : 0;
             chosen.Add(index < 0 ? float.NaN : table.Grid[index]);
@@ -107,7 +113,7 @@ internal static class CalibrationTable
                 first = index < 0
                     ? "never | | | | | |"
                     : FormattableString.Invariant(
-                        $"{table.Grid[index]:0.####} | {MeanExit(table, index, calibration):F2} | {calibration.Average(row => table.Losses[index][row]):F4} | {pValues[index]:G2} | {realised:F4} | {MeanExit(table, index, test):F2} |");
+                        $"{table.Grid[index]:0.####} | {MeanExit(table, index, calibration):F2} | {calibration.Average(row => table.Losses[index][row]):F4} | {passed[index].Value:G2} | {realised:F4} | {MeanExit(table, index, test):F2} |");
             }
         }
 

@@ -150,7 +150,7 @@ public sealed class PolicyFileTests(ConvertedModels models) : IDisposable
     {
         var mlContext = new MLContext();
         IDataView data = mlContext.Data.LoadFromEnumerable(Enumerable.Range(0, 20).Select(index => new Prompt($"a {index}")));
-        using TextGenerationTransformer transformer = mlContext.TextGeneration.CalibrateExit(new ExitCalibrationOptions
+        using TextGenerationTransformer transformer = mlContext.TextGeneration.CalibrateExit(new ExitCalibrationEstimator.Options
         {
             Generation = new TextGenerationEstimator.Options
             {

@@ -70,7 +70,7 @@ internal sealed class CalibrateCommand : ToolCommand
         {
             if (file.Policy is null)
                 throw new InvalidDataException($"{file.Name} has no policy to calibrate: it never exits.");
-            OptionNames.Check(() => ExitCalibrationOptions.CheckPolicy(file.Policy), file.Name);
+            OptionNames.Check(() => ExitCalibrationEstimator.Options.CheckPolicy(file.Policy), file.Name);
         }
 
         IReadOnlyList<float> grid = parsed.GetValue(_grid) is { } gridPath ? PathSymbols.Read(gridPath, _context, ReadGrid) : ThresholdGrid.Default;
@@ -94,7 +94,7 @@ internal sealed class CalibrateCommand : ToolCommand
 
         try
         {
-            Calibrate(model, generation, prompts, outputPath, new ExitCalibrationOptions
+            Calibrate(model, generation, prompts, outputPath, new ExitCalibrationEstimator.Options
             {
                 Generation = new TextGenerationEstimator.Options(),
                 Policies = [.. policies.Select(file => file.Policy!)],
@@ -106,7 +106,6 @@ internal sealed class CalibrateCommand : ToolCommand
                 Procedure = parsed.GetValue(_procedure),
                 Seed = parsed.GetValue(_seed),
                 CheckpointPath = outputPath is null ? null : $"{outputPath}.partial",
-                CancellationToken = _context.Cancellation,
             });
         }
         catch (InvalidOperationException exception)
@@ -130,10 +129,11 @@ internal sealed class CalibrateCommand : ToolCommand
         return loss;
     }
 
-    private void Calibrate(EarlyExitModel model, TextGenerationOptions generation, List<CalibrationPrompt> prompts, string? outputPath, ExitCalibrationOptions options)
+    private void Calibrate(EarlyExitModel model, TextGenerationOptions generation, List<CalibrationPrompt> prompts, string? outputPath, ExitCalibrationEstimator.Options options)
     {
         using var calibration = new ExitCalibration(
-            model, options, generation, prompts, progress => _context.Messages.ShowProgress(progress.Share, progress.ToString()));
+            model, options, generation, prompts, progress => _context.Messages.ShowProgress(progress.Share, progress.ToString()),
+            _context.Cancellation);
         if (calibration.ResumedRuns > 0)
             _context.Messages.Say($"Goes on from '{options.CheckpointPath}': finished runs there: {calibration.ResumedRuns}.");
         CalibrationCertificate certificate;

@@ -3,26 +3,37 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>One policy with one threshold, and what calibration found about it.</summary>
 public sealed record CalibrationCandidate
 {
+    internal CalibrationCandidate(int policyIndex, float lambda, double meanLoss, double pValue, double meanExitLayer, MeanOperationCounts operations, bool passed)
+    {
+        PolicyIndex = policyIndex;
+        Lambda = lambda;
+        MeanLoss = meanLoss;
+        PValue = pValue;
+        MeanExitLayer = meanExitLayer;
+        Operations = operations;
+        Passed = passed;
+    }
+
     /// <summary>The policy: its place among <see cref="CalibrationCertificate.Policies"/>, from 0.</summary>
-    public required int PolicyIndex { get; init; }
+    public int PolicyIndex { get; }
 
     /// <summary>The threshold, λ.</summary>
-    public required float Lambda { get; init; }
+    public float Lambda { get; }
 
     /// <summary>The mean loss of the prompts, in [0, 1].</summary>
-    public required double MeanLoss { get; init; }
+    public double MeanLoss { get; }
 
     /// <summary>The p-value of the hypothesis that the expected loss exceeds δ; NaN where no hypothesis is tested.</summary>
-    public required double PValue { get; init; }
+    public double PValue { get; }
 
     /// <summary>The mean exit layer of the generated tokens.</summary>
-    public required double MeanExitLayer { get; init; }
+    public double MeanExitLayer { get; }
 
     /// <summary>Floating-point operations of decoding, a prompt on average.</summary>
-    public required MeanOperationCounts Operations { get; init; }
+    public MeanOperationCounts Operations { get; }
 
     /// <summary>Whether the procedure certifies it.</summary>
-    public required bool Passed { get; init; }
+    public bool Passed { get; }
 
     /// <summary>The values by their names, alike in every culture.</summary>
     /// <returns>One line of text.</returns>

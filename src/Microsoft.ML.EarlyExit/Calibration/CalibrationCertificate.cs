@@ -6,63 +6,85 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>What a calibration certifies, for which model and data, and everything it was found from. Immutable; saved with its transformer.</summary>
 public sealed class CalibrationCertificate
 {
-    internal CalibrationCertificate()
+    internal CalibrationCertificate(
+        ExitPolicy? policy, float? lambda, double delta, double epsilon, string loss, RougeTokenizer? rougeTokenizer, RiskTest test,
+        RiskProcedure procedure, int promptCount, IReadOnlyList<ExitPolicy> policies, int? policyIndex,
+        IReadOnlyList<CalibrationCandidate> candidates, int seed, string inputsSha256, string modelSha256, DateTimeOffset date, string version,
+        string statement)
     {
+        Policy = policy;
+        Lambda = lambda;
+        Delta = delta;
+        Epsilon = epsilon;
+        Loss = loss;
+        RougeTokenizer = rougeTokenizer;
+        Test = test;
+        Procedure = procedure;
+        PromptCount = promptCount;
+        Policies = policies;
+        PolicyIndex = policyIndex;
+        Candidates = candidates;
+        Seed = seed;
+        InputsSha256 = inputsSha256;
+        ModelSha256 = modelSha256;
+        Date = date;
+        Version = version;
+        Statement = statement;
     }
 
     /// <summary>The calibrated policy, its threshold being <see cref="Lambda"/>; null: never exit, the full model.</summary>
-    public required ExitPolicy? Policy { get; init; }
+    public ExitPolicy? Policy { get; }
 
     /// <summary>The certified threshold; null: never exit.</summary>
-    public required float? Lambda { get; init; }
+    public float? Lambda { get; }
 
     /// <summary>The tolerance δ of the expected loss.</summary>
-    public required double Delta { get; init; }
+    public double Delta { get; }
 
     /// <summary>The error level ε: the guarantee holds with probability 1 - ε.</summary>
-    public required double Epsilon { get; init; }
+    public double Epsilon { get; }
 
     /// <summary>The loss, by <see cref="CalibrationLoss.Name"/>.</summary>
-    public required string Loss { get; init; }
+    public string Loss { get; }
 
     /// <summary>What words were to the loss; null where it is not made of ROUGE.</summary>
-    public required RougeTokenizer? RougeTokenizer { get; init; }
+    public RougeTokenizer? RougeTokenizer { get; }
 
     /// <summary>The test that p-values come from.</summary>
-    public required RiskTest Test { get; init; }
+    public RiskTest Test { get; }
 
     /// <summary>How several candidates were tested together.</summary>
-    public required RiskProcedure Procedure { get; init; }
+    public RiskProcedure Procedure { get; }
 
     /// <summary>The prompts that were tested on.</summary>
-    public required int PromptCount { get; init; }
+    public int PromptCount { get; }
 
     /// <summary>The policies, without a threshold of their own.</summary>
-    public required IReadOnlyList<ExitPolicy> Policies { get; init; }
+    public IReadOnlyList<ExitPolicy> Policies { get; }
 
     /// <summary>The place of <see cref="Policy"/> among <see cref="Policies"/>, from 0; null: never exit.</summary>
-    public required int? PolicyIndex { get; init; }
+    public int? PolicyIndex { get; }
 
     /// <summary>Every candidate that was tested, in the order of testing.</summary>
-    public required IReadOnlyList<CalibrationCandidate> Candidates { get; init; }
+    public IReadOnlyList<CalibrationCandidate> Candidates { get; }
 
     /// <summary>The seed of the held-out split, which only <see cref="RiskProcedure.FixedSequenceByCost"/> makes.</summary>
-    public required int Seed { get; init; }
+    public int Seed { get; }
 
     /// <summary>SHA-256 of the prompts' encoder ids and references, in hexadecimal digits: the same data gives the same.</summary>
-    public required string InputsSha256 { get; init; }
+    public string InputsSha256 { get; }
 
     /// <summary>SHA-256 that identifies the model bundle, in hexadecimal digits.</summary>
-    public required string ModelSha256 { get; init; }
+    public string ModelSha256 { get; }
 
     /// <summary>When the calibration ended.</summary>
-    public required DateTimeOffset Date { get; init; }
+    public DateTimeOffset Date { get; }
 
     /// <summary>The library's version.</summary>
-    public required string Version { get; init; }
+    public string Version { get; }
 
     /// <summary>The guarantee in a sentence; or that there is none, and why.</summary>
-    public required string Statement { get; init; }
+    public string Statement { get; }
 
     /// <summary>Reads a certificate that <see cref="Save"/> or the tool wrote.</summary>
     /// <param name="filePath">The file; a pipe is read to its end.</param>

@@ -126,45 +126,41 @@ internal static class CalibrationCertificateJson
     private static CalibrationCertificate Read(JsonFields fields)
     {
         ExitPolicy[] policies = fields.GetObjects("policies", ExitPolicyJson.Read);
-        return new CalibrationCertificate
-        {
-            Statement = fields.GetString("statement"),
-            Policy = fields.Has("policy") ? fields.GetObject("policy", ExitPolicyJson.Read) : null,
-            Lambda = fields.Has("lambda") ? Threshold(fields) : null,
-            PolicyIndex = fields.Has("policyIndex") ? Index(fields, "policyIndex", policies.Length) : null,
-            Delta = InUnitInterval(fields, "delta"),
-            Epsilon = InUnitInterval(fields, "epsilon"),
-            Loss = fields.GetString("loss"),
-            RougeTokenizer = fields.Has("rougeTokenizer") ? Choose(fields, "rougeTokenizer", s_tokenizers) : null,
-            Test = Choose(fields, "test", s_tests),
-            Procedure = Choose(fields, "procedure", s_procedures),
-            PromptCount = fields.GetInt32("n") is >= 0 and var count ? count : throw fields.Refuse("n", "it must be at least 0"),
-            Policies = policies,
-            Candidates = fields.GetObjects("candidates", candidate => ReadCandidate(candidate, policies.Length)) is { Length: > 0 } candidates
+        return new CalibrationCertificate(
+            statement: fields.GetString("statement"),
+            policy: fields.Has("policy") ? fields.GetObject("policy", ExitPolicyJson.Read) : null,
+            lambda: fields.Has("lambda") ? Threshold(fields) : null,
+            policyIndex: fields.Has("policyIndex") ? Index(fields, "policyIndex", policies.Length) : null,
+            delta: InUnitInterval(fields, "delta"),
+            epsilon: InUnitInterval(fields, "epsilon"),
+            loss: fields.GetString("loss"),
+            rougeTokenizer: fields.Has("rougeTokenizer") ? Choose(fields, "rougeTokenizer", s_tokenizers) : null,
+            test: Choose(fields, "test", s_tests),
+            procedure: Choose(fields, "procedure", s_procedures),
+            promptCount: fields.GetInt32("n") is >= 0 and var count ? count : throw fields.Refuse("n", "it must be at least 0"),
+            policies: policies,
+            candidates: fields.GetObjects("candidates", candidate => ReadCandidate(candidate, policies.Length)) is { Length: > 0 } candidates
                 ? candidates
                 : throw fields.Refuse("candidates", "it must have at least one entry"),
-            Seed = fields.GetInt32("seed"),
-            InputsSha256 = fields.GetString("inputsSha256"),
-            ModelSha256 = fields.GetString("modelSha256"),
-            Date = DateTimeOffset.TryParseExact(fields.GetString("date"), "O", CultureInfo.InvariantCulture, DateTimeStyles.None, out DateTimeOffset date)
+            seed: fields.GetInt32("seed"),
+            inputsSha256: fields.GetString("inputsSha256"),
+            modelSha256: fields.GetString("modelSha256"),
+            date: DateTimeOffset.TryParseExact(fields.GetString("date"), "O", CultureInfo.InvariantCulture, DateTimeStyles.None, out DateTimeOffset date)
                 ? date
                 : throw fields.Refuse("date", "it must be a date and time in ISO 8601, with seven decimals and offset"),
-            Version = fields.GetString("version"),
-        };
+            version: fields.GetString("version"));
     }
 
-    private static CalibrationCandidate ReadCandidate(JsonFields fields, int policyCount) => new()
-    {
-        PolicyIndex = Index(fields, "policy", policyCount),
-        Lambda = Threshold(fields),
-        MeanLoss = InUnitInterval(fields, "meanLoss"),
-        PValue = fields.Has("pValue") ? InUnitInterval(fields, "pValue") : double.NaN,
-        MeanExitLayer = fields.Has("meanExitLayer") ? fields.GetDouble("meanExitLayer") : double.NaN,
-        Operations = fields.GetObject("operations", operations => new MeanOperationCounts(
+    private static CalibrationCandidate ReadCandidate(JsonFields fields, int policyCount) => new(
+        policyIndex: Index(fields, "policy", policyCount),
+        lambda: Threshold(fields),
+        meanLoss: InUnitInterval(fields, "meanLoss"),
+        pValue: fields.Has("pValue") ? InUnitInterval(fields, "pValue") : double.NaN,
+        meanExitLayer: fields.Has("meanExitLayer") ? fields.GetDouble("meanExitLayer") : double.NaN,
+        operations: fields.GetObject("operations", operations => new MeanOperationCounts(
             operations.GetDouble("decoder"), operations.GetDouble("statePropagation"), operations.GetDouble("confidence"), operations.GetDouble("head"),
             operations.GetDouble("paper"))),
-        Passed = fields.GetBoolean("passed"),
-    };
+        passed: fields.GetBoolean("passed"));
 
     private static int Index(JsonFields fields, string name, int policyCount) =>
         fields.GetInt32(name) is var index && index >= 0 && index < policyCount

@@ -59,6 +59,9 @@ public sealed class CalibrationLoss
     /// <value><see cref="RougeTokenizer.Rouge"/> for the losses of ROUGE, unless <see cref="WithRougeTokenizer"/> gave another.</value>
     public RougeTokenizer? RougeTokenizer { get; private init; }
 
+    /// <summary>Its name, and its words where they are not the usual ones.</summary>
+    internal string Description => RougeTokenizer == EarlyExit.RougeTokenizer.Unicode ? $"{Name} (Unicode words)" : Name;
+
     /// <summary>Whether words are what stands between spaces.</summary>
     internal bool SplitsAtSpaces { get; private init; }
 

@@ -9,7 +9,8 @@ internal static class DriftEvaluation
     private const int Chunk = 64;
 
     public static RiskMonitorState Evaluate(
-        IHostEnvironment environment, TextGenerationTransformer transformer, IDataView data, RiskMonitor? monitor, CalibrationLoss? loss, string? labelColumnName)
+        IHostEnvironment environment, TextGenerationTransformer transformer, IDataView data, RiskMonitor? monitor, CalibrationLoss? loss, string? labelColumnName,
+        CancellationToken cancellationToken)
     {
         CalibrationCertificate certificate = transformer.Certificate
             ?? throw new ArgumentException("The transformer has no certificate: only what CalibrateExit made, or a model that was saved with it, can be tested for drift.", nameof(transformer));
@@ -41,7 +42,7 @@ internal static class DriftEvaluation
             RiskMonitorState state = monitor.State;
             foreach (CalibrationPrompt[] chunk in prompts.Chunk(Chunk))
             {
-                foreach (double value in Losses(transformer, chunk, loss, texts))
+                foreach (double value in Losses(transformer, chunk, loss, texts, cancellationToken))
                     state = monitor.Add(value);
                 log.Progress(() => $"{state.Count} prompts; p = {state.PValue:G3}.");
             }
@@ -76,9 +77,10 @@ internal static class DriftEvaluation
         return certificate.RougeTokenizer is { } tokenizer ? loss?.WithRougeTokenizer(tokenizer) : loss;
     }
 
-    private static IEnumerable<double> Losses(TextGenerationTransformer transformer, CalibrationPrompt[] prompts, CalibrationLoss loss, List<string> texts)
+    private static IEnumerable<double> Losses(
+        TextGenerationTransformer transformer, CalibrationPrompt[] prompts, CalibrationLoss loss, List<string> texts, CancellationToken cancellationToken)
     {
-        using var runner = new CandidateRunner(transformer.Model, transformer.GenerationOptions, prompts, CancellationToken.None);
+        using var runner = new CandidateRunner(transformer.Model, transformer.GenerationOptions, prompts, cancellationToken);
         CandidateOutput[] full = runner.Run(null, null);
         CandidateOutput[] early = transformer.GenerationOptions.Exit is { } policy ? runner.Run(policy, null) : full;
         for (int row = 0; row < prompts.Length; row++)

@@ -120,6 +120,7 @@ public sealed class TextGenerationOperationsCatalog
     /// <param name="delta">δ: how much the expected loss, 1 less the ROUGE-L of the text against the full model's, may be, above 0 and below 1.</param>
     /// <param name="epsilon">ε: the probability with which the guarantee may fail, above 0 and below 1.</param>
     /// <param name="options">How text is generated; its policy has no meaning here. Null for the defaults.</param>
+    /// <param name="cancellationToken">Ends the calibration when the operator that runs does, mostly within milliseconds.</param>
     /// <returns>The estimator.</returns>
     /// <exception cref="ArgumentNullException">A required argument is null.</exception>
     /// <exception cref="ArgumentException">A name or the path is empty, the policy has no threshold to calibrate, or δ or ε is out of range.</exception>
@@ -131,33 +132,38 @@ public sealed class TextGenerationOperationsCatalog
     /// </code>
     /// </example>
     public ExitCalibrationEstimator CalibrateExit(
-        string outputColumnName, string? inputColumnName, string modelPath, ExitPolicy policy, double delta, double epsilon, TextGenerationOptions? options = null)
+        string outputColumnName, string? inputColumnName, string modelPath, ExitPolicy policy, double delta, double epsilon, TextGenerationOptions? options = null,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(outputColumnName);
         ArgumentNullException.ThrowIfNull(modelPath);
         ArgumentNullException.ThrowIfNull(policy);
-        return CalibrateExit(new ExitCalibrationOptions
-        {
-            Generation = new TextGenerationEstimator.Options
+        return CalibrateExit(
+            new ExitCalibrationEstimator.Options
             {
-                OutputColumnName = outputColumnName, InputColumnName = inputColumnName, ModelPath = modelPath, GenerationOptions = options,
+                Generation = new TextGenerationEstimator.Options
+                {
+                    OutputColumnName = outputColumnName, InputColumnName = inputColumnName, ModelPath = modelPath, GenerationOptions = options,
+                },
+                Policies = [policy],
+                Delta = delta,
+                Epsilon = epsilon,
             },
-            Policies = [policy],
-            Delta = delta,
-            Epsilon = epsilon,
-        });
+            cancellationToken);
     }
 
     /// <summary>Creates an <see cref="ExitCalibrationEstimator"/> with everything it can be given.</summary>
     /// <remarks>Load models from trusted sources only.</remarks>
     /// <param name="options">What is calibrated, for which guarantee, and how.</param>
+    /// <param name="cancellationToken">Ends the calibration when the operator that runs does, mostly within milliseconds; what
+    /// <see cref="ExitCalibrationEstimator.Options.CheckpointPath"/> has of it stays.</param>
     /// <returns>The estimator.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="options"/> is null.</exception>
     /// <exception cref="ArgumentException">The generation's options are refused, or the loss needs references and no column is named.</exception>
-    public ExitCalibrationEstimator CalibrateExit(ExitCalibrationOptions options)
+    public ExitCalibrationEstimator CalibrateExit(ExitCalibrationEstimator.Options options, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(options);
-        return new ExitCalibrationEstimator(_context, options);
+        return new ExitCalibrationEstimator(_context, options, cancellationToken);
     }
 
     /// <summary>Tests on later prompts whether what was certified still holds.</summary>
@@ -172,16 +178,20 @@ public sealed class TextGenerationOperationsCatalog
     /// <param name="monitor">What has watched the prompts before; null to begin with an α of 0.05.</param>
     /// <param name="loss">The certificate's loss, where it is the caller's own; null for one of the library's.</param>
     /// <param name="labelColumnName">The column of references, where the loss needs them: a text, or a vector of texts.</param>
+    /// <param name="cancellationToken">Ends the test when the operator that runs does, mostly within milliseconds; the monitor keeps what it has seen by then, which its
+    /// <see cref="RiskMonitorState.Count"/> tells.</param>
     /// <returns>What the monitor has seen by now.</returns>
     /// <exception cref="ArgumentNullException">A required argument is null.</exception>
     /// <exception cref="ArgumentException">The transformer has no certificate, or loss or monitor are not the certificate's.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A column is missing, or of another type; or the caller's loss is outside [0, 1].</exception>
     /// <exception cref="InvalidOperationException">A row cannot be generated; the message names it.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
     public RiskMonitorState EvaluateDrift(
-        TextGenerationTransformer transformer, IDataView data, RiskMonitor? monitor = null, CalibrationLoss? loss = null, string? labelColumnName = null)
+        TextGenerationTransformer transformer, IDataView data, RiskMonitor? monitor = null, CalibrationLoss? loss = null, string? labelColumnName = null,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(transformer);
         ArgumentNullException.ThrowIfNull(data);
-        return DriftEvaluation.Evaluate(_context, transformer, data, monitor, loss, labelColumnName);
+        return DriftEvaluation.Evaluate(_context, transformer, data, monitor, loss, labelColumnName, cancellationToken);
     }
 }

@@ -23,7 +23,7 @@ public sealed class ExitCalibrationTests : IDisposable
     public void The_lowest_threshold_that_passes_is_used_and_certified()
     {
         CalibrationRow[] rows = CalibrationRow.Read("describe", 30);
-        ExitCalibrationOptions options = Options(delta: 0.3, epsilon: 0.2);
+        ExitCalibrationEstimator.Options options = Options(delta: 0.3, epsilon: 0.2);
 
         using TextGenerationTransformer transformer = Fit(rows, options);
 
@@ -79,7 +79,7 @@ public sealed class ExitCalibrationTests : IDisposable
     public void Where_nothing_passes_no_token_leaves_early_and_the_log_says_why()
     {
         // A loss that even the full model has.
-        ExitCalibrationOptions options = Options(
+        ExitCalibrationEstimator.Options options = Options(
             delta: 0.3, epsilon: 0.2, loss: CalibrationLoss.Custom("always", _ => 0.9), grid: [1, 0.5f]);
 
         using TextGenerationTransformer transformer = Fit(CalibrationRow.Read("question", 15), options);
@@ -96,7 +96,7 @@ public sealed class ExitCalibrationTests : IDisposable
     public void Too_few_prompts_are_refused_before_anything_runs_with_the_number_that_is_needed()
     {
         int computed = 0;
-        ExitCalibrationOptions options = Options(delta: 0.05, epsilon: 0.05, loss: CalibrationLoss.Custom("counted", _ => computed++));
+        ExitCalibrationEstimator.Options options = Options(delta: 0.05, epsilon: 0.05, loss: CalibrationLoss.Custom("counted", _ => computed++));
 
         string message = Refused<InvalidOperationException>(() => Fit(CalibrationRow.Read("question", 58), options));
 
@@ -124,7 +124,7 @@ public sealed class ExitCalibrationTests : IDisposable
     public void A_loss_outside_its_range_names_the_row(double loss)
     {
         int calls = 0;
-        ExitCalibrationOptions options = Options(0.3, 0.2, loss: CalibrationLoss.Custom("odd", _ => calls++ == 4 ? loss : 0), grid: [1]);
+        ExitCalibrationEstimator.Options options = Options(0.3, 0.2, loss: CalibrationLoss.Custom("odd", _ => calls++ == 4 ? loss : 0), grid: [1]);
 
         Assert.Contains("The loss odd of row 4, counted from 0, is", Refused<InvalidOperationException>(() => Fit(CalibrationRow.Read("question", 10), options)));
     }
@@ -145,7 +145,7 @@ public sealed class ExitCalibrationTests : IDisposable
     public void Losses_of_risk_read_references_and_forgive_texts_that_are_no_worse()
     {
         CalibrationRow[] rows = CalibrationRow.Read("question", 15);
-        ExitCalibrationOptions options = Options(0.3, 0.2, loss: CalibrationLoss.TokenF1Risk, grid: [1, 0.3f, 0.1f], label: "References");
+        ExitCalibrationEstimator.Options options = Options(0.3, 0.2, loss: CalibrationLoss.TokenF1Risk, grid: [1, 0.3f, 0.1f], label: "References");
 
         using TextGenerationTransformer transformer = Fit(rows, options);
 
@@ -262,7 +262,7 @@ public sealed class ExitCalibrationTests : IDisposable
                 cancellation.Cancel();
             return CalibrationLoss.RougeL.Compute(outcome);
         });
-        Refused<OperationCanceledException>(() => Fit(rows, Options(0.3, 0.2, grid: [1, 0.9f, 0.8f], checkpoint: checkpoint, loss: Loss(true), cancellation: cancellation.Token)));
+        Refused<OperationCanceledException>(() => Fit(rows, Options(0.3, 0.2, grid: [1, 0.9f, 0.8f], checkpoint: checkpoint, loss: Loss(true)), cancellation.Token));
         Assert.True(File.Exists(checkpoint));
 
         // Not written to its end.
@@ -330,9 +330,9 @@ public sealed class ExitCalibrationTests : IDisposable
 
     private double _lossOfAll;
 
-    private static ExitCalibrationOptions Options(
+    private static ExitCalibrationEstimator.Options Options(
         double delta, double epsilon, IReadOnlyList<ExitPolicy>? policies = null, CalibrationLoss? loss = null, float[]? grid = null, RiskTest test = RiskTest.HoeffdingBentkus,
-        RiskProcedure procedure = RiskProcedure.FixedSequence, string? label = null, string? checkpoint = null, CancellationToken cancellation = default) => new()
+        RiskProcedure procedure = RiskProcedure.FixedSequence, string? label = null, string? checkpoint = null) => new()
     {
         Generation = new TextGenerationEstimator.Options
         {
@@ -348,7 +348,6 @@ public sealed class ExitCalibrationTests : IDisposable
         Procedure = procedure,
         LabelColumnName = label,
         CheckpointPath = checkpoint,
-        CancellationToken = cancellation,
     };
 
     private static IReadOnlyList<GenerationResult> Generate(CalibrationRow[] rows, ExitPolicy? policy) => TestModels.Model(TestModels.Demo).Generate(
@@ -357,7 +356,8 @@ public sealed class ExitCalibrationTests : IDisposable
     private static string Refused<T>(Func<object> call)
         where T : Exception => Assert.Throws<T>(call).Message;
 
-    private TextGenerationTransformer Fit(CalibrationRow[] rows, ExitCalibrationOptions options) => _context.TextGeneration.CalibrateExit(options).Fit(Load(rows));
+    private TextGenerationTransformer Fit(CalibrationRow[] rows, ExitCalibrationEstimator.Options options, CancellationToken cancellationToken = default) =>
+        _context.TextGeneration.CalibrateExit(options, cancellationToken).Fit(Load(rows));
 
     private IDataView Load(CalibrationRow[] rows) => _context.Data.LoadFromEnumerable(rows);
 }

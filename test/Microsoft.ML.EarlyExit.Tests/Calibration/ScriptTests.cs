@@ -114,10 +114,10 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
         void Run(CalibrationLoss loss, Action<CalibrationProgress> progress)
         {
             EarlyExitModel model = TestModels.Model(TestModels.Demo);
-            ExitCalibrationOptions options = Options(model, loss, checkpoint, cancellation.Token);
+            ExitCalibrationEstimator.Options options = Options(model, loss, checkpoint);
             TextGenerationOptions generation = options.Generation.GenerationOptions!;
             CalibrationPrompt[] prompts = [.. latin.Select((row, index) => new CalibrationPrompt(index, model.Prepare(GenerationInput.FromText(row.Prompt!), generation), []))];
-            using var calibration = new ExitCalibration(model, options, generation, prompts, progress);
+            using var calibration = new ExitCalibration(model, options, generation, prompts, progress, cancellation.Token);
             calibration.Run();
         }
     }
@@ -144,7 +144,7 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
     private static CalibrationRow[] InArmenian(CalibrationRow[] rows) =>
         [.. rows.Select(row => new CalibrationRow { Prompt = Armenian.Of(row.Prompt!), References = [.. row.References.Select(Armenian.Of)] })];
 
-    private static ExitCalibrationOptions Options(EarlyExitModel model, CalibrationLoss loss, string? checkpoint = null, CancellationToken cancellation = default) => new()
+    private static ExitCalibrationEstimator.Options Options(EarlyExitModel model, CalibrationLoss loss, string? checkpoint = null) => new()
     {
         Generation = new TextGenerationEstimator.Options
         {
@@ -157,7 +157,6 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
         Grid = [1, 0.9f, 0.6f, 0.2f],
         LabelColumnName = loss.NeedsReferences ? "References" : null,
         CheckpointPath = checkpoint,
-        CancellationToken = cancellation,
     };
 
     private CalibrationCertificate Calibrate(EarlyExitModel model, CalibrationRow[] rows, CalibrationLoss loss, string? checkpoint = null)

@@ -211,7 +211,7 @@ internal static class Snippets
 
     internal static void Calibrate(MLContext mlContext, IDataView prompts)
     {
-        ExitCalibrationEstimator calibration = mlContext.TextGeneration.CalibrateExit(new ExitCalibrationOptions
+        ExitCalibrationEstimator calibration = mlContext.TextGeneration.CalibrateExit(new ExitCalibrationEstimator.Options
         {
             Generation = new TextGenerationEstimator.Options
             {

@@ -110,7 +110,7 @@ public sealed class MissingTextTests : IDisposable
     public void A_calibration_refuses_a_prompt_without_a_text()
     {
         DemoRow[] rows = Rows();
-        ExitCalibrationEstimator calibration = _context.TextGeneration.CalibrateExit(new ExitCalibrationOptions
+        ExitCalibrationEstimator calibration = _context.TextGeneration.CalibrateExit(new ExitCalibrationEstimator.Options
         {
             Generation = new() { OutputColumnName = "Text", InputColumnName = "Prompt", Model = _model, GenerationOptions = s_options },
             Policies = [new ExitPolicy()], Delta = 0.3, Epsilon = 0.2, Loss = CalibrationLoss.RougeL,

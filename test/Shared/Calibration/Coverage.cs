@@ -51,13 +51,7 @@ internal sealed record Coverage(RiskTest Test, double Epsilon, double Violations
         ];
     }
 
-    private static int Selected(RiskTest test, double[][] columns, double delta, double epsilon)
-    {
-        // What stands after the first that fails plays no part.
-        var pValues = new List<double>();
-        do
-            pValues.Add(test.PValue(columns[pValues.Count], delta, epsilon));
-        while (pValues[^1] <= epsilon && pValues.Count < columns.Length);
-        return LearnThenTest.FixedSequence([.. pValues], epsilon);
-    }
+    private static int Selected(RiskTest test, double[][] columns, double delta, double epsilon) =>
+        FixedSequence.Walk(Candidate.All(1, columns.Length), epsilon, candidate => test.PValue(columns[candidate.GridIndex], delta, epsilon))
+            .Count(verdict => verdict.Passed) - 1;
 }

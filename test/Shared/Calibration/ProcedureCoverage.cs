@@ -14,7 +14,8 @@ internal sealed record ProcedureCoverage(RiskProcedure Procedure, double Violati
         // Risks grow down each grid to 1.4 δ and more, at a pace of their own; what is riskier saves more, but not in the same measure.
         double[][] risks = [.. new[] { 1.4, 1.6, 2.0 }.Select(last => Grid(depth => last * delta * Math.Pow(depth, 1.5)))];
         double[][] savings = [.. new[] { 0.6, 0.5, 0.7 }.Select(last => Grid(depth => last * depth))];
-        double best = Largest(savings, (policy, index) => risks[policy][index] <= delta);
+        Candidate[] candidates = Candidate.All(risks.Length, Thresholds);
+        double best = Largest(savings, candidates.Where(IsSafe));
         RiskProcedure[] procedures = [.. Enum.GetValues<RiskProcedure>().Where(procedure => procedure != RiskProcedure.ConformalRiskControl)];
         int[] violations = new int[procedures.Length];
         double[,] powers = new double[procedures.Length, repetitions];
@@ -35,10 +36,18 @@ internal sealed record ProcedureCoverage(RiskProcedure Procedure, double Violati
                 double[][] costs = [.. savings.Select(row => Array.ConvertAll(row, saving => 1 - saving + (0.01 * losses.NextUniform())))];
                 for (int index = 0; index < procedures.Length; index++)
                 {
-                    bool[][] passed = LearnThenTest.Passed(procedures[index], pValues, procedures[index] == RiskProcedure.FixedSequenceByCost ? costs : null, epsilon);
-                    if (passed.Where((row, policy) => row.Where((pass, at) => pass && risks[policy][at] > delta).Any()).Any())
+                    Candidate[] passed =
+                    [
+                        .. LearnThenTest.Walk(
+                                procedures[index], candidates, epsilon,
+                                candidate => costs[candidate.PolicyIndex][candidate.GridIndex],
+                                candidate => pValues[candidate.PolicyIndex][candidate.GridIndex])
+                            .Where(verdict => verdict.Passed)
+                            .Select(verdict => verdict.Candidate),
+                    ];
+                    if (passed.Any(candidate => !IsSafe(candidate)))
                         Interlocked.Increment(ref violations[index]);
-                    powers[index, repetition] = Largest(savings, (policy, at) => passed[policy][at] && risks[policy][at] <= delta) / best;
+                    powers[index, repetition] = Largest(savings, passed.Where(IsSafe)) / best;
                 }
 
                 return columns;
@@ -50,11 +59,13 @@ internal sealed record ProcedureCoverage(RiskProcedure Procedure, double Violati
             .. procedures.Select((procedure, index) => new ProcedureCoverage(
                 procedure, (double)violations[index] / repetitions, Enumerable.Range(0, repetitions).Average(repetition => powers[index, repetition]))),
         ];
+
+        bool IsSafe(Candidate candidate) => risks[candidate.PolicyIndex][candidate.GridIndex] <= delta;
     }
 
     /// <summary>A value for each threshold; the depth is 0 at the first and 1 at the last.</summary>
     private static double[] Grid(Func<double, double> value) => [.. Enumerable.Range(0, Thresholds).Select(index => value(Math.Max(0.2, index) / (Thresholds - 1)))];
 
-    private static double Largest(double[][] savings, Func<int, int, bool> counts) =>
-        savings.SelectMany((row, policy) => row.Where((_, index) => counts(policy, index))).DefaultIfEmpty(0).Max();
+    private static double Largest(double[][] savings, IEnumerable<Candidate> candidates) =>
+        candidates.Select(candidate => savings[candidate.PolicyIndex][candidate.GridIndex]).DefaultIfEmpty(0).Max();
 }

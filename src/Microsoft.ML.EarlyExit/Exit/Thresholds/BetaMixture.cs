@@ -55,7 +55,7 @@ internal sealed class BetaMixture
     /// <summary>The component of tokens the full model chose, too.</summary>
     public BetaDistribution Agreeing { get; }
 
-    /// <summary>The share of <see cref="Agreeing"/> in the mixture, in (0, 1). EM uses it; <see cref="Posterior"/> does not.</summary>
+    /// <summary>The share of <see cref="Agreeing"/> in the mixture, in (0, 1). EM uses it; <see cref="Threshold"/> does not.</summary>
     public double AgreeingWeight { get; }
 
     /// <summary>The bin that counts a confidence.</summary>
@@ -103,15 +103,12 @@ internal sealed class BetaMixture
         return mixture;
     }
 
-    /// <summary>The probability that the tokens agree at a confidence, in [0, 1], both components weighing the same.</summary>
-    /// <remarks>FREE's code leaves the weights out where it looks for a threshold (<c>predict_proba</c>): how often the tokens agree has no part in it.</remarks>
-    public double Posterior(double confidence) => 1 / (1 + Math.Exp(-LogOdds(confidence)));
-
     /// <summary>
-    /// The smallest confidence from <paramref name="low"/> to <paramref name="high"/> from which on, up to <paramref name="high"/>, <see cref="Posterior"/> exceeds
-    /// <paramref name="level"/>.
+    /// The smallest confidence from <paramref name="low"/> to <paramref name="high"/> from which on, up to <paramref name="high"/>, the posterior probability that the tokens
+    /// agree exceeds <paramref name="level"/>, both components weighing the same.
     /// </summary>
     /// <remarks>
+    /// <para>FREE's code leaves the weights out where it looks for a threshold (<c>predict_proba</c>): how often the tokens agree has no part in it.</para>
     /// <para>
     /// FREE's code takes ten confidences from 0.3 to 0.9, counts the n whose posterior exceeds the level (ζ = 0.4), and answers the n-th from the end, or the last if n = 0.
     /// Where the posterior rises, that is the smallest of the ten that exceeds the level. Chosen here: no grid, which rounds the answer up by as much as 1/15; and where the

@@ -49,7 +49,6 @@ public sealed class RiskTestsTests
         foreach (RiskTest test in Enum.GetValues<RiskTest>())
             Assert.Contains("row 2", Assert.Throws<ArgumentException>(() => test.PValue([0, 1, loss], 0.1, 0.05)).Message);
         Assert.Contains("row 2", Assert.Throws<ArgumentException>(() => ConformalRiskControl.AdjustedRisk([0, 1, loss])).Message);
-        Assert.Contains("row 2", Assert.Throws<ArgumentException>(() => Betting.UpperBound([0, 1, loss], 0.1)).Message);
     }
 
     [Theory]
@@ -67,9 +66,9 @@ public sealed class RiskTestsTests
         }
 
         Assert.Throws<ArgumentOutOfRangeException>("level", () => RiskTest.Wsr.PValue([0, 1], 0.1, value));
-        Assert.Throws<ArgumentOutOfRangeException>("epsilon", () => ExactBinomial.UpperBound(1, 2, value));
-        Assert.Throws<ArgumentOutOfRangeException>("epsilon", () => LearnThenTest.Holm([0.1], value));
-        Assert.Throws<ArgumentOutOfRangeException>("alpha", () => ConformalRiskControl.Select([0.1], value));
+        Assert.Throws<ArgumentOutOfRangeException>("epsilon", () => LearnThenTest.Level(RiskProcedure.Holm, Candidate.All(1, 2), value));
+        Assert.Throws<ArgumentOutOfRangeException>("epsilon", () => LearnThenTest.Walk(RiskProcedure.Holm, Candidate.All(1, 1), value, _ => 0, _ => 0.1));
+        Assert.Throws<ArgumentOutOfRangeException>("delta", () => ConformalRiskControl.Walk(Candidate.All(1, 1), value, _ => 0.1));
         Assert.Throws<ArgumentOutOfRangeException>("delta", () => new RiskMonitor(value));
         Assert.Throws<ArgumentOutOfRangeException>("alpha", () => new RiskMonitor(0.1, value));
     }

@@ -26,17 +26,4 @@ internal static class CalibrationArguments
                 throw new ArgumentException($"The loss of row {row} is {losses[row]:R}; losses must be within [0, 1].", name);
         }
     }
-
-    /// <summary>Checks that there are p-values, and that each is in [0, 1].</summary>
-    /// <exception cref="ArgumentException">There is none, or one is NaN or outside [0, 1]; the message names its index.</exception>
-    public static void CheckPValues(ReadOnlySpan<double> pValues, [CallerArgumentExpression(nameof(pValues))] string? name = null)
-    {
-        if (pValues.IsEmpty)
-            throw new ArgumentException("There are no p-values.", name);
-        for (int index = 0; index < pValues.Length; index++)
-        {
-            if (!(pValues[index] >= 0 && pValues[index] <= 1))
-                throw new ArgumentException($"The p-value at index {index} is {pValues[index]:R}; it must be within [0, 1].", name);
-        }
-    }
 }

@@ -39,38 +39,6 @@ internal static class Betting
         return (largest, log);
     }
 
-    /// <summary>The upper bound on the mean: the smallest δ at which the capital reaches 1/<paramref name="level"/>; 1 if none does.</summary>
-    /// <remarks>It is too small with probability at most <paramref name="level"/>. All stakes are the same for every δ, so one bet decides about all.</remarks>
-    /// <param name="losses">Losses in [0, 1], in the order of the rows.</param>
-    /// <param name="level">The error level, in (0, 1).</param>
-    public static double UpperBound(ReadOnlySpan<double> losses, double level)
-    {
-        CalibrationArguments.CheckLosses(losses);
-        CalibrationArguments.CheckOpenUnit(level);
-        double[] stakes = new double[losses.Length];
-        var next = new BettingStakes(losses.Length, level);
-        for (int row = 0; row < stakes.Length; row++)
-        {
-            stakes[row] = next.Next;
-            next.Observe(losses[row]);
-        }
-
-        double wanted = -Math.Log(level);
-        if (!Reaches(losses, stakes, 1, wanted))
-            return 1;
-        double low = 0;
-        double high = 1;
-        while (high - low > 1e-16 && low + ((high - low) / 2) is double middle && middle > low && middle < high)
-        {
-            if (Reaches(losses, stakes, middle, wanted))
-                high = middle;
-            else
-                low = middle;
-        }
-
-        return high;
-    }
-
     /// <summary>min(1, 1 / max K_t) of rows without loss.</summary>
     public static double PValueOfZeros(long count, double delta, double level)
     {
@@ -84,20 +52,5 @@ internal static class Betting
         }
 
         return Math.Min(1, Math.Exp(-log));
-    }
-
-    private static bool Reaches(ReadOnlySpan<double> losses, double[] stakes, double mean, double wanted)
-    {
-        double log = 0;
-        for (int row = 0; row < losses.Length; row++)
-        {
-            // At a mean of 1 or 0 the capital may be lost entirely: the logarithm is then that of 0.
-            double change = stakes[row] * (mean - losses[row]);
-            log += change <= -1 ? double.NegativeInfinity : LogOnePlus.At(change);
-            if (log >= wanted)
-                return true;
-        }
-
-        return false;
     }
 }
