@@ -17,7 +17,7 @@ internal sealed class ConvertCommand : ToolCommand
     {
         _context = context;
         Argument<string> source = PathSymbols.CreateArgument("SOURCE", "The folder with config.json and the safetensors.");
-        Argument<string> bundle = PathSymbols.CreateArgument("BUNDLE", "The folder to create; it appears complete or not at all.");
+        Argument<string> bundle = PathSymbols.CreateArgument("BUNDLE", "The folder to create; it appears whole or not at all.");
         Option<string?> weights = Choice.CreateOption("--weights", "The precision of the bundle's weights", "fp32");
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace a bundle that is already there." };
         var json = new Option<bool>("--json") { Description = "Write a JSON object to standard output: the files that were read and ignored, the bundle's format and size, the warnings." };
