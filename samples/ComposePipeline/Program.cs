@@ -4,7 +4,6 @@ using System.Text.RegularExpressions;
 using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.EarlyExit;
-using ComposePipeline;
 using Samples;
 
 string[] foods = ["Chinese", "English", "French", "Indian", "Italian", "Japanese"];
@@ -45,3 +44,25 @@ IEnumerable<Listing> Listings(params string[] names) =>
 
 // Case and punctuation stay: the model was trained with them.
 static string WithoutMarkup(string html) => WebUtility.HtmlDecode(Regex.Replace(html, "<[^>]*>", ""));
+
+/// <summary>A place as a web page lists it, and the food it serves where that is known.</summary>
+internal sealed class Listing
+{
+    public string Html { get; set; } = "";
+
+    public string Food { get; set; } = "";
+}
+
+/// <summary>A listing without its markup.</summary>
+internal sealed class CleanListing
+{
+    public string Slots { get; set; } = "";
+}
+
+/// <summary>What the pipeline says of a listing.</summary>
+internal sealed class Prediction
+{
+    public string Description { get; set; } = "";
+
+    public string PredictedFood { get; set; } = "";
+}

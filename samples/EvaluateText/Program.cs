@@ -1,5 +1,6 @@
-// How good are the texts with early exit, how far do they agree with the full model's, and where did the tokens leave? One pass over a pipeline says it.
+// How good are the texts with early exit, how far do they agree with the full model's, and where did the tokens exit? One pass over a pipeline says it.
 using Microsoft.ML;
+using Microsoft.ML.Data;
 using Microsoft.ML.EarlyExit;
 using Samples;
 
@@ -7,7 +8,7 @@ using EarlyExitModel model = EarlyExitModel.Load(DemoModel.GetBundle());
 var mlContext = new MLContext();
 IDataView places = mlContext.Data.LoadFromEnumerable(Places());
 
-// 1. The same model twice: at full depth, and with tokens that leave early.
+// 1. The same model twice: at full depth, and with tokens that may exit early.
 var options = new TextGenerationOptions { Prefix = "describe: ", BatchSize = 8 };
 var pipeline = mlContext.Transforms.Text.GenerateText("FullDepth", "Input", model, options)
     .Append(mlContext.Transforms.Text.GenerateText(new TextGenerationEstimator.Options
@@ -45,3 +46,25 @@ static IEnumerable<Place> Places() =>
         $"name[{name}], eatType[{eatType}], food[{food}], area[{area}], near[Burger King]",
         $"{name} is a {eatType} near Burger King in the {area} area that serves {food} food.",
         $"Near Burger King in the {area} there is a {eatType} called {name}. It offers {food} food.");
+
+/// <summary>What is known of a place, and descriptions of it that would be right.</summary>
+internal sealed class Place(string input, params string[] references)
+{
+    public string Input { get; } = input;
+
+    public string[] References { get; } = references;
+}
+
+/// <summary>What is shown of a row and its scores.</summary>
+internal sealed class RowScores
+{
+    public string Text { get; set; } = "";
+
+    public string FullDepth { get; set; } = "";
+
+    /// <summary>Precision, recall and F-measure.</summary>
+    [VectorType(3)]
+    public double[] RougeL { get; set; } = [];
+
+    public double AgreementRougeL { get; set; }
+}

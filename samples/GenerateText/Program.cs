@@ -2,7 +2,6 @@
 using System.Diagnostics;
 using Microsoft.ML;
 using Microsoft.ML.EarlyExit;
-using GenerateText;
 using Samples;
 
 const int Rounds = 5;
@@ -37,10 +36,10 @@ var pipeline = mlContext.Transforms.Text.GenerateText(new TextGenerationEstimato
 ITransformer transformer = pipeline.Fit(data);
 List<Generated> generated = Rows(transformer);
 
-// 3. Token by token, coloured by the layer it left at, beside the full model's text and time.
+// 3. Token by token, coloured by its exit layer, beside the full model's text and time.
 int layers = model.Configuration.DecoderLayerCount;
 string scale = string.Concat(Enumerable.Range(1, layers).Select(layer => LayerColours.Paint($" {layer} ", layer, layers)));
-Console.WriteLine($"A token's colour is the decoder layer it left at: {scale}");
+Console.WriteLine($"A token's colour is the decoder layer it exited at: {scale}");
 TextGenerationOptions atFullDepth = options with { Exit = null };
 double earlyTotal = 0, fullTotal = 0;
 foreach (Prompt prompt in prompts)
@@ -89,3 +88,11 @@ return isSame ? 0 : 1;
 }
 
 List<Generated> Rows(ITransformer run) => [.. mlContext.Data.CreateEnumerable<Generated>(run.Transform(data), reuseRowObject: false)];
+
+/// <summary>A row as the pipeline returns it.</summary>
+internal sealed class Generated
+{
+    public string Text { get; set; } = "";
+
+    public int[] ExitLayers { get; set; } = [];
+}

@@ -3,7 +3,6 @@ using System.Diagnostics;
 using Microsoft.ML;
 using Microsoft.ML.EarlyExit;
 using Samples;
-using SaveAndLoad;
 
 Prompt[] prompts =
 [
@@ -66,4 +65,10 @@ static string Start(params string[] arguments)
     string output = process.StandardOutput.ReadToEnd();
     process.WaitForExit();
     return process.ExitCode == 0 ? output : throw new InvalidOperationException($"'{arguments[0]}' ended with exit code {process.ExitCode}.");
+}
+
+/// <summary>A row as the pipeline returns it.</summary>
+internal sealed class Generated
+{
+    public string Text { get; set; } = "";
 }

@@ -1,4 +1,4 @@
-// What every layer would have said for given texts: by the library, and by ML.NET's own ONNX transform over an exported graph. One pipeline holds both.
+// What every layer would have chosen for given texts: by the library, and by ML.NET's own ONNX transform over an exported graph. One pipeline holds both.
 using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.EarlyExit;

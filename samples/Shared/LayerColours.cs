@@ -1,6 +1,6 @@
 namespace Samples;
 
-/// <summary>Paints a text from green, a token that left early, to red, one that ran all layers. Where the output is no terminal the layer stands behind it, unless
+/// <summary>Paints a text from green, a token that exited early, to red, one that ran all layers. Where the output is no terminal the layer stands after it, unless
 /// FORCE_COLOR is set.</summary>
 internal static class LayerColours
 {

@@ -1,4 +1,4 @@
-// Text as it is generated, every token coloured by the decoder layer it left at. Texts may be given as arguments; Ctrl+C ends the generation.
+// Text as it is generated, every token coloured by its exit layer. Texts may be given as arguments; Ctrl+C ends the generation.
 using Microsoft.ML.EarlyExit;
 using Samples;
 

@@ -1,8 +1,8 @@
 // Ids in, ids out: for callers with a tokenizer of their own. The pipeline sees no text.
 using Microsoft.ML;
+using Microsoft.ML.Data;
 using Microsoft.ML.EarlyExit;
 using Samples;
-using TokenIds;
 
 string[] texts =
 [
@@ -35,4 +35,23 @@ foreach (GeneratedRow row in mlContext.Data.CreateEnumerable<GeneratedRow>(model
     Console.WriteLine($"ended by    {row.StopReason}");
     Console.WriteLine($"text        {tokenizer.Decode(row.GeneratedIds)}");
     Console.WriteLine();
+}
+
+/// <summary>A row to generate from, in ids.</summary>
+internal sealed class TokenRow
+{
+    [VectorType]
+    public int[] Ids { get; set; } = [];
+}
+
+/// <summary>A row as the pipeline returns it: one entry per generated token.</summary>
+internal sealed class GeneratedRow
+{
+    public int[] GeneratedIds { get; set; } = [];
+
+    public int[] ExitLayers { get; set; } = [];
+
+    public float[] Confidences { get; set; } = [];
+
+    public string StopReason { get; set; } = "";
 }

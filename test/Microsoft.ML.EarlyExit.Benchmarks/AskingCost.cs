@@ -17,7 +17,7 @@ internal static class AskingCost
         var asked = new ExitPolicy { MinimumLayer = MinimumLayer, Threshold = 1 };
         (string Name, ExitPolicy? Policy)[] policies =
         [
-            ("full depth, nothing asked", null),
+            ("full depth, no confidence", null),
             ("softmaxMargin, none", asked),
             ("softmaxMargin, fixed", asked with { Pruning = VocabularyPruning.Fixed() }),
             ("softmaxMargin, decaying", asked with { Pruning = VocabularyPruning.Decaying() }),

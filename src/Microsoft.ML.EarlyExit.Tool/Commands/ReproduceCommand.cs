@@ -60,7 +60,7 @@ internal sealed class ReproduceCommand : ToolCommand
     private readonly Option<int> _latencyRows =
         CreateNumber("--latency-rows", "How many rows of each cell are timed, twice each, beside the same row at full depth.", DefaultLatencyRows, 1, int.MaxValue);
 
-    private readonly Option<bool> _restart = new("--restart") { Description = "Delete what an earlier run left in the folder, and begin again." };
+    private readonly Option<bool> _restart = new("--restart") { Description = "Delete an earlier run's files in the folder, and begin again." };
 
     public ReproduceCommand(ToolContext context)
         : base(

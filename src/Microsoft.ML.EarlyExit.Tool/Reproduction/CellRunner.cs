@@ -87,7 +87,7 @@ internal sealed class CellRunner(
         return measurement.Summarize(seed);
     }
 
-    private CellRow ToRow(GenerationResult result, DataSetExample example, CellRow? fullDepth, bool isFullDepth)
+    private static CellRow ToRow(GenerationResult result, DataSetExample example, CellRow? fullDepth, bool isFullDepth)
     {
         bool isError = result.StopReason == StopReason.Error;
         return new CellRow

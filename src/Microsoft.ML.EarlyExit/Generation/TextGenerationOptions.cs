@@ -120,7 +120,7 @@ public sealed record TextGenerationOptions
         init => _encoderMemoryMB = value is null ? null : InRange(value.Value, 1, T5ConfigurationLimits.TokenCount, nameof(EncoderMemoryMB));
     }
 
-    /// <summary>When a token leaves the decoder.</summary>
+    /// <summary>When a token exits the decoder.</summary>
     /// <value>The default value is null: every token runs all layers.</value>
     public ExitPolicy? Exit { get; init; }
 

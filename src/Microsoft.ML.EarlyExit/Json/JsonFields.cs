@@ -163,7 +163,7 @@ internal sealed class JsonFields
     internal T Set<T>(T options, string name, Func<T, T> set)
     {
         _known.Add(name);
-        if (!_fields.ContainsKey(name))
+        if (!_fields.TryGetValue(name, out JsonElement value))
             return options;
         try
         {
@@ -172,7 +172,7 @@ internal sealed class JsonFields
         catch (ArgumentException exception)
         {
             // The runtime appends the parameter and the value to the option's own sentence; both are named already.
-            throw new InvalidDataException($"{_source}: {_path}{name} is {Quote(_fields[name])}: {exception.Message.Split(" (Parameter")[0]}");
+            throw new InvalidDataException($"{_source}: {_path}{name} is {Quote(value)}: {exception.Message.Split(" (Parameter")[0]}");
         }
     }
 

@@ -6,7 +6,7 @@ internal sealed class LayerScore
     /// <summary>Blocks that ran, 1 to L.</summary>
     public required int Layer { get; init; }
 
-    /// <summary>The likeliest id at each position, over the whole vocabulary.</summary>
+    /// <summary>The likeliest id at each position, over the full vocabulary.</summary>
     public required IReadOnlyList<int> ArgMax { get; init; }
 
     /// <summary>The rank, from 0, that the last layer's likeliest id has here.</summary>

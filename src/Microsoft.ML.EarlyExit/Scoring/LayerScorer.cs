@@ -77,9 +77,9 @@ internal sealed class LayerScorer : IDisposable
     /// <param name="input">The input.</param>
     /// <param name="target">The target: a text, which <c>&lt;/s&gt;</c> is added to, or ids exactly as given.</param>
     /// <param name="options">How the input is read, and how many tokens a target may have.</param>
-    /// <param name="cancellationToken">Looked at between operators and products.</param>
+    /// <param name="cancellationToken">Checked between operators and products.</param>
     /// <exception cref="InvalidModelException">A graph is damaged or cannot be run.</exception>
-    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
     public ScoredTarget Score(GenerationInput input, GenerationInput target, TextGenerationOptions options, CancellationToken cancellationToken = default)
     {
         target = target.Under(options);

@@ -37,11 +37,11 @@ public sealed class ExitClassifier
     /// <summary>The classifier as a measure of confidence for an <see cref="ExitPolicy"/>.</summary>
     public Confidence Confidence => new Classifier(Probe);
 
-    /// <summary>The classifier as an exit policy in JSON, with <see cref="MinimumLayer"/>; the rest is left to its defaults.</summary>
+    /// <summary>The classifier as an exit policy in JSON, with <see cref="MinimumLayer"/>; the rest has its defaults.</summary>
     /// <returns>The content of a policy file.</returns>
     public string ToJson() => ExitPolicyJson.Write(new ExitPolicy { MinimumLayer = MinimumLayer, Confidence = Confidence });
 
-    /// <summary>Saves <see cref="ToJson"/>. An older file is replaced in one step: whoever is killed meanwhile leaves the old one or the new one.</summary>
+    /// <summary>Saves <see cref="ToJson"/>. An older file is replaced in one step: if the process dies while saving, the file is the complete old one or the complete new one.</summary>
     /// <param name="filePath">The file; its folder must exist.</param>
     /// <exception cref="ArgumentException">The path is null or empty.</exception>
     /// <exception cref="DirectoryNotFoundException">The path's folder does not exist.</exception>

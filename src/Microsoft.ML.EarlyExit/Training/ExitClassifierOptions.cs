@@ -70,7 +70,7 @@ public sealed class ExitClassifierOptions
     public IEstimator<ITransformer>? Trainer { get; init; }
 
     /// <summary>
-    /// How many tokens of a row are used at most, at least 1; others are left out at random. All examples are held in memory, 4 · d bytes for every token and
+    /// How many tokens of a row are used at most, at least 1, chosen at random. All examples are held in memory, 4 · d bytes for every token and
     /// layer: 94 KB for a token of a model of width 1,024 with 23 layers to train on.
     /// </summary>
     /// <value>The default value is null: all tokens.</value>
@@ -94,7 +94,7 @@ public sealed class ExitClassifierOptions
             : throw new ArgumentOutOfRangeException(nameof(HeldOutFraction), value, "HeldOutFraction must be at least 0 and below 1.");
     }
 
-    /// <summary>Says which rows are held out and which tokens are left out. What a trainer does at random follows the seed of its own context.</summary>
+    /// <summary>Says which rows are held out and which tokens are not used. What a trainer does at random follows the seed of its own context.</summary>
     /// <value>The default value is 0.</value>
     public int Seed { get; init; } = Defaults.Seed;
 }

@@ -5,10 +5,10 @@ namespace Microsoft.ML;
 /// <summary>Saving models so that no moment of it can lose one, in <c>mlContext.Model</c>.</summary>
 public static class ModelSavingCatalog
 {
-    /// <summary>Saves a model as <c>mlContext.Model.Save</c> does, but replaces an older file in one step: <c>Save</c> empties it first, so that a
-    /// process killed meanwhile leaves neither model.</summary>
+    /// <summary>Saves a model as <c>mlContext.Model.Save</c> does, but replaces an older file in one step: <c>Save</c> empties it first, so that
+    /// neither model is there if the process dies while saving.</summary>
     /// <remarks>
-    /// <para>After a crash or a kill at any moment the path holds the old file whole or the new one whole. The new one is written beside it, as
+    /// <para>After a crash or a kill at any moment the path holds the complete old file or the complete new one. The new one is written beside it, as
     /// <c>NAME.GUID.partial</c>, written through to the disk, and moved to its place. An exception leaves the old file and no partial one; a killed
     /// process can leave its partial file, which may be deleted.</para>
     /// <para>Any transformer can be saved, and <c>mlContext.Model.Load</c> loads what was saved. Who reads the old file meanwhile goes on reading it,

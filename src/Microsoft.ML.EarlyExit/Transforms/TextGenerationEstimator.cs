@@ -2,7 +2,7 @@ using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Generates text from a column of texts, or of token ids, with a T5 whose tokens leave the decoder early.</summary>
+/// <summary>Generates text from a column of texts, or of token ids, with a T5 whose tokens may exit the decoder early.</summary>
 /// <remarks>
 /// <para>Created by <c>mlContext.Transforms.Text.GenerateText</c>. There is nothing to train: <see cref="Fit"/> checks the schema and loads the model.</para>
 /// <para>The transformer computes rows when they are read, and computes them again when they are read again; put <c>AppendCacheCheckpoint</c> behind it

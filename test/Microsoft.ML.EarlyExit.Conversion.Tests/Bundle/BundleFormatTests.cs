@@ -58,13 +58,16 @@ public sealed class BundleFormatTests(ConvertedModels models)
     public void The_runtime_takes_every_graph(string name)
     {
         using ModelBundle bundle = ModelBundle.Open(models.Bundle(name));
-        BundleGraph.ReadEncoder(bundle);
+        AssertTaken(BundleGraph.ReadEncoder(bundle), bundle.Manifest.Graphs.Encoder);
+        AssertTaken(BundleGraph.ReadTeacherForcedDecoder(bundle), bundle.Manifest.Graphs.TeacherForcedDecoder);
         for (int layer = 0; layer < bundle.Configuration.DecoderLayerCount; layer++)
         {
-            BundleGraph.ReadDecoderBlock(bundle, layer);
-            BundleGraph.ReadStateKeysValues(bundle, layer);
-            BundleGraph.ReadCrossKeysValues(bundle, layer);
+            AssertTaken(BundleGraph.ReadDecoderBlock(bundle, layer), bundle.Manifest.Graphs.DecoderBlocks[layer]);
+            AssertTaken(BundleGraph.ReadStateKeysValues(bundle, layer), bundle.Manifest.Graphs.StateKeysValues[layer]);
+            AssertTaken(BundleGraph.ReadCrossKeysValues(bundle, layer), bundle.Manifest.Graphs.CrossKeysValues[layer]);
         }
+
+        void AssertTaken(ModelProto taken, string file) => Assert.Equal(Read(Path.Combine(bundle.Folder, file)), taken);
     }
 
     [Theory]

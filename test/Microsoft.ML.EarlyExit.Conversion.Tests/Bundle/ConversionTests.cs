@@ -107,18 +107,23 @@ public sealed class ConversionTests
     public void Missing_parents_are_created()
     {
         using var folder = new TemporaryFolder();
-        string target = folder.File(Path.Combine("models", "t5", "bundle"));
-        T5Converter.Convert(WriteSource(folder), target);
-        ModelBundle.Open(target).Dispose();
+        string source = WriteSource(folder);
+        T5Converter.Convert(source, folder.File(Path.Combine("models", "t5", "bundle")));
+        AssertOnly(folder, "source", "models");
+        Assert.Equal([folder.File(Path.Combine("models", "t5"))], Directory.GetFileSystemEntries(folder.File("models")));
+        Assert.Equal([folder.File(Path.Combine("models", "t5", "bundle"))], Directory.GetFileSystemEntries(folder.File(Path.Combine("models", "t5"))));
+        AssertIsOf(source, folder.File(Path.Combine("models", "t5", "bundle")));
     }
 
     [Fact]
     public void A_relative_target_lies_in_the_working_folder()
     {
         using var folder = new TemporaryFolder();
+        string source = WriteSource(folder);
         string target = Path.GetRelativePath(Environment.CurrentDirectory, folder.File("bundle"));
-        T5Converter.Convert(WriteSource(folder), target);
-        ModelBundle.Open(folder.File("bundle")).Dispose();
+        T5Converter.Convert(source, target);
+        AssertOnly(folder, "source", "bundle");
+        AssertIsOf(source, folder.File("bundle"));
     }
 
     [Fact]
@@ -301,6 +306,13 @@ public sealed class ConversionTests
         Directory.CreateDirectory(source);
         new TinyCheckpoint().Write(source);
         return source;
+    }
+
+    private static void AssertIsOf(string source, string target)
+    {
+        using T5Checkpoint checkpoint = T5Checkpoint.Open(source);
+        using ModelBundle bundle = ModelBundle.Open(target);
+        Assert.Equal(checkpoint.Configuration, bundle.Configuration);
     }
 
     private static void AssertOnly(TemporaryFolder folder, params string[] names) =>

@@ -9,7 +9,8 @@ public sealed partial class DocumentationTests
 {
     public static TheoryData<string> PagesWithCode => [.. Pages("docs").Concat(Pages("src")).Prepend("README.md")];
 
-    public static TheoryData<string> PagesWithLinks => [.. Pages("docs").Concat(Pages("samples")).Concat(Pages("src")).Prepend("README.md")];
+    public static TheoryData<string> PagesWithLinks =>
+        [.. Pages("docs"), .. Pages("samples"), .. Pages("src"), "README.md", "CONTRIBUTING.md", "SECURITY.md"];
 
     [Theory]
     [MemberData(nameof(PagesWithCode))]
@@ -48,6 +49,24 @@ public sealed partial class DocumentationTests
             if (target.Length == 2)
                 Assert.Contains(target[1], Heading().Matches(ReadPage(path)).Select(heading => Anchor(heading.Groups["text"].Value)));
         }
+    }
+
+    [Fact]
+    public void Every_file_that_a_recipe_names_is_there()
+    {
+        // What is below none of these is a path from the repository's root. NAME stands for what is new.
+        string[] roots =
+        [
+            "", "src/Microsoft.ML.EarlyExit", "src/Microsoft.ML.EarlyExit.Conversion", "src/Microsoft.ML.EarlyExit.Tool", "test/Microsoft.ML.EarlyExit.Tests",
+        ];
+        string page = ReadPage("CONTRIBUTING.md");
+        string[] paths =
+        [
+            .. CodeSpan().Matches(page[page.IndexOf("## Recipes", StringComparison.Ordinal)..]).Select(span => span.Groups["code"].Value)
+                .Where(code => code.Contains('/') && !code.Contains(' ') && !code.Contains("NAME", StringComparison.Ordinal)),
+        ];
+        Assert.NotEmpty(paths);
+        Assert.All(paths, path => Assert.Contains(roots, root => Path.Exists(Path.Combine(Repository.Folder, root, path))));
     }
 
     [Fact]
@@ -90,6 +109,9 @@ public sealed partial class DocumentationTests
 
     [GeneratedRegex(@"^```csharp\n(?<code>.*?)^```$", RegexOptions.Multiline | RegexOptions.Singleline)]
     private static partial Regex CodeBlock();
+
+    [GeneratedRegex("`(?<code>[^`\n]+)`")]
+    private static partial Regex CodeSpan();
 
     [GeneratedRegex(@"\]\((?<target>[^)\s]+)\)")]
     private static partial Regex Link();

@@ -147,9 +147,19 @@ public sealed class DamagedBundleTests
     public void A_sound_bundle_opens()
     {
         using var tampered = new TamperedBundle(withTokenizer: true);
-        ModelBundle.Open(tampered.Folder).Dispose();
+        string[] files = [.. Directory.GetFiles(tampered.Folder).Select(path => Path.GetFileName(path)).Order(StringComparer.Ordinal)];
+        AssertOpens();
+
+        // The edits of the tests below change nothing but what they name.
         tampered.EditManifest(_ => { }, rehash: true);
-        ModelBundle.Open(tampered.Folder).Dispose();
+        AssertOpens();
+
+        void AssertOpens()
+        {
+            using ModelBundle bundle = ModelBundle.Open(tampered.Folder);
+            Assert.Equal((5, 300), (bundle.Configuration.DecoderLayerCount, bundle.Configuration.VocabularySize));
+            Assert.Equal(files, bundle.FileNames.Order(StringComparer.Ordinal));
+        }
     }
 
     [Fact]

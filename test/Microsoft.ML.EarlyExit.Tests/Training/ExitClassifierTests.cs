@@ -160,7 +160,7 @@ public sealed class ExitClassifierTests
     [Fact]
     public void The_same_seed_gives_the_same_classifier_and_another_one_another()
     {
-        ExitClassifierOptions Options(int seed) => new()
+        static ExitClassifierOptions Options(int seed) => new()
         {
             Model = TestModels.Model("tiny-v11"), InputColumnName = "Ids", TargetColumnName = "Target", MaximumTokensPerRow = 2, HeldOutFraction = 0.25, Seed = seed,
         };
