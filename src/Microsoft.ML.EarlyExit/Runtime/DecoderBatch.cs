@@ -135,12 +135,12 @@ internal sealed unsafe class DecoderBatch : IDisposable
     public void Embed(ReadOnlySpan<int> slots, ReadOnlySpan<int> tokens)
     {
         _current = 0;
-        float* embedding = _bundle.TensorData(_bundle.Manifest.TensorNames.Embedding);
+        WeightTensor embedding = _bundle.Tensor(_bundle.Manifest.TensorNames.Embedding);
         for (int row = 0; row < slots.Length; row++)
         {
             if (_positions[slots[row]] == _capacity)
                 Grow(Math.Min(_maxPositions, 2 * _capacity));
-            new ReadOnlySpan<float>(embedding + ((long)tokens[row] * _width), _width).CopyTo(Hidden(row));
+            embedding.ReadRow(tokens[row], Hidden(row));
             _selfBias.Set(slots[row], _positions[slots[row]]);
         }
     }
