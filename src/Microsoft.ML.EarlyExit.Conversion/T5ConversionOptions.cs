@@ -6,8 +6,8 @@ public sealed record T5ConversionOptions
     private readonly WeightPrecision _weights;
 
     /// <summary>
-    /// How the bundle stores the matrices, which are nearly all of it. With <see cref="WeightPrecision.BFloat16"/> the bundle has half the size, and the model is the one
-    /// whose weights are rounded so; a checkpoint that stores them so loses nothing.
+    /// How the bundle stores the matrices, which are nearly all of it. With <see cref="WeightPrecision.BFloat16"/> the bundle has half the size, and the model
+    /// is the one whose weights are rounded so; a checkpoint that stores them so loses nothing.
     /// </summary>
     /// <value>The default value is <see cref="WeightPrecision.Float32"/>.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is none of the enumeration's.</exception>

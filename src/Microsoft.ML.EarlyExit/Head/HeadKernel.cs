@@ -51,7 +51,10 @@ internal static unsafe class HeadKernel
         for (; row < end; row++)
         {
             for (int input = 0; input < inputCount; input++)
-                logits[((long)input * logitsStride) + row] = Dot<TRows, TSimd, TVector>((byte*)weights + (row * rowBytes), inputs + ((long)input * width), width);
+            {
+                float* values = inputs + ((long)input * width);
+                logits[((long)input * logitsStride) + row] = Dot<TRows, TSimd, TVector>((byte*)weights + (row * rowBytes), values, width);
+            }
         }
     }
 

@@ -20,6 +20,7 @@ internal sealed unsafe class ModelSessions : IDisposable
     private readonly GpuSelection _gpu;
     private readonly PrePackedWeightsContainer _packedWeights;
     private readonly WidenedWeights _widened;
+    private readonly PackingProbe _packing;
     private readonly ConcurrentDictionary<string, OrtValue> _weights = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<SessionKey, InferenceSession> _sessions = new();
     private readonly ConcurrentQueue<string> _warnings = new();
@@ -29,6 +30,7 @@ internal sealed unsafe class ModelSessions : IDisposable
     {
         _bundle = bundle;
         _widened = new WidenedWeights(bundle);
+        _packing = new PackingProbe(CreateOptions);
         // The environment comes first: any other use would bring up one without the shared thread pool.
         _threadCount = OnnxEnvironment.Open(options, _warnings.Enqueue);
         _gpu = new GpuSelection(options, OrtEnv.Instance().GetAvailableProviders(), _warnings.Enqueue);
@@ -179,7 +181,7 @@ internal sealed unsafe class ModelSessions : IDisposable
             foreach (TensorProto weight in weights)
                 options.AddInitializer(weight.Name, widened.Contains(weight.Name) ? _widened[weight.Name] : _weights.GetOrAdd(weight.Name, CreateWeight));
             var session = new InferenceSession(model.ToByteArray(), options, _packedWeights);
-            ReleasePackedPages(model.Graph, weights);
+            ReleasePackedPages(model.Graph, weights, widened);
             return session;
         }
         catch (OnnxRuntimeException exception) when (RowMemory.IsExhausted(exception))
@@ -229,14 +231,19 @@ internal sealed unsafe class ModelSessions : IDisposable
         }
     }
 
-    /// <summary>Matrices that only products read are packed by now; their mapped pages would be a second copy in memory.</summary>
-    private void ReleasePackedPages(GraphProto graph, IReadOnlyList<TensorProto> weights)
+    /// <summary>Matrices that only products read are packed by now; their mapped pages, or widened copies, would be a second copy in memory.</summary>
+    private void ReleasePackedPages(GraphProto graph, IReadOnlyList<TensorProto> weights, IReadOnlySet<string> widened)
     {
         var read = graph.Node.Where(node => node.OpType != "MatMul").SelectMany(node => node.Input).ToHashSet(StringComparer.Ordinal);
         foreach (TensorProto weight in weights)
         {
-            if (!read.Contains(weight.Name) && _bundle.TryGetTensor(weight.Name, out BundleTensor tensor))
+            if (read.Contains(weight.Name) || !_bundle.TryGetTensor(weight.Name, out BundleTensor tensor))
+                continue;
+            if (!widened.Contains(weight.Name))
                 _bundle.ReleasePages(tensor);
+            // Those of the file would come back if they were read after all; these would not.
+            else if (_packing.Packs(tensor.Shape[0], tensor.Shape[1], Path.GetFileName(_bundle.WeightsPath)))
+                _widened.Discard(weight.Name);
         }
     }
 

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Microsoft.ML.EarlyExit.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -7,12 +6,13 @@ using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// Matrices that are stored in fewer bits, in single precision: ONNX Runtime's products take no other. Graphs widen them by nodes of their own, for other tools; here
-/// all sessions share one widened copy.
+/// Matrices that are stored in fewer bits, in single precision: ONNX Runtime's products take no other. Graphs widen them by nodes of their own, for other
+/// tools; here all sessions share one widened copy. Not for several threads at once.
 /// </summary>
 internal sealed unsafe class WidenedWeights(ModelBundle bundle) : IDisposable
 {
-    private readonly ConcurrentDictionary<string, (NativeBuffer Buffer, OrtValue Value)> _weights = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (BundleTensor Tensor, NativeBuffer Buffer, OrtValue Value)> _weights = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _filled = new(StringComparer.Ordinal);
 
     /// <summary>Takes the nodes that widen weights out of a graph, to which those weights must then be given in single precision.</summary>
     /// <returns>Their names.</returns>
@@ -37,28 +37,48 @@ internal sealed unsafe class WidenedWeights(ModelBundle bundle) : IDisposable
         return names;
     }
 
-    /// <summary>Widens what is not yet, several at a time. Not for several threads at once.</summary>
-    public void Widen(IReadOnlySet<string> names) =>
-        Parallel.ForEach(names, name => _weights.GetOrAdd(name, Create));
-
-    /// <summary>A widened weight; it lives as long as this.</summary>
+    /// <summary>A weight that was widened; it lives as long as this.</summary>
     public OrtValue this[string name] => _weights[name].Value;
+
+    /// <summary>Widens those that are not.</summary>
+    public void Widen(IEnumerable<string> names)
+    {
+        string[] missing = [.. names.Where(name => !_filled.Contains(name))];
+        foreach (string name in missing)
+        {
+            if (!_weights.ContainsKey(name))
+                _weights.Add(name, Reserve(name));
+        }
+
+        Parallel.ForEach(missing, name =>
+        {
+            (BundleTensor tensor, NativeBuffer buffer, _) = _weights[name];
+            bundle.Tensor(tensor).ReadAll((float*)buffer.Address);
+            bundle.ReleasePages(tensor);
+        });
+        _filled.UnionWith(missing);
+    }
+
+    /// <summary>Gives back the memory of a widened weight that no session reads any more; the next one has it widened again.</summary>
+    public void Discard(string name)
+    {
+        _filled.Remove(name);
+        _weights[name].Buffer.Discard();
+    }
 
     public void Dispose()
     {
-        foreach ((NativeBuffer buffer, OrtValue value) in _weights.Values)
+        foreach ((_, NativeBuffer buffer, OrtValue value) in _weights.Values)
         {
             value.Dispose();
             buffer.Dispose();
         }
     }
 
-    private (NativeBuffer Buffer, OrtValue Value) Create(string name)
+    private (BundleTensor Tensor, NativeBuffer Buffer, OrtValue Value) Reserve(string name)
     {
         bundle.TryGetTensor(name, out BundleTensor tensor);
         var buffer = new NativeBuffer(tensor.ElementCount * sizeof(float));
-        bundle.Tensor(tensor).ReadAll((float*)buffer.Address);
-        bundle.ReleasePages(tensor);
-        return (buffer, BoundTensor.Floats(buffer, [.. tensor.Shape.Select(dimension => (long)dimension)]));
+        return (tensor, buffer, BoundTensor.Floats(buffer, [.. tensor.Shape.Select(dimension => (long)dimension)]));
     }
 }

@@ -105,7 +105,7 @@ public sealed class BundleFormatTests(ConvertedModels models)
         expected += BundleTensor.ElementsOf(T5TensorShapes.Embedding(configuration)) * (checkpoint.HeadName == T5TensorShapes.Shared ? 1 : 2);
         Assert.Equal(
             expected,
-            bundle.Manifest.Tensors.Where(tensor => !tensor.Name.EndsWith("relative_bias", StringComparison.Ordinal)).Sum(tensor => BundleTensor.ElementsOf(tensor.Shape)));
+            bundle.Manifest.Tensors.Where(tensor => !tensor.Name.EndsWith("relative_bias", StringComparison.Ordinal)).Sum(tensor => tensor.ElementCount));
     }
 
     [Theory]
@@ -193,5 +193,5 @@ public sealed class BundleFormatTests(ConvertedModels models)
     private static long Number(TensorProto tensor, string key) =>
         long.Parse(tensor.ExternalData.Single(entry => entry.Key == key).Value, CultureInfo.InvariantCulture);
 
-    private static long Bytes(BundleTensor tensor) => BundleTensor.ElementsOf(tensor.Shape) * sizeof(float);
+    private static long Bytes(BundleTensor tensor) => tensor.ByteCount;
 }

@@ -176,7 +176,8 @@ internal static class BundleGraph
         if (!bundle.TryGetTensor(initializer.Name, out BundleTensor tensor))
             throw Invalid(path, $"tensor '{initializer.Name}' is not in the manifest");
         CheckShape(bundle, path, tensor);
-        if (initializer.DataType != (int)WeightFormat.Of(tensor.Type).OnnxType || !initializer.Dims.SequenceEqual(tensor.Shape.Select(dimension => (long)dimension)))
+        if (initializer.DataType != (int)WeightFormat.Of(tensor.Type).OnnxType
+            || !initializer.Dims.SequenceEqual(tensor.Shape.Select(dimension => (long)dimension)))
             throw Invalid(path, $"tensor '{initializer.Name}' has another type or shape than in the manifest");
         if (initializer.ExternalData.Count != 3
             || External("location") != bundle.Manifest.WeightsFile

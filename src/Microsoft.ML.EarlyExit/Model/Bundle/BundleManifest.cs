@@ -47,8 +47,8 @@ internal sealed record BundleManifest
     public T5TokenizerSettings? Tokenizer { get; init; }
 
     /// <summary>
-    /// The lowest version whose readers know all that is set: those of the first one would pass over a tokenizer's settings, over how to generate by default and over
-    /// the types of tensors, and give other texts without a word.
+    /// The lowest version whose readers know all that is set: those of the first one would pass over a tokenizer's settings, over how to generate by default
+    /// and over the types of tensors, and give other texts without a word.
     /// </summary>
     [JsonIgnore]
     public int ReadingVersion =>
@@ -89,7 +89,8 @@ internal sealed record BundleTensorNames(string Embedding, string Head, string D
 /// <param name="Offset">The place of its first byte.</param>
 /// <param name="Type">How it is stored; the manifest is silent on single precision, of which all tensors of the first version are.</param>
 internal sealed record BundleTensor(
-    string Name, IReadOnlyList<int> Shape, long Offset, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)] WeightPrecision Type = WeightPrecision.Float32)
+    string Name, IReadOnlyList<int> Shape, long Offset,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)] WeightPrecision Type = WeightPrecision.Float32)
 {
     /// <summary>How many weights it has; checked against overflow.</summary>
     [JsonIgnore]

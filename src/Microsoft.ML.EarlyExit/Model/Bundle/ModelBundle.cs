@@ -396,7 +396,8 @@ internal sealed unsafe class ModelBundle : IDisposable
             CheckType(folder, manifest, tensor);
             // Counted in elements first: two dimensions of 31 bits fit 63, but not times their size.
             int elementBytes = WeightFormat.Of(tensor.Type).ElementBytes;
-            if (tensor.ElementCount > weightsBytes / elementBytes || tensor.Offset < 0 || tensor.Offset % elementBytes != 0 || tensor.Offset > weightsBytes - tensor.ByteCount)
+            if (tensor.ElementCount > weightsBytes / elementBytes
+                || tensor.Offset < 0 || tensor.Offset % elementBytes != 0 || tensor.Offset > weightsBytes - tensor.ByteCount)
                 throw Invalid(folder, $"tensor '{tensor.Name}' at offset {tensor.Offset} does not lie inside '{manifest.WeightsFile}'");
             if (!tensors.TryAdd(tensor.Name, tensor))
                 throw Invalid(folder, $"tensor '{tensor.Name}' is listed twice");
@@ -431,11 +432,9 @@ internal sealed unsafe class ModelBundle : IDisposable
     {
         WeightPrecision expected = T5TensorNames.IsMatrix(tensor.Name) ? manifest.Precision : WeightPrecision.Float32;
         if (tensor.Type != expected)
-        {
-            throw Invalid(
-                folder,
-                $"tensor '{tensor.Name}' is of type {WeightFormat.Of(tensor.Type).Name}; with the precision {WeightFormat.Of(manifest.Precision).Name} it must be {WeightFormat.Of(expected).Name}");
-        }
+            throw Invalid(folder, $"tensor '{tensor.Name}' is of type {Of(tensor.Type)}; with precision {Of(manifest.Precision)} it must be {Of(expected)}");
+
+        static string Of(WeightPrecision precision) => WeightFormat.Of(precision).Name;
     }
 
     private static InvalidModelException Invalid(string folder, string what) =>

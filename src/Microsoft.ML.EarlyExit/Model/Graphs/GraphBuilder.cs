@@ -53,7 +53,12 @@ internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, Bund
         BundleTensor tensor = weights[weight];
         if (_initializers.Add(weight))
         {
-            var proto = new TensorProto { Name = weight, DataType = (int)WeightFormat.Of(tensor.Type).OnnxType, DataLocation = TensorProto.Types.DataLocation.External };
+            var proto = new TensorProto
+            {
+                Name = weight,
+                DataType = (int)WeightFormat.Of(tensor.Type).OnnxType,
+                DataLocation = TensorProto.Types.DataLocation.External,
+            };
             foreach (int dimension in tensor.Shape)
                 proto.Dims.Add(dimension);
             proto.ExternalData.Add(new StringStringEntryProto { Key = "location", Value = weightsFile });

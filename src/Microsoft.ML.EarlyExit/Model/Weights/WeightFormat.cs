@@ -26,7 +26,8 @@ internal abstract unsafe class WeightFormat
     public static WeightFormat Of(WeightPrecision precision) => All[(int)precision];
 
     /// <summary>The format that manifests and options call so.</summary>
-    public static bool TryFind(string? name, [NotNullWhen(true)] out WeightFormat? format) => (format = All.FirstOrDefault(one => one.Name == name)) is not null;
+    public static bool TryFind(string? name, [NotNullWhen(true)] out WeightFormat? format) =>
+        (format = All.FirstOrDefault(one => one.Name == name)) is not null;
 
     /// <summary>Bytes of so many weights.</summary>
     public long ByteCount(long elements) => checked(elements * ElementBytes);

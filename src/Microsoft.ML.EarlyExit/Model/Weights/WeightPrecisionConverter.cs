@@ -14,5 +14,6 @@ internal sealed class WeightPrecisionConverter : JsonConverter<WeightPrecision>
             : throw new JsonException($"a precision is {(name is null ? "no string" : $"'{name}'")}; this version of the library reads {WeightFormat.Names}");
     }
 
-    public override void Write(Utf8JsonWriter writer, WeightPrecision value, JsonSerializerOptions options) => writer.WriteStringValue(WeightFormat.Of(value).Name);
+    public override void Write(Utf8JsonWriter writer, WeightPrecision value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(WeightFormat.Of(value).Name);
 }
