@@ -1,5 +1,4 @@
 using System.Reflection;
-using System.Runtime.InteropServices;
 using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit.Conversion;
@@ -33,10 +32,10 @@ public static class T5Converter
         using T5Checkpoint checkpoint = T5Checkpoint.Open(sourceFolder);
         List<string> warnings = [.. checkpoint.Warnings];
         T5TokenizerSettings? tokenizer = CheckpointTokenizer.Read(checkpoint, warnings);
-        CheckSpace(checkpoint, bundleFolder);
+        CheckSpace(checkpoint, bundleFolder, options.Weights);
         string[] read = [.. checkpoint.FilesRead.Order(StringComparer.Ordinal)];
         string[] others = [.. Directory.EnumerateFileSystemEntries(sourceFolder).Select(path => Path.GetFileName(path)).Except(read).Order(StringComparer.Ordinal)];
-        BundleManifest manifest = new Conversion(checkpoint, tokenizer, options.Progress, cancellationToken).Run(bundleFolder, options.Overwrite);
+        BundleManifest manifest = new Conversion(checkpoint, tokenizer, options, cancellationToken).Run(bundleFolder);
         return new T5ConversionReport(warnings, read, others, manifest.FormatVersion, manifest.Files.Sum(file => file.Bytes));
     }
 
@@ -110,7 +109,7 @@ public static class T5Converter
         }
     }
 
-    private static void CheckSpace(T5Checkpoint checkpoint, string bundleFolder)
+    private static void CheckSpace(T5Checkpoint checkpoint, string bundleFolder, WeightPrecision weights)
     {
         T5Configuration configuration = checkpoint.Configuration;
         long inner = (long)configuration.HeadCount * GraphContract.GraphHeadDimension(configuration.KeyValueDimension);
@@ -119,14 +118,14 @@ public static class T5Converter
         long elements = ((configuration.EncoderLayerCount + (2L * configuration.DecoderLayerCount)) * attention)
             + ((configuration.EncoderLayerCount + (long)configuration.DecoderLayerCount) * feedForward)
             + ((checkpoint.HeadName == T5TensorShapes.Shared ? 1L : 2L) * configuration.VocabularySize * configuration.ModelDimension);
-        long needed = elements * sizeof(float);
+        long needed = WeightFormat.Of(weights).ByteCount(elements);
         string parent = Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(bundleFolder))) ?? Path.GetFullPath(bundleFolder);
         if (DiskSpace.Available(parent) is { } available && available < needed)
             throw new IOException($"The bundle needs {needed} bytes, but only {available} are free where '{bundleFolder}' would lie. Make room, or name a folder on another disk.");
     }
 
     /// <summary>One conversion under way.</summary>
-    private sealed class Conversion(T5Checkpoint checkpoint, T5TokenizerSettings? tokenizer, IProgress<double>? progress, CancellationToken cancellationToken)
+    private sealed class Conversion(T5Checkpoint checkpoint, T5TokenizerSettings? tokenizer, T5ConversionOptions options, CancellationToken cancellationToken)
     {
         private readonly T5Configuration _configuration = checkpoint.Configuration;
         private readonly int _width = checkpoint.Configuration.ModelDimension;
@@ -137,7 +136,7 @@ public static class T5Converter
 
         private int GraphInner => _heads * _graphHeadWidth;
 
-        public BundleManifest Run(string bundleFolder, bool overwrite)
+        public BundleManifest Run(string bundleFolder)
         {
             using var writer = new BundleWriter(bundleFolder);
             WriteWeights(writer);
@@ -150,7 +149,7 @@ public static class T5Converter
                 Format = BundleManifest.FormatName,
                 FormatVersion = BundleManifest.FirstVersion,
                 CreatedBy = $"Microsoft.ML.EarlyExit.Conversion {version}",
-                Precision = "fp32",
+                Precision = options.Weights,
                 Configuration = _configuration,
                 GraphHeadDimension = _graphHeadWidth,
                 Graphs = graphs,
@@ -165,8 +164,8 @@ public static class T5Converter
                 Files = writer.Files,
             };
             manifest = manifest with { FormatVersion = manifest.ReadingVersion };
-            writer.Complete(manifest, overwrite);
-            progress?.Report(1);
+            writer.Complete(manifest, options.Overwrite);
+            options.Progress?.Report(1);
             return manifest;
         }
 
@@ -195,7 +194,7 @@ public static class T5Converter
                 foreach (string part in _configuration.GatedFeedForward ? ["wi_0", "wi_1", "wo"] : (ReadOnlySpan<string>)["wi", "wo"])
                 {
                     CheckpointTensor tensor = checkpoint[$"{feedForward}.DenseReluDense.{part}.weight"];
-                    Add(writer, $"{to}.ff.{part}", [tensor.Shape[1], tensor.Shape[0]], stream => TensorStreaming.WriteTransposed(tensor, stream));
+                    Add(writer, $"{to}.ff.{part}", [tensor.Shape[1], tensor.Shape[0]], elements => TensorStreaming.WriteTransposed(tensor, elements));
                 }
             }
 
@@ -208,7 +207,7 @@ public static class T5Converter
             AddProjection(writer, $"{to}.q", $"{layer}.{attention}.q.weight");
             AddProjection(writer, $"{to}.kv", $"{layer}.{attention}.k.weight", $"{layer}.{attention}.v.weight");
             CheckpointTensor output = checkpoint[$"{layer}.{attention}.o.weight"];
-            Add(writer, $"{to}.o", [GraphInner, _width], stream => WriteOutputProjection(output, stream));
+            Add(writer, $"{to}.o", [GraphInner, _width], elements => WriteOutputProjection(output, elements));
         }
 
         /// <summary>Query, key or value projections side by side: [d, heads · head], each head filled up with zero columns.</summary>
@@ -218,7 +217,7 @@ public static class T5Converter
             int width = from.Length * GraphInner;
             if (_graphHeadWidth == _headWidth)
             {
-                Add(writer, to, [_width, width], stream => TensorStreaming.WriteTransposedConcatenated(tensors, stream));
+                Add(writer, to, [_width, width], elements => TensorStreaming.WriteTransposedConcatenated(tensors, elements));
                 return;
             }
 
@@ -229,24 +228,24 @@ public static class T5Converter
                     parts.Add(new TransposedPart(tensors[index], head * _headWidth, _headWidth, (index * GraphInner) + (head * _graphHeadWidth)));
             }
 
-            Add(writer, to, [_width, width], stream => TensorStreaming.WriteTransposed(parts, width, 0, _width, stream));
+            Add(writer, to, [_width, width], elements => TensorStreaming.WriteTransposed(parts, width, 0, _width, elements));
         }
 
         /// <summary>[heads · head, d]: each head followed by the zero rows that fill it up.</summary>
-        private void WriteOutputProjection(CheckpointTensor output, Stream stream)
+        private void WriteOutputProjection(CheckpointTensor output, ElementWriter elements)
         {
             if (_graphHeadWidth == _headWidth)
             {
-                TensorStreaming.WriteTransposed(output, stream);
+                TensorStreaming.WriteTransposed(output, elements);
                 return;
             }
 
             TransposedPart[] all = [new TransposedPart(output, 0, _width, 0)];
-            byte[] filler = new byte[(_graphHeadWidth - _headWidth) * _width * sizeof(float)];
+            float[] filler = new float[(_graphHeadWidth - _headWidth) * _width];
             for (int head = 0; head < _heads; head++)
             {
-                TensorStreaming.WriteTransposed(all, _width, head * _headWidth, _headWidth, stream);
-                stream.Write(filler);
+                TensorStreaming.WriteTransposed(all, _width, head * _headWidth, _headWidth, elements);
+                elements.Write(filler);
             }
         }
 
@@ -269,22 +268,22 @@ public static class T5Converter
                 byBucket.AsSpan(bucket * _heads, _heads).CopyTo(byDistance.AsSpan(row * _heads));
             }
 
-            Add(writer, to, [rows, _heads], stream => stream.Write(MemoryMarshal.AsBytes<float>(byDistance)));
+            Add(writer, to, [rows, _heads], elements => elements.Write(byDistance));
         }
 
         private void AddAsIs(BundleWriter writer, string to, string from)
         {
             CheckpointTensor tensor = checkpoint[from];
-            Add(writer, to, tensor.Shape, stream => TensorStreaming.Write(tensor, stream));
+            Add(writer, to, tensor.Shape, elements => TensorStreaming.Write(tensor, elements));
         }
 
-        private void Add(BundleWriter writer, string name, IReadOnlyList<int> shape, Action<Stream> write)
+        private void Add(BundleWriter writer, string name, IReadOnlyList<int> shape, Action<ElementWriter> write)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            writer.AddTensor(name, shape, write);
+            writer.AddTensor(name, shape, T5TensorNames.IsMatrix(name) ? options.Weights : WeightPrecision.Float32, write);
             int perLayer = _configuration.GatedFeedForward ? 8 : 7;
             int total = 6 + (_configuration.EncoderLayerCount * perLayer) + (_configuration.DecoderLayerCount * (perLayer + 4));
-            progress?.Report(Math.Min(1, ++_tensorsDone / (double)total));
+            options.Progress?.Report(Math.Min(1, ++_tensorsDone / (double)total));
         }
 
         private BundleGraphs WriteGraphs(BundleWriter writer)

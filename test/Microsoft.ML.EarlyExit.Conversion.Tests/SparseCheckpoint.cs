@@ -15,7 +15,7 @@ internal static class SparseCheckpoint
         long position = 0;
         foreach ((string name, int[] shape) in T5TensorShapes.Required(configuration).Prepend((T5TensorShapes.Shared, T5TensorShapes.Embedding(configuration))))
         {
-            long end = position + (ModelBundle.ElementCount(shape) * sizeof(ushort));
+            long end = position + (BundleTensor.ElementsOf(shape) * sizeof(ushort));
             header[name] = new JsonObject
             {
                 ["dtype"] = "F16",

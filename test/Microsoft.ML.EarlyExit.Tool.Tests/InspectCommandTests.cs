@@ -34,6 +34,23 @@ public sealed class InspectCommandTests(ConvertedModels models) : IDisposable
         }
     }
 
+    [Fact]
+    public void A_bundle_in_bf16_says_so_and_its_weights_have_half_the_size()
+    {
+        string source = Path.Combine(Repository.Folder, "samples", "t5-restaurants");
+        Assert.Equal(0, ToolRunner.Run("convert", source, _folder.File("half"), "--weights", "bf16").ExitCode);
+        JsonElement whole = JsonDocument.Parse(ToolRunner.Run("inspect", models.Restaurants, "--json").Output).RootElement;
+        JsonElement half = JsonDocument.Parse(ToolRunner.Run("inspect", _folder.File("half"), "--json").Output).RootElement;
+        Assert.Equal("bf16", half.GetProperty("precision").GetString());
+        Assert.Equal(2, half.GetProperty("formatVersion").GetInt32());
+        Assert.Equal(whole.GetProperty("parameters").GetInt64(), half.GetProperty("parameters").GetInt64());
+        Assert.InRange(WeightBytes(half) / (double)WeightBytes(whole), 0.5, 0.505);
+        Assert.Matches("precision: +bf16", ToolRunner.Run("inspect", _folder.File("half")).Output);
+
+        static long WeightBytes(JsonElement report) =>
+            report.GetProperty("files").EnumerateArray().Single(file => file.GetProperty("name").GetString() == "weights.bin").GetProperty("bytes").GetInt64();
+    }
+
     [Theory]
     [InlineData("models/hf-tiny/tiny-v10")]
     [InlineData("models/hf-tiny/tiny-v11")]

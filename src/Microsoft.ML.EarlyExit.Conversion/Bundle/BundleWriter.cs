@@ -41,17 +41,18 @@ internal sealed class BundleWriter : IDisposable
     public IReadOnlyList<BundleFile> Files => _files;
 
     /// <summary>Appends a tensor; <paramref name="write"/> must write exactly its elements.</summary>
-    public void AddTensor(string name, IReadOnlyList<int> shape, Action<Stream> write)
+    public void AddTensor(string name, IReadOnlyList<int> shape, WeightPrecision type, Action<ElementWriter> write)
     {
         HashingStream weights = _weights ?? throw new InvalidOperationException("The weights are finished.");
-        long bytes = checked(ModelBundle.ElementCount(shape) * sizeof(float));
+        WeightFormat format = WeightFormat.Of(type);
+        long bytes = format.ByteCount(BundleTensor.ElementsOf(shape));
         int alignment = bytes >= LargeBytes ? LargeAlignment : SmallAlignment;
         long offset = (weights.Position + alignment - 1) / alignment * alignment;
         weights.Write(new byte[offset - weights.Position]);
-        write(weights);
+        write(new ElementWriter(weights, format));
         if (weights.Position != offset + bytes)
             throw new InvalidOperationException($"Tensor '{name}' has {bytes} bytes, but {weights.Position - offset} were written.");
-        _tensors.Add(name, new BundleTensor(name, [.. shape], offset));
+        _tensors.Add(name, new BundleTensor(name, [.. shape], offset, type));
     }
 
     /// <summary>Ends the weights file; the graphs come after it.</summary>

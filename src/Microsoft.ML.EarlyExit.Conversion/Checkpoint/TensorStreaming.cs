@@ -1,9 +1,8 @@
 using System.Buffers;
-using System.Runtime.InteropServices;
 
 namespace Microsoft.ML.EarlyExit.Conversion;
 
-/// <summary>Writes tensors as little-endian single precision, in bounded memory whatever their size.</summary>
+/// <summary>Writes tensors element by element, in bounded memory whatever their size.</summary>
 internal static class TensorStreaming
 {
     private const int BufferElements = 1 << 21;
@@ -12,7 +11,7 @@ internal static class TensorStreaming
     private const int TileRows = 16;
 
     /// <summary>Writes the elements in the tensor's own order.</summary>
-    public static void Write(CheckpointTensor tensor, Stream destination)
+    public static void Write(CheckpointTensor tensor, ElementWriter destination)
     {
         ArgumentNullException.ThrowIfNull(tensor);
         ArgumentNullException.ThrowIfNull(destination);
@@ -23,7 +22,7 @@ internal static class TensorStreaming
             {
                 Span<float> part = buffer.AsSpan(0, (int)Math.Min(buffer.Length, tensor.ElementCount - start));
                 tensor.Read(start, part);
-                destination.Write(MemoryMarshal.AsBytes(part));
+                destination.Write(part);
                 start += part.Length;
             }
         }
@@ -34,10 +33,10 @@ internal static class TensorStreaming
     }
 
     /// <summary>Writes a [rows, columns] tensor as [columns, rows].</summary>
-    public static void WriteTransposed(CheckpointTensor tensor, Stream destination) => WriteTransposedConcatenated([tensor], destination);
+    public static void WriteTransposed(CheckpointTensor tensor, ElementWriter destination) => WriteTransposedConcatenated([tensor], destination);
 
     /// <summary>Writes tensors [out_i, in] as one matrix [in, sum of out_i]: their transposes side by side, in the order given.</summary>
-    public static void WriteTransposedConcatenated(IReadOnlyList<CheckpointTensor> tensors, Stream destination)
+    public static void WriteTransposedConcatenated(IReadOnlyList<CheckpointTensor> tensors, ElementWriter destination)
     {
         ArgumentNullException.ThrowIfNull(tensors);
         ArgumentOutOfRangeException.ThrowIfZero(tensors.Count, nameof(tensors));
@@ -53,7 +52,7 @@ internal static class TensorStreaming
     }
 
     /// <summary>Writes columns [firstInput, firstInput + inputs) of the parts as one matrix [inputs, width], zero where no part lies.</summary>
-    public static void WriteTransposed(IReadOnlyList<TransposedPart> parts, int width, int firstInput, int inputs, Stream destination)
+    public static void WriteTransposed(IReadOnlyList<TransposedPart> parts, int width, int firstInput, int inputs, ElementWriter destination)
     {
         ArgumentNullException.ThrowIfNull(parts);
         ArgumentNullException.ThrowIfNull(destination);
@@ -98,7 +97,7 @@ internal static class TensorStreaming
                     }
                 }
 
-                destination.Write(MemoryMarshal.AsBytes(output.AsSpan(0, count * width)));
+                destination.Write(output.AsSpan(0, count * width));
             }
         }
         finally

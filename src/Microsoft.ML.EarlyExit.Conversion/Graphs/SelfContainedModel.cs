@@ -50,9 +50,9 @@ internal sealed unsafe class SelfContainedModel
         {
             Begin(output, InitializerField, TensorBytes(weight));
             weight.Header.WriteTo(output);
-            Begin(output, RawDataField, DataBytes(weight.Tensor));
+            Begin(output, RawDataField, weight.Tensor.ByteCount);
             output.Flush();
-            stream.Write(new ReadOnlySpan<byte>(_bundle.TensorData(weight.Tensor), (int)DataBytes(weight.Tensor)));
+            stream.Write(new ReadOnlySpan<byte>((void*)_bundle.Tensor(weight.Tensor).Address, (int)weight.Tensor.ByteCount));
         }
     }
 
@@ -62,9 +62,7 @@ internal sealed unsafe class SelfContainedModel
         output.WriteLength((int)bytes);
     }
 
-    private static long DataBytes(BundleTensor tensor) => ModelBundle.ElementCount(tensor.Shape) * sizeof(float);
-
-    private static long TensorBytes((TensorProto Header, BundleTensor Tensor) weight) => weight.Header.CalculateSize() + FieldBytes(DataBytes(weight.Tensor));
+    private static long TensorBytes((TensorProto Header, BundleTensor Tensor) weight) => weight.Header.CalculateSize() + FieldBytes(weight.Tensor.ByteCount);
 
     /// <summary>A field with its tag, which is one byte for the fields here, and its length.</summary>
     private static long FieldBytes(long bytes) => 1 + CodedOutputStream.ComputeUInt64Size((ulong)bytes) + bytes;

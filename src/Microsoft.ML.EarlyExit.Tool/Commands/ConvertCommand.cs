@@ -18,7 +18,8 @@ internal sealed class ConvertCommand : ToolCommand
         _context = context;
         Argument<string> source = PathSymbols.CreateArgument("SOURCE", "The folder with config.json and the safetensors.");
         Argument<string> bundle = PathSymbols.CreateArgument("BUNDLE", "The folder to create; it appears whole or not at all.");
-        Option<string?> weights = Choice.CreateOption("--weights", "The precision of the bundle's weights", "fp32");
+        Option<WeightPrecision> weights = Choice.CreateOption(
+            "--weights", "The precision of the bundle's matrices", [.. WeightFormat.All.Select(format => (format.Name, format.Precision))]);
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace a bundle that is already there." };
         var json = new Option<bool>("--json") { Description = "Write a JSON object to standard output: the files that were read and ignored, the bundle's format and size, the warnings." };
         Add(source);
@@ -26,15 +27,16 @@ internal sealed class ConvertCommand : ToolCommand
         Add(weights);
         Add(overwrite);
         Add(json);
-        SetAction(parsed => Run(parsed.GetRequiredValue(source), parsed.GetRequiredValue(bundle), parsed.GetValue(overwrite), parsed.GetValue(json)));
+        SetAction(parsed => Run(
+            parsed.GetRequiredValue(source), parsed.GetRequiredValue(bundle), parsed.GetValue(weights), parsed.GetValue(overwrite), parsed.GetValue(json)));
     }
 
-    private int Run(string source, string bundle, bool overwrite, bool json)
+    private int Run(string source, string bundle, WeightPrecision weights, bool overwrite, bool json)
     {
         if (!overwrite && Directory.Exists(bundle))
             throw new IOException($"'{bundle}' exists. Name another folder, or give --overwrite to replace it.");
-        T5ConversionReport report = T5Converter.Convert(
-            source, bundle, new T5ConversionOptions { Overwrite = overwrite, Progress = new ConversionProgress(_context) }, _context.Cancellation);
+        var options = new T5ConversionOptions { Weights = weights, Overwrite = overwrite, Progress = new ConversionProgress(_context) };
+        T5ConversionReport report = T5Converter.Convert(source, bundle, options, _context.Cancellation);
         foreach (string warning in report.Warnings)
             _context.Messages.Say($"Warning: {warning}");
         _context.Messages.Say($"Wrote the bundle '{bundle}'.");

@@ -41,7 +41,7 @@ internal sealed class InspectCommand : ToolCommand
             writer.WriteStartObject();
             writer.WriteNumber("formatVersion", manifest.FormatVersion);
             writer.WriteString("createdBy", manifest.CreatedBy);
-            writer.WriteString("precision", manifest.Precision);
+            writer.WriteString("precision", WeightFormat.Of(manifest.Precision).Name);
             writer.WriteNumber("parameters", ParameterCount(manifest));
             writer.WriteString("tokenizer", manifest.TokenizerFile);
             if (manifest.Tokenizer is { } tokenizer)
@@ -67,7 +67,7 @@ internal sealed class InspectCommand : ToolCommand
         BundleManifest manifest = bundle.Manifest;
         T5Configuration configuration = manifest.Configuration;
         Line("bundle", $"{bundle.Folder} (format {manifest.FormatVersion}, by {manifest.CreatedBy})");
-        Line("precision", manifest.Precision);
+        Line("precision", WeightFormat.Of(manifest.Precision).Name);
         Line("parameters", $"{ParameterCount(manifest):N0}");
         Line("layers", $"{configuration.EncoderLayerCount} encoder, {configuration.DecoderLayerCount} decoder");
         Line("model width", $"{configuration.ModelDimension}");

@@ -5,16 +5,18 @@ namespace Microsoft.ML.EarlyExit;
 /// </summary>
 internal sealed class LoadedModel : IDisposable
 {
-    // The class that users hold and have disposed.
-    private const string PublicName = "Microsoft.ML.EarlyExit.EarlyExitModel";
-
+    private readonly Type _face;
     private readonly Lock _lifetime = new();
     private int _runningCalls;
     private bool _isDisposed;
 
     /// <summary>Takes over the bundle, also where this fails.</summary>
-    public LoadedModel(ModelBundle bundle, EarlyExitModelOptions options)
+    /// <param name="bundle">The bundle.</param>
+    /// <param name="options">How to load.</param>
+    /// <param name="face">The class that users hold: what is disposed for them.</param>
+    public LoadedModel(ModelBundle bundle, EarlyExitModelOptions options, Type face)
     {
+        _face = face;
         Bundle = bundle;
         try
         {
@@ -127,10 +129,7 @@ internal sealed class LoadedModel : IDisposable
     public void ThrowIfDisposed()
     {
         lock (_lifetime)
-        {
-            if (_isDisposed)
-                throw new ObjectDisposedException(PublicName);
-        }
+            ObjectDisposedException.ThrowIf(_isDisposed, _face);
     }
 
     /// <summary>Ends what <see cref="StartBatch"/> or <see cref="StartTeacherForcing"/> began.</summary>
@@ -173,8 +172,7 @@ internal sealed class LoadedModel : IDisposable
     {
         lock (_lifetime)
         {
-            if (_isDisposed)
-                throw new ObjectDisposedException(PublicName);
+            ObjectDisposedException.ThrowIf(_isDisposed, _face);
             _runningCalls++;
         }
 

@@ -16,78 +16,88 @@ internal static unsafe class HeadKernel
     /// Computes <c>logits[n, row] = inputs[n] · weights[row]</c> for rows [first, end): weights [rows, width], inputs [inputCount, width], logits
     /// [inputCount, logitsStride].
     /// </summary>
-    public static void Multiply(float* weights, int width, int first, int end, float* inputs, int inputCount, float* logits, int logitsStride)
+    public static void Multiply<TRows>(void* weights, int width, int first, int end, float* inputs, int inputCount, float* logits, int logitsStride)
+        where TRows : struct, IHeadRows
     {
         if (Vector512.IsHardwareAccelerated)
-            Multiply<Simd512, Vector512<float>>(weights, width, first, end, inputs, inputCount, logits, logitsStride);
+            Multiply<TRows, Simd512, Vector512<float>>(weights, width, first, end, inputs, inputCount, logits, logitsStride);
         else if (Vector256.IsHardwareAccelerated)
-            Multiply<Simd256, Vector256<float>>(weights, width, first, end, inputs, inputCount, logits, logitsStride);
+            Multiply<TRows, Simd256, Vector256<float>>(weights, width, first, end, inputs, inputCount, logits, logitsStride);
         else if (Vector128.IsHardwareAccelerated)
-            Multiply<Simd128, Vector128<float>>(weights, width, first, end, inputs, inputCount, logits, logitsStride);
+            Multiply<TRows, Simd128, Vector128<float>>(weights, width, first, end, inputs, inputCount, logits, logitsStride);
         else
-            Multiply<SimdScalar, float>(weights, width, first, end, inputs, inputCount, logits, logitsStride);
+            Multiply<TRows, SimdScalar, float>(weights, width, first, end, inputs, inputCount, logits, logitsStride);
     }
 
     /// <summary>The same in a given vector width.</summary>
-    public static void Multiply<TSimd, TVector>(
-        float* weights, int width, int first, int end, float* inputs, int inputCount, float* logits, int logitsStride)
+    public static void Multiply<TRows, TSimd, TVector>(
+        void* weights, int width, int first, int end, float* inputs, int inputCount, float* logits, int logitsStride)
+        where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
         where TVector : struct
     {
+        long rowBytes = (long)width * TRows.ElementBytes;
         int row = first;
         for (; row + RowBlock <= end; row += RowBlock)
         {
-            float* rows = weights + ((long)row * width);
+            byte* rows = (byte*)weights + (row * rowBytes);
             int input = 0;
             for (; input + InputBlock <= inputCount; input += InputBlock)
-                Block4x4<TSimd, TVector>(rows, width, inputs + ((long)input * width), logits + ((long)input * logitsStride) + row, logitsStride);
+                Block4x4<TRows, TSimd, TVector>(rows, width, inputs + ((long)input * width), logits + ((long)input * logitsStride) + row, logitsStride);
             for (; input < inputCount; input++)
-                Block4x1<TSimd, TVector>(rows, width, inputs + ((long)input * width), logits + ((long)input * logitsStride) + row);
+                Block4x1<TRows, TSimd, TVector>(rows, width, inputs + ((long)input * width), logits + ((long)input * logitsStride) + row);
         }
 
         for (; row < end; row++)
         {
             for (int input = 0; input < inputCount; input++)
-                logits[((long)input * logitsStride) + row] = Dot<TSimd, TVector>(weights + ((long)row * width), inputs + ((long)input * width), width);
+            {
+                float* values = inputs + ((long)input * width);
+                logits[((long)input * logitsStride) + row] = Dot<TRows, TSimd, TVector>((byte*)weights + (row * rowBytes), values, width);
+            }
         }
     }
 
-    private static float Dot<TSimd, TVector>(float* left, float* right, int width)
+    private static float Dot<TRows, TSimd, TVector>(byte* left, float* right, int width)
+        where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
         where TVector : struct
     {
         TVector sum = TSimd.Zero;
         int at = 0;
         for (; at + TSimd.Count <= width; at += TSimd.Count)
-            sum = TSimd.MultiplyAdd(TSimd.Load(left + at), TSimd.Load(right + at), sum);
-        return TSimd.Sum(sum) + Tail(left, right, at, width);
+            sum = TSimd.MultiplyAdd(TRows.Load<TSimd, TVector>(left, at), TSimd.Load(right + at), sum);
+        return TSimd.Sum(sum) + Tail<TRows>(left, right, at, width);
     }
 
-    private static void Block4x1<TSimd, TVector>(float* rows, int width, float* input, float* logits)
+    private static void Block4x1<TRows, TSimd, TVector>(byte* rows, int width, float* input, float* logits)
+        where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
         where TVector : struct
     {
         TVector sum0 = TSimd.Zero, sum1 = TSimd.Zero, sum2 = TSimd.Zero, sum3 = TSimd.Zero;
-        float* row1 = rows + width;
-        float* row2 = row1 + width;
-        float* row3 = row2 + width;
+        long rowBytes = (long)width * TRows.ElementBytes;
+        byte* row1 = rows + rowBytes;
+        byte* row2 = row1 + rowBytes;
+        byte* row3 = row2 + rowBytes;
         int at = 0;
         for (; at + TSimd.Count <= width; at += TSimd.Count)
         {
             TVector value = TSimd.Load(input + at);
-            sum0 = TSimd.MultiplyAdd(TSimd.Load(rows + at), value, sum0);
-            sum1 = TSimd.MultiplyAdd(TSimd.Load(row1 + at), value, sum1);
-            sum2 = TSimd.MultiplyAdd(TSimd.Load(row2 + at), value, sum2);
-            sum3 = TSimd.MultiplyAdd(TSimd.Load(row3 + at), value, sum3);
+            sum0 = TSimd.MultiplyAdd(TRows.Load<TSimd, TVector>(rows, at), value, sum0);
+            sum1 = TSimd.MultiplyAdd(TRows.Load<TSimd, TVector>(row1, at), value, sum1);
+            sum2 = TSimd.MultiplyAdd(TRows.Load<TSimd, TVector>(row2, at), value, sum2);
+            sum3 = TSimd.MultiplyAdd(TRows.Load<TSimd, TVector>(row3, at), value, sum3);
         }
 
-        logits[0] = TSimd.Sum(sum0) + Tail(rows, input, at, width);
-        logits[1] = TSimd.Sum(sum1) + Tail(row1, input, at, width);
-        logits[2] = TSimd.Sum(sum2) + Tail(row2, input, at, width);
-        logits[3] = TSimd.Sum(sum3) + Tail(row3, input, at, width);
+        logits[0] = TSimd.Sum(sum0) + Tail<TRows>(rows, input, at, width);
+        logits[1] = TSimd.Sum(sum1) + Tail<TRows>(row1, input, at, width);
+        logits[2] = TSimd.Sum(sum2) + Tail<TRows>(row2, input, at, width);
+        logits[3] = TSimd.Sum(sum3) + Tail<TRows>(row3, input, at, width);
     }
 
-    private static void Block4x4<TSimd, TVector>(float* rows, int width, float* inputs, float* logits, int logitsStride)
+    private static void Block4x4<TRows, TSimd, TVector>(byte* rows, int width, float* inputs, float* logits, int logitsStride)
+        where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
         where TVector : struct
     {
@@ -95,16 +105,18 @@ internal static unsafe class HeadKernel
         TVector sum10 = TSimd.Zero, sum11 = TSimd.Zero, sum12 = TSimd.Zero, sum13 = TSimd.Zero;
         TVector sum20 = TSimd.Zero, sum21 = TSimd.Zero, sum22 = TSimd.Zero, sum23 = TSimd.Zero;
         TVector sum30 = TSimd.Zero, sum31 = TSimd.Zero, sum32 = TSimd.Zero, sum33 = TSimd.Zero;
-        float* row1 = rows + width;
-        float* row2 = row1 + width;
-        float* row3 = row2 + width;
+        long rowBytes = (long)width * TRows.ElementBytes;
+        byte* row1 = rows + rowBytes;
+        byte* row2 = row1 + rowBytes;
+        byte* row3 = row2 + rowBytes;
         float* input1 = inputs + width;
         float* input2 = input1 + width;
         float* input3 = input2 + width;
         int at = 0;
         for (; at + TSimd.Count <= width; at += TSimd.Count)
         {
-            TVector weight0 = TSimd.Load(rows + at), weight1 = TSimd.Load(row1 + at), weight2 = TSimd.Load(row2 + at), weight3 = TSimd.Load(row3 + at);
+            TVector weight0 = TRows.Load<TSimd, TVector>(rows, at), weight1 = TRows.Load<TSimd, TVector>(row1, at);
+            TVector weight2 = TRows.Load<TSimd, TVector>(row2, at), weight3 = TRows.Load<TSimd, TVector>(row3, at);
             TVector value = TSimd.Load(inputs + at);
             sum00 = TSimd.MultiplyAdd(weight0, value, sum00);
             sum01 = TSimd.MultiplyAdd(weight1, value, sum01);
@@ -127,29 +139,32 @@ internal static unsafe class HeadKernel
             sum33 = TSimd.MultiplyAdd(weight3, value, sum33);
         }
 
-        Store<TSimd, TVector>(rows, width, inputs, at, sum00, sum01, sum02, sum03, logits);
-        Store<TSimd, TVector>(rows, width, input1, at, sum10, sum11, sum12, sum13, logits + logitsStride);
-        Store<TSimd, TVector>(rows, width, input2, at, sum20, sum21, sum22, sum23, logits + (2L * logitsStride));
-        Store<TSimd, TVector>(rows, width, input3, at, sum30, sum31, sum32, sum33, logits + (3L * logitsStride));
+        Store<TRows, TSimd, TVector>(rows, width, inputs, at, sum00, sum01, sum02, sum03, logits);
+        Store<TRows, TSimd, TVector>(rows, width, input1, at, sum10, sum11, sum12, sum13, logits + logitsStride);
+        Store<TRows, TSimd, TVector>(rows, width, input2, at, sum20, sum21, sum22, sum23, logits + (2L * logitsStride));
+        Store<TRows, TSimd, TVector>(rows, width, input3, at, sum30, sum31, sum32, sum33, logits + (3L * logitsStride));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store<TSimd, TVector>(
-        float* rows, int width, float* input, int at, TVector sum0, TVector sum1, TVector sum2, TVector sum3, float* logits)
+    private static void Store<TRows, TSimd, TVector>(
+        byte* rows, int width, float* input, int at, TVector sum0, TVector sum1, TVector sum2, TVector sum3, float* logits)
+        where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
         where TVector : struct
     {
-        logits[0] = TSimd.Sum(sum0) + Tail(rows, input, at, width);
-        logits[1] = TSimd.Sum(sum1) + Tail(rows + width, input, at, width);
-        logits[2] = TSimd.Sum(sum2) + Tail(rows + (2L * width), input, at, width);
-        logits[3] = TSimd.Sum(sum3) + Tail(rows + (3L * width), input, at, width);
+        long rowBytes = (long)width * TRows.ElementBytes;
+        logits[0] = TSimd.Sum(sum0) + Tail<TRows>(rows, input, at, width);
+        logits[1] = TSimd.Sum(sum1) + Tail<TRows>(rows + rowBytes, input, at, width);
+        logits[2] = TSimd.Sum(sum2) + Tail<TRows>(rows + (2 * rowBytes), input, at, width);
+        logits[3] = TSimd.Sum(sum3) + Tail<TRows>(rows + (3 * rowBytes), input, at, width);
     }
 
-    private static float Tail(float* left, float* right, int at, int width)
+    private static float Tail<TRows>(byte* left, float* right, int at, int width)
+        where TRows : struct, IHeadRows
     {
         float sum = 0;
         for (; at < width; at++)
-            sum = float.MultiplyAddEstimate(left[at], right[at], sum);
+            sum = float.MultiplyAddEstimate(TRows.Load<SimdScalar, float>(left, at), right[at], sum);
         return sum;
     }
 }

@@ -1,6 +1,4 @@
 using System.Numerics.Tensors;
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 
 namespace Microsoft.ML.EarlyExit;
 
@@ -8,10 +6,9 @@ namespace Microsoft.ML.EarlyExit;
 internal sealed unsafe class LanguageModelHead
 {
     private const int ChunksPerThread = 4;
-    private const long LeastForThreads = 1 << 18;
 
-    private readonly float* _weights;
-    private readonly float* _norm;
+    private readonly HeadWeights _weights;
+    private readonly WeightTensor _norm;
     private readonly float _epsilon;
     private readonly float _scale;
 
@@ -24,8 +21,8 @@ internal sealed unsafe class LanguageModelHead
         T5Configuration configuration = bundle.Configuration;
         Width = configuration.ModelDimension;
         VocabularySize = configuration.VocabularySize;
-        _weights = bundle.TensorData(bundle.Manifest.TensorNames.Head);
-        _norm = bundle.TensorData(bundle.Manifest.TensorNames.DecoderFinalNorm);
+        _weights = new HeadWeights(bundle.Tensor(bundle.Manifest.TensorNames.Head));
+        _norm = bundle.Tensor(bundle.Manifest.TensorNames.DecoderFinalNorm);
         _epsilon = configuration.LayerNormEpsilon;
         _scale = configuration.HeadScale;
     }
@@ -39,70 +36,19 @@ internal sealed unsafe class LanguageModelHead
     {
         float meanSquare = TensorPrimitives.SumOfSquares(hidden) / Width;
         TensorPrimitives.Multiply(hidden, 1f / MathF.Sqrt(meanSquare + _epsilon), normed);
-        TensorPrimitives.Multiply(normed, new ReadOnlySpan<float>(_norm, Width), normed);
+        TensorPrimitives.Multiply(normed, _norm.Floats, normed);
         if (_scale != 1f)
             TensorPrimitives.Multiply(normed, _scale, normed);
     }
 
-    /// <summary>The weights of a token.</summary>
-    public ReadOnlySpan<float> Row(int id)
-    {
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)id, (uint)VocabularySize);
-        return new ReadOnlySpan<float>(_weights + ((long)id * Width), Width);
-    }
+    /// <summary>Gives the weights of a token in single precision.</summary>
+    public void CopyRow(int id, Span<float> row) => _weights.CopyRow(id, row);
 
     /// <summary>Logits over the whole vocabulary: inputs [count, d] → logits [count, V], on ONNX Runtime's threads.</summary>
     public void Multiply(OnnxThreadPool.Lane lane, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
-        Multiply(lane, _weights, VocabularySize, inputs, count, logits);
+        HeadProduct.Run(lane, _chunks, _weights.Kernel, _weights.Address, Width, VocabularySize, inputs, count, logits);
 
-    /// <summary>Logits over some rows: rows [rowCount, d], inputs [count, d] → logits [count, rowCount].</summary>
-    public void Multiply(OnnxThreadPool.Lane lane, float* rows, int rowCount, ReadOnlySpan<float> inputs, int count, Span<float> logits)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(inputs.Length, count * Width);
-        ArgumentOutOfRangeException.ThrowIfLessThan(logits.Length, count * rowCount);
-        fixed (float* input = inputs, output = logits)
-        {
-            // A few rows are done sooner than other threads have heard of them.
-            if ((long)rowCount * Width < LeastForThreads)
-            {
-                HeadKernel.Multiply(rows, Width, 0, rowCount, input, count, output, rowCount);
-                return;
-            }
-
-            var product = new Product
-            {
-                Weights = rows,
-                Width = Width,
-                RowCount = rowCount,
-                Inputs = input,
-                InputCount = count,
-                Logits = output,
-                Chunks = _chunks,
-            };
-            lane.Run(&MultiplyChunk, &product, _chunks);
-        }
-    }
-
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void MultiplyChunk(void* state, nuint chunk)
-    {
-        var product = (Product*)state;
-        int first = Border((int)chunk);
-        int end = Border((int)chunk + 1);
-        HeadKernel.Multiply(product->Weights, product->Width, first, end, product->Inputs, product->InputCount, product->Logits, product->RowCount);
-
-        // Whole blocks of the kernel's rows, but for the last chunk.
-        int Border(int at) => at == product->Chunks ? product->RowCount : (int)((long)product->RowCount * at / product->Chunks) & ~3;
-    }
-
-    private struct Product
-    {
-        public float* Weights;
-        public float* Inputs;
-        public float* Logits;
-        public int Width;
-        public int RowCount;
-        public int InputCount;
-        public int Chunks;
-    }
+    /// <summary>Logits over some rows, which were gathered in single precision: rows [rowCount, d], inputs [count, d] → logits [count, rowCount].</summary>
+    public void Multiply(OnnxThreadPool.Lane lane, float* rows, int rowCount, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
+        HeadProduct.Run(lane, _chunks, &HeadKernel.Multiply<Float32Rows>, rows, Width, rowCount, inputs, count, logits);
 }

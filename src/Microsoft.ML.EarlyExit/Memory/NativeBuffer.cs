@@ -51,6 +51,9 @@ internal sealed unsafe class NativeBuffer : SafeHandle
         return new Span<T>((T*)handle + start, length);
     }
 
+    /// <summary>Gives whole pages back to the system, where it can take them; the content is lost, and the memory can be written again.</summary>
+    public void Discard() => MappedPages.Release((void*)handle, _bytes);
+
     protected override bool ReleaseHandle()
     {
         if (_allocated is null)

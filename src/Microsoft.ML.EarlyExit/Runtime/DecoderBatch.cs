@@ -71,7 +71,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
     public void Embed(ReadOnlySpan<int> slots, ReadOnlySpan<int> tokens)
     {
         _blocks.Begin();
-        float* embedding = _bundle.TensorData(_bundle.Manifest.TensorNames.Embedding);
+        WeightTensor embedding = _bundle.Tensor(_bundle.Manifest.TensorNames.Embedding);
         for (int row = 0; row < slots.Length; row++)
         {
             int position = _memory.Positions[slots[row]];
@@ -81,7 +81,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
                 _memory.Grow();
             }
 
-            new ReadOnlySpan<float>(embedding + ((long)tokens[row] * _width), _width).CopyTo(Hidden(row));
+            embedding.ReadRow(tokens[row], Hidden(row));
             _memory.Self.Bias.Set(slots[row], position);
         }
     }

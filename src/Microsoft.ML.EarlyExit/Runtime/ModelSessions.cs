@@ -8,7 +8,7 @@ namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
 /// The ONNX Runtime sessions of one model, made when first asked for. All of them use the same weights: the mapped file's where an operator reads them as they
-/// are, and one packed copy where it does not. Thread-safe.
+/// are, one widened copy of what is stored in fewer bits, and one packed copy where an operator does not read them as they are. Thread-safe.
 /// </summary>
 internal sealed unsafe class ModelSessions : IDisposable
 {
@@ -20,6 +20,8 @@ internal sealed unsafe class ModelSessions : IDisposable
     private readonly GpuSelection _gpu;
     private readonly PrePackedWeightsContainer _packedWeights;
     private readonly AttentionOperator _attention;
+    private readonly WidenedWeights _widened;
+    private readonly PackingProbe _packing;
     private readonly ConcurrentDictionary<string, OrtValue> _weights = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<SessionKey, InferenceSession> _sessions = new();
     private readonly ConcurrentQueue<string> _warnings = new();
@@ -28,6 +30,8 @@ internal sealed unsafe class ModelSessions : IDisposable
     public ModelSessions(ModelBundle bundle, EarlyExitModelOptions options)
     {
         _bundle = bundle;
+        _widened = new WidenedWeights(bundle);
+        _packing = new PackingProbe(CreateOptions);
         // The environment comes first: any other use would bring up one without the shared thread pool.
         _threadCount = OnnxEnvironment.Open(options, _warnings.Enqueue);
         _gpu = new GpuSelection(options, OrtEnv.Instance().GetAvailableProviders(), _warnings.Enqueue);
@@ -129,6 +133,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         _packedWeights.Dispose();
         foreach (OrtValue weight in _weights.Values)
             weight.Dispose();
+        _widened.Dispose();
     }
 
     private InferenceSession Get(SessionKey key)
@@ -181,10 +186,12 @@ internal sealed unsafe class ModelSessions : IDisposable
             if (key.Form == SegmentForm.Packed)
                 _attention.AddTo(options);
             List<TensorProto> weights = ExternalWeights(model);
+            IReadOnlySet<string> widened = WidenedWeights.LeaveOutWidening(model.Graph);
+            _widened.Widen(widened);
             foreach (TensorProto weight in weights)
-                options.AddInitializer(weight.Name, _weights.GetOrAdd(weight.Name, CreateWeight));
+                options.AddInitializer(weight.Name, widened.Contains(weight.Name) ? _widened[weight.Name] : _weights.GetOrAdd(weight.Name, CreateWeight));
             var session = new InferenceSession(model.ToByteArray(), options, _packedWeights);
-            ReleasePackedPages(model.Graph, weights);
+            ReleasePackedPages(model.Graph, weights, widened);
             return session;
         }
         catch (OnnxRuntimeException exception) when (RowMemory.IsExhausted(exception))
@@ -222,8 +229,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         foreach (TensorProto weight in weights)
         {
             _bundle.TryGetTensor(weight.Name, out BundleTensor tensor);
-            long bytes = ModelBundle.ElementCount(tensor.Shape) * sizeof(float);
-            if ((total += bytes) > LargestInside)
+            if ((total += tensor.ByteCount) > LargestInside)
             {
                 throw new InvalidOperationException(
                     $"Copied weights reach the GPU only in graphs of less than 2 GB, and one of '{_bundle.Folder}' has more. Load the model without {nameof(EarlyExitModelOptions.CopyWeights)}.");
@@ -231,18 +237,23 @@ internal sealed unsafe class ModelSessions : IDisposable
 
             weight.ExternalData.Clear();
             weight.ClearDataLocation();
-            weight.RawData = ByteString.CopyFrom(new ReadOnlySpan<byte>(_bundle.TensorData(tensor), (int)bytes));
+            weight.RawData = ByteString.CopyFrom(new ReadOnlySpan<byte>((void*)_bundle.Tensor(tensor).Address, (int)tensor.ByteCount));
         }
     }
 
-    /// <summary>Matrices that only products read are packed by now; their mapped pages would be a second copy in memory.</summary>
-    private void ReleasePackedPages(GraphProto graph, IReadOnlyList<TensorProto> weights)
+    /// <summary>Matrices that only products read are packed by now; their mapped pages, or widened copies, would be a second copy in memory.</summary>
+    private void ReleasePackedPages(GraphProto graph, IReadOnlyList<TensorProto> weights, IReadOnlySet<string> widened)
     {
         var read = graph.Node.Where(node => node.OpType != "MatMul").SelectMany(node => node.Input).ToHashSet(StringComparer.Ordinal);
         foreach (TensorProto weight in weights)
         {
-            if (!read.Contains(weight.Name) && _bundle.TryGetTensor(weight.Name, out BundleTensor tensor))
+            if (read.Contains(weight.Name) || !_bundle.TryGetTensor(weight.Name, out BundleTensor tensor))
+                continue;
+            if (!widened.Contains(weight.Name))
                 _bundle.ReleasePages(tensor);
+            // Those of the file would come back if they were read after all; these would not.
+            else if (_packing.Packs(tensor.Shape[0], tensor.Shape[1], Path.GetFileName(_bundle.WeightsPath)))
+                _widened.Discard(weight.Name);
         }
     }
 
@@ -251,8 +262,8 @@ internal sealed unsafe class ModelSessions : IDisposable
         if (!_bundle.TryGetTensor(name, out BundleTensor tensor))
             throw new InvalidOperationException($"Tensor '{name}' was not checked.");
         long[] shape = [.. tensor.Shape.Select(dimension => (long)dimension)];
-        return OrtValue.CreateTensorValueWithData(
-            OrtMemoryInfo.DefaultInstance, TensorElementType.Float, shape, (nint)_bundle.TensorData(tensor), ModelBundle.ElementCount(tensor.Shape) * sizeof(float));
+        TensorElementType type = tensor.Type == WeightPrecision.Float32 ? TensorElementType.Float : TensorElementType.BFloat16;
+        return OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, type, shape, _bundle.Tensor(tensor).Address, tensor.ByteCount);
     }
 
     private readonly record struct SessionKey(SessionKind Kind, int FirstLayer, int LastLayer, SegmentForm Form = default);

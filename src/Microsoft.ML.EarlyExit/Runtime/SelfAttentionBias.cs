@@ -3,7 +3,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>The relative position bias of the decoder's self-attention, [slots, heads, 1, capacity + 1], for each slot at its own position.</summary>
-internal sealed unsafe class SelfAttentionBias : IDisposable
+internal sealed class SelfAttentionBias : IDisposable
 {
     private readonly NativeBuffer _bias;
     private readonly int _heads;
@@ -14,9 +14,8 @@ internal sealed unsafe class SelfAttentionBias : IDisposable
 
     public SelfAttentionBias(ModelBundle bundle, int slots, int capacity)
     {
-        string name = bundle.Manifest.TensorNames.DecoderRelativeBias;
-        float* byDistance = bundle.TensorData(name);
-        bundle.TryGetTensor(name, out BundleTensor tensor);
+        WeightTensor tensor = bundle.Tensor(bundle.Manifest.TensorNames.DecoderRelativeBias);
+        ReadOnlySpan<float> byDistance = tensor.Floats;
         _heads = bundle.Configuration.HeadCount;
         _capacity = capacity;
         _reversed = new NativeBuffer((long)_heads * capacity * sizeof(float));
@@ -24,7 +23,7 @@ internal sealed unsafe class SelfAttentionBias : IDisposable
         for (int head = 0; head < _heads; head++)
         {
             for (int distance = 0; distance < capacity; distance++)
-                reversed[((head + 1) * capacity) - 1 - distance] = byDistance[((long)Math.Min(distance, tensor.Shape[0] - 1) * _heads) + head];
+                reversed[((head + 1) * capacity) - 1 - distance] = byDistance[(Math.Min(distance, tensor.Rows - 1) * _heads) + head];
         }
 
         _bias = new NativeBuffer((long)slots * _heads * (capacity + 1) * sizeof(float));

@@ -104,11 +104,11 @@ public sealed class BundleFormatTests(ConvertedModels models)
 
         // Biases are stored by distance instead of by bucket.
         long expected = T5TensorShapes.Required(configuration).Where(tensor => !tensor.Name.Contains("relative_attention_bias", StringComparison.Ordinal))
-            .Sum(tensor => ModelBundle.ElementCount(tensor.Shape));
-        expected += ModelBundle.ElementCount(T5TensorShapes.Embedding(configuration)) * (checkpoint.HeadName == T5TensorShapes.Shared ? 1 : 2);
+            .Sum(tensor => BundleTensor.ElementsOf(tensor.Shape));
+        expected += BundleTensor.ElementsOf(T5TensorShapes.Embedding(configuration)) * (checkpoint.HeadName == T5TensorShapes.Shared ? 1 : 2);
         Assert.Equal(
             expected,
-            bundle.Manifest.Tensors.Where(tensor => !tensor.Name.EndsWith("relative_bias", StringComparison.Ordinal)).Sum(tensor => ModelBundle.ElementCount(tensor.Shape)));
+            bundle.Manifest.Tensors.Where(tensor => !tensor.Name.EndsWith("relative_bias", StringComparison.Ordinal)).Sum(tensor => tensor.ElementCount));
     }
 
     [Theory]
@@ -196,5 +196,5 @@ public sealed class BundleFormatTests(ConvertedModels models)
     private static long Number(TensorProto tensor, string key) =>
         long.Parse(tensor.ExternalData.Single(entry => entry.Key == key).Value, CultureInfo.InvariantCulture);
 
-    private static long Bytes(BundleTensor tensor) => ModelBundle.ElementCount(tensor.Shape) * sizeof(float);
+    private static long Bytes(BundleTensor tensor) => tensor.ByteCount;
 }

@@ -19,7 +19,7 @@ public sealed class ConvertedModels : IDisposable
     };
 
     private readonly TemporaryFolder _folder = new();
-    private readonly ConcurrentDictionary<string, Lazy<string>> _bundles = new();
+    private readonly ConcurrentDictionary<(string Name, WeightPrecision Weights), Lazy<string>> _bundles = new();
 
     public static IEnumerable<string> Names => s_sources.Keys;
 
@@ -27,10 +27,10 @@ public sealed class ConvertedModels : IDisposable
     public static string Source(string name) => Path.Combine([Repository.Folder, .. s_sources[name].Split('/')]);
 
     /// <summary>The bundle's folder.</summary>
-    public string Bundle(string name) => _bundles.GetOrAdd(name, key => new Lazy<string>(() =>
+    public string Bundle(string name, WeightPrecision weights = WeightPrecision.Float32) => _bundles.GetOrAdd((name, weights), key => new Lazy<string>(() =>
     {
-        string target = _folder.File(key);
-        T5Converter.Convert(Source(key), target);
+        string target = _folder.File($"{key.Name}-{key.Weights}");
+        T5Converter.Convert(Source(key.Name), target, new T5ConversionOptions { Weights = key.Weights });
         return target;
     })).Value;
 

@@ -83,8 +83,9 @@ public sealed class TensorStreamingTests
         using SafetensorsFile opened = SafetensorsFile.Open(folder.File("a.safetensors"));
         using var counter = new CountingStream();
         long before = GC.GetAllocatedBytesForCurrentThread();
-        TensorStreaming.WriteTransposed(opened.Tensors[0], counter);
-        TensorStreaming.Write(opened.Tensors[0], counter);
+        var writer = new ElementWriter(counter, WeightFormat.Of(WeightPrecision.Float32));
+        TensorStreaming.WriteTransposed(opened.Tensors[0], writer);
+        TensorStreaming.Write(opened.Tensors[0], writer);
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 16 << 20);
         Assert.Equal(800_000_000, counter.Length);
     }
@@ -129,14 +130,14 @@ public sealed class TensorStreamingTests
         return [.. result];
     }
 
-    private static float[] Written(IReadOnlyList<TinyTensor> tensors, Action<IReadOnlyList<CheckpointTensor>, Stream> write)
+    private static float[] Written(IReadOnlyList<TinyTensor> tensors, Action<IReadOnlyList<CheckpointTensor>, ElementWriter> write)
     {
         using var folder = new TemporaryFolder();
         string path = folder.File("t.safetensors");
         File.WriteAllBytes(path, TinyCheckpoint.Safetensors(TinyCheckpoint.Header(tensors).ToJsonString(), [.. tensors.SelectMany(tensor => tensor.ToBytes())]));
         using SafetensorsFile file = SafetensorsFile.Open(path);
         using var stream = new MemoryStream();
-        write(file.Tensors, stream);
+        write(file.Tensors, new ElementWriter(stream, WeightFormat.Of(WeightPrecision.Float32)));
         return MemoryMarshal.Cast<byte, float>(stream.ToArray()).ToArray();
     }
 

@@ -13,11 +13,13 @@ public sealed class LayerScoringExportTests(ConvertedModels models) : IDisposabl
     public void Dispose() => _folder.Dispose();
 
     [Theory]
-    [InlineData("tiny-v10")]
-    [InlineData("tiny-v11")]
-    public void It_computes_what_the_bundle_s_graphs_compute_also_beside_padding(string name)
+    [InlineData("tiny-v10", WeightPrecision.Float32)]
+    [InlineData("tiny-v11", WeightPrecision.Float32)]
+    [InlineData("tiny-v10", WeightPrecision.BFloat16)]
+    [InlineData("tiny-v11", WeightPrecision.BFloat16)]
+    public void It_computes_what_the_bundle_s_graphs_compute_also_beside_padding(string name, WeightPrecision weights)
     {
-        string bundle = models.Bundle(name);
+        string bundle = models.Bundle(name, weights);
         T5Converter.ExportLayerScoring(bundle, Onnx);
         int[][] ids = [[9, 12, 40, 1, 0, 0], [5, 6, 7, 8, 9, 1]];
         int[][] mask = [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]];

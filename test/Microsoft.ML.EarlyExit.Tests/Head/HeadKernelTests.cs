@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
 namespace Microsoft.ML.EarlyExit.Tests;
@@ -14,21 +15,48 @@ public sealed unsafe class HeadKernelTests
     public void Every_vector_width_gives_the_scalar_reference(int width, int rows, int inputs)
     {
         (float[] weights, float[] values) = Random(width, rows, inputs);
-        float[] expected = Run(weights, values, width, rows, inputs, &HeadKernel.Multiply<SimdScalar, float>);
+        float[] expected = Run(weights, values, width, rows, inputs, &HeadKernel.Multiply<Float32Rows, SimdScalar, float>);
         double tolerance = 1e-5 * width;
-        AssertClose(expected, Run(weights, values, width, rows, inputs, &HeadKernel.Multiply<Simd128, Vector128<float>>), tolerance);
-        AssertClose(expected, Run(weights, values, width, rows, inputs, &HeadKernel.Multiply<Simd256, Vector256<float>>), tolerance);
-        AssertClose(expected, Run(weights, values, width, rows, inputs, &HeadKernel.Multiply<Simd512, Vector512<float>>), tolerance);
-        AssertClose(expected, Run(weights, values, width, rows, inputs, &HeadKernel.Multiply), tolerance);
+        AssertClose(expected, Run(weights, values, width, rows, inputs, &HeadKernel.Multiply<Float32Rows, Simd128, Vector128<float>>), tolerance);
+        AssertClose(expected, Run(weights, values, width, rows, inputs, &HeadKernel.Multiply<Float32Rows, Simd256, Vector256<float>>), tolerance);
+        AssertClose(expected, Run(weights, values, width, rows, inputs, &HeadKernel.Multiply<Float32Rows, Simd512, Vector512<float>>), tolerance);
+        AssertClose(expected, Run(weights, values, width, rows, inputs, &HeadKernel.Multiply<Float32Rows>), tolerance);
+    }
+
+    [Theory]
+    [InlineData(1, 1, 1)]
+    [InlineData(7, 3, 2)]
+    [InlineData(48, 33, 5)]
+    [InlineData(257, 21, 4)]
+    public void Upper_halves_give_what_the_whole_floats_give_to_the_bit(int width, int rows, int inputs)
+    {
+        (float[] weights, float[] values) = Random(width, rows, inputs);
+        uint[] upper = [.. weights.Select(weight => BitConverter.SingleToUInt32Bits(weight) >> 16)];
+        float[] whole = [.. upper.Select(bits => BitConverter.UInt32BitsToSingle(bits << 16))];
+        // Two of them in the memory of a float.
+        float[] halves = MemoryMarshal.Cast<ushort, float>([.. upper.Select(bits => (ushort)bits), .. new ushort[upper.Length % 2]]).ToArray();
+        Equal(&HeadKernel.Multiply<Float32Rows, SimdScalar, float>, &HeadKernel.Multiply<BFloat16Rows, SimdScalar, float>);
+        Equal(&HeadKernel.Multiply<Float32Rows, Simd128, Vector128<float>>, &HeadKernel.Multiply<BFloat16Rows, Simd128, Vector128<float>>);
+        Equal(&HeadKernel.Multiply<Float32Rows, Simd256, Vector256<float>>, &HeadKernel.Multiply<BFloat16Rows, Simd256, Vector256<float>>);
+        Equal(&HeadKernel.Multiply<Float32Rows, Simd512, Vector512<float>>, &HeadKernel.Multiply<BFloat16Rows, Simd512, Vector512<float>>);
+        Equal(&HeadKernel.Multiply<Float32Rows>, &HeadKernel.Multiply<BFloat16Rows>);
+
+        void Equal(
+            delegate*<void*, int, int, int, float*, int, float*, int, void> wholeKernel,
+            delegate*<void*, int, int, int, float*, int, float*, int, void> halvesKernel) =>
+            Assert.Equal(Run(whole, values, width, rows, inputs, wholeKernel), Run(halves, values, width, rows, inputs, halvesKernel));
     }
 
     [Fact]
     public void A_rows_logits_are_the_same_to_the_bit_beside_any_neighbours()
     {
         (float[] weights, float[] values) = Random(100, 61, 7);
-        float[] together = Run(weights, values, 100, 61, 7, &HeadKernel.Multiply);
+        float[] together = Run(weights, values, 100, 61, 7, &HeadKernel.Multiply<Float32Rows>);
         for (int input = 0; input < 7; input++)
-            Assert.Equal(together[(input * 61)..((input + 1) * 61)], Run(weights, values[(input * 100)..((input + 1) * 100)], 100, 61, 1, &HeadKernel.Multiply));
+        {
+            float[] alone = Run(weights, values[(input * 100)..((input + 1) * 100)], 100, 61, 1, &HeadKernel.Multiply<Float32Rows>);
+            Assert.Equal(together[(input * 61)..((input + 1) * 61)], alone);
+        }
     }
 
     [Fact]
@@ -44,8 +72,8 @@ public sealed unsafe class HeadKernelTests
         float[] logits = new float[2 * head.VocabularySize];
         head.Multiply(lane, normed, 2, logits);
 
-        float* norm = model.Bundle.TensorData(model.Bundle.Manifest.TensorNames.DecoderFinalNorm);
-        float* weights = model.Bundle.TensorData(model.Bundle.Manifest.TensorNames.Head);
+        ReadOnlySpan<float> norm = model.Bundle.Tensor(model.Bundle.Manifest.TensorNames.DecoderFinalNorm).Floats;
+        ReadOnlySpan<float> weights = model.Bundle.Tensor(model.Bundle.Manifest.TensorNames.Head).Floats;
         for (int row = 0; row < 2; row++)
         {
             double[] state = [.. hidden.Skip(row * head.Width).Take(head.Width).Select(value => (double)value)];
@@ -54,7 +82,7 @@ public sealed unsafe class HeadKernelTests
             {
                 double expected = 0;
                 for (int at = 0; at < head.Width; at++)
-                    expected += state[at] * scale * norm[at] * weights[((long)token * head.Width) + at];
+                    expected += state[at] * scale * norm[at] * weights[(token * head.Width) + at];
                 Assert.Equal(expected, logits[(row * head.VocabularySize) + token], 1e-3);
             }
         }
@@ -68,7 +96,8 @@ public sealed unsafe class HeadKernelTests
         float[] Fill(int count) => [.. Enumerable.Range(0, count).Select(_ => (2 * random.NextSingle()) - 1)];
     }
 
-    private static float[] Run(float[] weights, float[] values, int width, int rows, int inputs, delegate*<float*, int, int, int, float*, int, float*, int, void> kernel)
+    private static float[] Run(
+        float[] weights, float[] values, int width, int rows, int inputs, delegate*<void*, int, int, int, float*, int, float*, int, void> kernel)
     {
         float[] logits = new float[rows * inputs];
         fixed (float* w = weights, v = values, l = logits)

@@ -96,8 +96,8 @@ public sealed class ManyPositionsTests
             }
 
             BundleTensorNames names = model.Bundle.Manifest.TensorNames;
-            float* embedding = model.Bundle.TensorData(names.Embedding);
-            float* bias = model.Bundle.TensorData(names.DecoderRelativeBias);
+            WeightTensor embedding = model.Bundle.Tensor(names.Embedding);
+            ReadOnlySpan<float> bias = model.Bundle.Tensor(names.DecoderRelativeBias).Floats;
             InferenceSession session = model.Sessions.Segment(new DecoderSegment(1, layers), SegmentForm.OneSlot);
             var result = new List<float>();
             int past = 0;
@@ -109,7 +109,7 @@ public sealed class ManyPositionsTests
                 NativeBuffer crossBias = Floats(count * Capacity);
                 for (int at = 0; at < count; at++)
                 {
-                    new ReadOnlySpan<float>(embedding + ((long)s_tokens[past + at] * width), width).CopyTo(hidden.Span<float>(at * width, width));
+                    embedding.ReadRow(s_tokens[past + at], hidden.Span<float>(at * width, width));
                     for (int head = 0; head < heads; head++)
                     {
                         Span<float> row = selfBias.Span<float>(((head * count) + at) * Capacity, Capacity);

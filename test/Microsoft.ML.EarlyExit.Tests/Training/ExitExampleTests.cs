@@ -212,7 +212,7 @@ public sealed class ExitExampleTests
         double Normed(double value, int index) =>
             value / Math.Sqrt(meanSquare + sizes.LayerNormEpsilon) * Weight(model.Bundle.Manifest.TensorNames.DecoderFinalNorm, index) * sizes.HeadScale;
 
-        unsafe double Weight(string tensor, int index) => model.Bundle.TensorData(tensor)[index];
+        double Weight(string tensor, int index) => model.Bundle.Tensor(tensor).Floats[index];
     }
 
     private ExitExampleView View<T>(EarlyExitModel model, IEnumerable<T> rows, ExitClassifierOptions options)

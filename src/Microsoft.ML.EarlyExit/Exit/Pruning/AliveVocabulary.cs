@@ -81,7 +81,7 @@ internal sealed unsafe class AliveVocabulary(LanguageModelHead head, EvaluationS
         }
 
         for (; _gathered < Count; _gathered++)
-            head.Row(_ids[_gathered]).CopyTo(_rows.Span<float>((long)_gathered * head.Width, head.Width));
+            head.CopyRow(_ids[_gathered], _rows.Span<float>((long)_gathered * head.Width, head.Width));
         return (float*)_rows.Address;
     }
 

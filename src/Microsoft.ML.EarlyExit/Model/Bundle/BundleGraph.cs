@@ -176,13 +176,13 @@ internal static class BundleGraph
         if (!bundle.TryGetTensor(initializer.Name, out BundleTensor tensor))
             throw Invalid(path, $"tensor '{initializer.Name}' is not in the manifest");
         CheckShape(bundle, path, tensor);
-        long bytes = ModelBundle.ElementCount(tensor.Shape) * sizeof(float);
-        if (initializer.DataType != (int)DataType.Float || !initializer.Dims.SequenceEqual(tensor.Shape.Select(dimension => (long)dimension)))
+        if (initializer.DataType != (int)WeightFormat.Of(tensor.Type).OnnxType
+            || !initializer.Dims.SequenceEqual(tensor.Shape.Select(dimension => (long)dimension)))
             throw Invalid(path, $"tensor '{initializer.Name}' has another type or shape than in the manifest");
         if (initializer.ExternalData.Count != 3
             || External("location") != bundle.Manifest.WeightsFile
             || External("offset") != tensor.Offset.ToString(CultureInfo.InvariantCulture)
-            || External("length") != bytes.ToString(CultureInfo.InvariantCulture))
+            || External("length") != tensor.ByteCount.ToString(CultureInfo.InvariantCulture))
             throw Invalid(path, $"tensor '{initializer.Name}' does not lie where the manifest says");
 
         string? External(string key) => initializer.ExternalData.FirstOrDefault(entry => entry.Key == key)?.Value;

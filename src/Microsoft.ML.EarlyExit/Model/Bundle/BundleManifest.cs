@@ -22,7 +22,8 @@ internal sealed record BundleManifest
 
     public required string CreatedBy { get; init; }
 
-    public required string Precision { get; init; }
+    /// <summary>How the matrices are stored; all else is in single precision.</summary>
+    public required WeightPrecision Precision { get; init; }
 
     public required T5Configuration Configuration { get; init; }
 
@@ -46,12 +47,13 @@ internal sealed record BundleManifest
     public T5TokenizerSettings? Tokenizer { get; init; }
 
     /// <summary>
-    /// The lowest version whose readers know all that is set: those of the first one would pass over a tokenizer's settings and over how to generate by default,
-    /// and give other texts without a word.
+    /// The lowest version whose readers know all that is set: those of the first one would pass over a tokenizer's settings, over how to generate by default
+    /// and over the types of tensors, and give other texts without a word.
     /// </summary>
     [JsonIgnore]
     public int ReadingVersion =>
-        Tokenizer is null && Configuration is { MinNewTokens: null, RepetitionPenalty: null, NoRepeatNgramSize: null } ? FirstVersion : CurrentVersion;
+        Tokenizer is null && Precision == WeightPrecision.Float32
+        && Configuration is { MinNewTokens: null, RepetitionPenalty: null, NoRepeatNgramSize: null } ? FirstVersion : CurrentVersion;
 
     /// <summary>Every file of the bundle but the manifest itself.</summary>
     public required IReadOnlyList<BundleFile> Files { get; init; }
@@ -81,8 +83,33 @@ internal sealed record BundleGraphs(
 /// <param name="DecoderRelativeBias">[distances, heads]: the self-attention bias of a key so many positions back; the last row holds for all beyond.</param>
 internal sealed record BundleTensorNames(string Embedding, string Head, string DecoderFinalNorm, string DecoderRelativeBias);
 
-/// <summary>One fp32 tensor in the weights file: little endian, row-major, <paramref name="Offset"/> bytes from its start.</summary>
-internal sealed record BundleTensor(string Name, IReadOnlyList<int> Shape, long Offset);
+/// <summary>One tensor in the weights file: little endian, row-major, <paramref name="Offset"/> bytes from its start.</summary>
+/// <param name="Name">Its name, which graphs use too.</param>
+/// <param name="Shape">One or two dimensions.</param>
+/// <param name="Offset">The place of its first byte.</param>
+/// <param name="Type">How it is stored; the manifest is silent on single precision, of which all tensors of the first version are.</param>
+internal sealed record BundleTensor(
+    string Name, IReadOnlyList<int> Shape, long Offset,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)] WeightPrecision Type = WeightPrecision.Float32)
+{
+    /// <summary>How many weights it has; checked against overflow.</summary>
+    [JsonIgnore]
+    public long ElementCount => ElementsOf(Shape);
+
+    /// <summary>How many bytes of the weights file it takes; checked against overflow.</summary>
+    [JsonIgnore]
+    public long ByteCount => WeightFormat.Of(Type).ByteCount(ElementCount);
+
+    /// <summary>Elements of a shape; checked against overflow.</summary>
+    public static long ElementsOf(IReadOnlyList<int> shape)
+    {
+        long count = 1;
+        // By index: an interface's enumerator would be allocated.
+        for (int dimension = 0; dimension < shape.Count; dimension++)
+            count = checked(count * shape[dimension]);
+        return count;
+    }
+}
 
 /// <summary>One file with its size and SHA-256 in lower-case hexadecimal.</summary>
 internal sealed record BundleFile(string Name, long Bytes, string Sha256);
@@ -90,6 +117,7 @@ internal sealed record BundleFile(string Name, long Bytes, string Sha256);
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
     WriteIndented = true,
+    Converters = [typeof(WeightPrecisionConverter)],
     UseStringEnumConverter = true,
     AllowDuplicateProperties = false,
     RespectRequiredConstructorParameters = true,

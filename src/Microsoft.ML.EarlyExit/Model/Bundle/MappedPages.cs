@@ -2,12 +2,15 @@ using System.Runtime.InteropServices;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Tells the operating system which pages of a mapped file it may drop; .NET has no call for it.</summary>
+/// <summary>Tells the operating system which pages it may drop; .NET has no call for it.</summary>
 internal static unsafe partial class MappedPages
 {
     private const int DontNeed = 4;
 
-    /// <summary>Drops the whole pages inside a range of a read-only file mapping; a later read brings them back. Does nothing where the system has no such call.</summary>
+    /// <summary>
+    /// Drops the whole pages inside a range. A later read brings those of a read-only file mapping back; other memory then holds zeros. Does nothing where the
+    /// system has no such call.
+    /// </summary>
     public static void Release(void* start, long bytes)
     {
         if (!OperatingSystem.IsLinux())

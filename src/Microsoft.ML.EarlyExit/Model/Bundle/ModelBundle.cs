@@ -88,14 +88,14 @@ internal sealed unsafe class ModelBundle : IDisposable
     /// <summary>Whether the weights file has a tensor of that name.</summary>
     public bool TryGetTensor(string name, out BundleTensor tensor) => _tensors.TryGetValue(name, out tensor!);
 
-    /// <summary>The first element of a tensor, in memory that lives as long as the bundle.</summary>
-    public float* TensorData(BundleTensor tensor) => (float*)(_weights.Start + tensor.Offset);
+    /// <summary>A tensor of the weights file.</summary>
+    public WeightTensor Tensor(BundleTensor tensor) => new(tensor, _weights.Start + tensor.Offset);
 
-    /// <summary>The first element of a tensor that opening has checked to exist.</summary>
-    public float* TensorData(string name) => TensorData(_tensors[name]);
+    /// <summary>A tensor that opening has checked to exist.</summary>
+    public WeightTensor Tensor(string name) => Tensor(_tensors[name]);
 
     /// <summary>Says that a tensor will hardly be read again: its pages leave memory, and come back from the file if it is.</summary>
-    public void ReleasePages(BundleTensor tensor) => _weights.ReleasePages(tensor.Offset, ElementCount(tensor.Shape) * sizeof(float));
+    public void ReleasePages(BundleTensor tensor) => _weights.ReleasePages(tensor.Offset, tensor.ByteCount);
 
     /// <summary>Whether the weights file is as it was when it was opened.</summary>
     public bool IsUnchanged => _weights.IsUnchanged;
@@ -148,15 +148,6 @@ internal sealed unsafe class ModelBundle : IDisposable
     }
 
     public void Dispose() => _weights.Dispose();
-
-    /// <summary>Elements of a shape; checked against overflow.</summary>
-    public static long ElementCount(IReadOnlyList<int> shape)
-    {
-        long count = 1;
-        foreach (int dimension in shape)
-            count = checked(count * dimension);
-        return count;
-    }
 
     private InvalidModelException Changed(string name) => new($"'{Path.Combine(Folder, name)}' was changed since the model was loaded. Load the model again.");
 
@@ -266,8 +257,8 @@ internal sealed unsafe class ModelBundle : IDisposable
             throw Invalid(folder, $"configuration.layerNormEpsilon is {configuration.LayerNormEpsilon}; it must be a finite number above 0");
         if (!Enum.IsDefined(configuration.Activation))
             throw Invalid(folder, $"configuration.activation is {configuration.Activation}, which is unknown");
-        if (manifest.Precision != "fp32")
-            throw Invalid(folder, $"the precision is '{manifest.Precision}'; this version of the library reads fp32");
+        if (manifest.FormatVersion == BundleManifest.FirstVersion && manifest.Precision != WeightPrecision.Float32)
+            throw Invalid(folder, $"the precision is {WeightFormat.Of(manifest.Precision).Name}, which version {BundleManifest.FirstVersion} does not have");
         if (manifest.GraphHeadDimension != GraphContract.GraphHeadDimension(configuration.KeyValueDimension))
             throw Invalid(folder, $"graphHeadDimension is {manifest.GraphHeadDimension}, which does not belong to a keyValueDimension of {configuration.KeyValueDimension}");
         ReadOnlySpan<(string Name, int Count)> graphs =
@@ -402,10 +393,11 @@ internal sealed unsafe class ModelBundle : IDisposable
         {
             if (tensor.Shape.Count is 0 or > 2 || tensor.Shape.Any(dimension => dimension < 1))
                 throw Invalid(folder, $"tensor '{tensor.Name}' has the impossible shape [{string.Join(", ", tensor.Shape)}]");
-            // Counted in elements first: two dimensions of 31 bits fit 63, but not times 4.
-            long elements = ElementCount(tensor.Shape);
-            if (elements > weightsBytes / sizeof(float)
-                || tensor.Offset < 0 || tensor.Offset % sizeof(float) != 0 || tensor.Offset > weightsBytes - (elements * sizeof(float)))
+            CheckType(folder, manifest, tensor);
+            // Counted in elements first: two dimensions of 31 bits fit 63, but not times their size.
+            int elementBytes = WeightFormat.Of(tensor.Type).ElementBytes;
+            if (tensor.ElementCount > weightsBytes / elementBytes
+                || tensor.Offset < 0 || tensor.Offset % elementBytes != 0 || tensor.Offset > weightsBytes - tensor.ByteCount)
                 throw Invalid(folder, $"tensor '{tensor.Name}' at offset {tensor.Offset} does not lie inside '{manifest.WeightsFile}'");
             if (!tensors.TryAdd(tensor.Name, tensor))
                 throw Invalid(folder, $"tensor '{tensor.Name}' is listed twice");
@@ -413,13 +405,13 @@ internal sealed unsafe class ModelBundle : IDisposable
 
         T5Configuration configuration = manifest.Configuration;
         BundleTensorNames names = manifest.TensorNames;
-        Require(names.Embedding, configuration.VocabularySize, configuration.ModelDimension);
-        Require(names.Head, configuration.VocabularySize, configuration.ModelDimension);
-        Require(names.DecoderFinalNorm, configuration.ModelDimension);
-        Require(names.DecoderRelativeBias, null, configuration.HeadCount);
+        Require(names.Embedding, manifest.Precision, configuration.VocabularySize, configuration.ModelDimension);
+        Require(names.Head, manifest.Precision, configuration.VocabularySize, configuration.ModelDimension);
+        Require(names.DecoderFinalNorm, WeightPrecision.Float32, configuration.ModelDimension);
+        Require(names.DecoderRelativeBias, WeightPrecision.Float32, null, configuration.HeadCount);
         return tensors;
 
-        void Require(string name, params int?[] shape)
+        void Require(string name, WeightPrecision type, params int?[] shape)
         {
             if (!tensors.TryGetValue(name, out BundleTensor? tensor))
                 throw Invalid(folder, $"tensor '{name}' is missing");
@@ -429,7 +421,20 @@ internal sealed unsafe class ModelBundle : IDisposable
                     folder,
                     $"tensor '{name}' has shape [{string.Join(", ", tensor.Shape)}], not [{string.Join(", ", shape.Select(size => size?.ToString() ?? "any"))}]");
             }
+
+            if (tensor.Type != type)
+                throw Invalid(folder, $"tensor '{name}' is of type {WeightFormat.Of(tensor.Type).Name}, not {WeightFormat.Of(type).Name}");
         }
+    }
+
+    /// <summary>Refuses a tensor in another type than its bundle's precision gives it: what reads it counts on that.</summary>
+    private static void CheckType(string folder, BundleManifest manifest, BundleTensor tensor)
+    {
+        WeightPrecision expected = T5TensorNames.IsMatrix(tensor.Name) ? manifest.Precision : WeightPrecision.Float32;
+        if (tensor.Type != expected)
+            throw Invalid(folder, $"tensor '{tensor.Name}' is of type {Of(tensor.Type)}; with precision {Of(manifest.Precision)} it must be {Of(expected)}");
+
+        static string Of(WeightPrecision precision) => WeightFormat.Of(precision).Name;
     }
 
     private static InvalidModelException Invalid(string folder, string what) =>

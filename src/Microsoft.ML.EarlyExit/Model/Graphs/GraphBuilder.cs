@@ -25,27 +25,49 @@ internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, Bund
     /// <summary>As the other, for values that are no floats.</summary>
     public void Output(string value, TensorProto.Types.DataType type, params ReadOnlySpan<object> shape) => _graph.Output.Add(ValueInfo(value, type, shape));
 
-    /// <summary>A tensor of the weights file.</summary>
+    /// <summary>A tensor of the weights file in single precision, whatever it is stored in.</summary>
     public string Weight(string weight)
     {
+        if (StoredWeight(weight) == WeightPrecision.Float32)
+            return weight;
+        string widened = weight + GraphContract.WidenedSuffix;
+        return _names.Contains(widened) ? widened : Widen(widened, weight, widened);
+    }
+
+    /// <summary>Adds nodes that take rows of a matrix of the weights file, in single precision whatever it is stored in.</summary>
+    public string WeightRows(string node, string weight, string ids, string output)
+    {
+        if (StoredWeight(weight) == WeightPrecision.Float32)
+            return Node(node, "Gather", [weight, ids], [output], "", Attribute("axis", 0L))[0];
+
+        // Not the matrix, of which few rows are taken.
+        return Widen(node, Node($"{node}.stored", "Gather", [weight, ids], Attribute("axis", 0L)), output);
+    }
+
+    private string Widen(string node, string stored, string output) =>
+        Node(node, "Cast", [stored], [output], "", Attribute("to", (long)TensorProto.Types.DataType.Float))[0];
+
+    /// <summary>Declares a tensor of the weights file, and says how it is stored.</summary>
+    private WeightPrecision StoredWeight(string weight)
+    {
+        BundleTensor tensor = weights[weight];
         if (_initializers.Add(weight))
         {
-            BundleTensor tensor = weights[weight];
-            var proto = new TensorProto { Name = weight, DataType = (int)TensorProto.Types.DataType.Float, DataLocation = TensorProto.Types.DataLocation.External };
-            long bytes = sizeof(float);
-            foreach (int dimension in tensor.Shape)
+            var proto = new TensorProto
             {
+                Name = weight,
+                DataType = (int)WeightFormat.Of(tensor.Type).OnnxType,
+                DataLocation = TensorProto.Types.DataLocation.External,
+            };
+            foreach (int dimension in tensor.Shape)
                 proto.Dims.Add(dimension);
-                bytes *= dimension;
-            }
-
             proto.ExternalData.Add(new StringStringEntryProto { Key = "location", Value = weightsFile });
             proto.ExternalData.Add(new StringStringEntryProto { Key = "offset", Value = tensor.Offset.ToString(CultureInfo.InvariantCulture) });
-            proto.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = bytes.ToString(CultureInfo.InvariantCulture) });
+            proto.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = tensor.ByteCount.ToString(CultureInfo.InvariantCulture) });
             _graph.Initializer.Add(proto);
         }
 
-        return weight;
+        return tensor.Type;
     }
 
     /// <summary>A small constant vector, or a scalar.</summary>

@@ -105,7 +105,7 @@ internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDic
 
     private string AddEncoder(GraphBuilder graph, string ids, string mask)
     {
-        string hidden = graph.Node("embed", "Gather", [graph.Weight(T5TensorNames.Embedding), ids], Attribute("axis", 0L));
+        string hidden = graph.WeightRows("embed", T5TensorNames.Embedding, ids, "embed");
         string bias = graph.Node(
             "bias", "Add", [RelativeBias(graph, "encoder_bias", ids, T5TensorNames.EncoderRelativeBias, bidirectional: true), KeyMask(graph, "key_mask", mask)]);
         for (int layer = 0; layer < configuration.EncoderLayerCount; layer++)
@@ -124,8 +124,7 @@ internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDic
     {
         string crossBias = KeyMask(graph, "cross_mask", mask);
         string selfBias = RelativeBias(graph, "decoder_bias", ids, T5TensorNames.DecoderRelativeBias, bidirectional: false);
-        string hidden = graph.Node(
-            "decoder_embed", "Gather", [graph.Weight(T5TensorNames.Embedding), ids], [GraphContract.HiddenStates(0)], "", Attribute("axis", 0L))[0];
+        string hidden = graph.WeightRows("decoder_embed", T5TensorNames.Embedding, ids, GraphContract.HiddenStates(0));
         graph.Output(hidden, "batch", "target", _width);
         for (int layer = 0; layer < configuration.DecoderLayerCount; layer++)
         {

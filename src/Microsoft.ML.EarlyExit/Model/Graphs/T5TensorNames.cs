@@ -9,4 +9,7 @@ internal static class T5TensorNames
     public const string EncoderFinalNorm = "encoder.final_norm";
     public const string DecoderRelativeBias = "decoder.relative_bias";
     public const string DecoderFinalNorm = "decoder.final_norm";
+
+    /// <summary>Whether a tensor is a matrix of a product or has a row per token, whose precision can be chosen; norms and position biases are small.</summary>
+    public static bool IsMatrix(string name) => name.Split('.')[^1] is not ("norm" or "final_norm" or "relative_bias");
 }

@@ -8,12 +8,12 @@ internal sealed class DefinedHead
     private readonly double _epsilon;
     private readonly double _scale;
 
-    public unsafe DefinedHead(EarlyExitModel model)
+    public DefinedHead(EarlyExitModel model)
     {
         T5Configuration configuration = model.Configuration;
         VocabularySize = configuration.VocabularySize;
         _rows = [.. Enumerable.Range(0, VocabularySize).Select(id => model.Head.Row(id).ToArray().Select(weight => (double)weight).ToArray())];
-        float* norm = model.Bundle.TensorData(model.Bundle.Manifest.TensorNames.DecoderFinalNorm);
+        ReadOnlySpan<float> norm = model.Bundle.Tensor(model.Bundle.Manifest.TensorNames.DecoderFinalNorm).Floats;
         _norm = new double[configuration.ModelDimension];
         for (int column = 0; column < _norm.Length; column++)
             _norm[column] = norm[column];

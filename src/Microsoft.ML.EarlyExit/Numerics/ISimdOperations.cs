@@ -1,0 +1,22 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>What a dot-product kernel needs of a vector width, so that one kernel serves all and the scalar reference too.</summary>
+internal interface ISimdOperations<TVector>
+{
+    static abstract int Count { get; }
+
+    static abstract TVector Zero { get; }
+
+    static abstract unsafe TVector Load(float* source);
+
+    /// <summary>Loads floats of which only the upper halves are stored.</summary>
+    static abstract unsafe TVector LoadUpper(ushort* source);
+
+    static abstract TVector MultiplyAdd(TVector left, TVector right, TVector addend);
+
+    static abstract float Sum(TVector vector);
+
+    static abstract TVector Repeat(float value);
+
+    static abstract unsafe void Store(TVector vector, float* target);
+}
