@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
@@ -112,8 +113,10 @@ internal static class CalibrationTable
             {
                 first = index < 0
                     ? "never | | | | | |"
-                    : FormattableString.Invariant(
-                        $"{table.Grid[index]:0.####} | {MeanExit(table, index, calibration):F2} | {calibration.Average(row => table.Losses[index][row]):F4} | {passed[index].Value:G2} | {realised:F4} | {MeanExit(table, index, test):F2} |");
+                    : string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"{table.Grid[index]:0.####} | {MeanExit(table, index, calibration):F2} | {calibration.Average(row => table.Losses[index][row]):F4} | "
+                        + $"{passed[index].Value:G2} | {realised:F4} | {MeanExit(table, index, test):F2} |");
             }
         }
 

@@ -129,7 +129,8 @@ internal sealed class CalibrateCommand : ToolCommand
         return loss;
     }
 
-    private void Calibrate(EarlyExitModel model, TextGenerationOptions generation, List<CalibrationPrompt> prompts, string? outputPath, ExitCalibrationEstimator.Options options)
+    private void Calibrate(
+        EarlyExitModel model, TextGenerationOptions generation, List<CalibrationPrompt> prompts, string? outputPath, ExitCalibrationEstimator.Options options)
     {
         using var calibration = new ExitCalibration(
             model, options, generation, prompts, progress => _context.Messages.ShowProgress(progress.Share, progress.ToString()),

@@ -3,7 +3,8 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>One policy with one threshold, and what calibration found about it.</summary>
 public sealed record CalibrationCandidate
 {
-    internal CalibrationCandidate(int policyIndex, float lambda, double meanLoss, double pValue, double meanExitLayer, MeanOperationCounts operations, bool passed)
+    internal CalibrationCandidate(
+        int policyIndex, float lambda, double meanLoss, double pValue, double meanExitLayer, MeanOperationCounts operations, bool passed)
     {
         PolicyIndex = policyIndex;
         Lambda = lambda;

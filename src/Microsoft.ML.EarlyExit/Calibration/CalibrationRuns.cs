@@ -5,7 +5,8 @@ using System.Text;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>The runs of a calibration: generates for the prompts at full depth and with the candidates that are asked for, keeps finished runs in a checkpoint, and tells how far the
+/// <summary>The runs of a calibration: generates for the prompts at full depth and with the candidates that are asked for, keeps finished runs in a
+/// checkpoint, and tells how far the
 /// work is.</summary>
 internal sealed class CalibrationRuns : IDisposable
 {
@@ -55,7 +56,8 @@ internal sealed class CalibrationRuns : IDisposable
     public string[] FullTexts => _tested.FullTexts!;
 
     /// <summary>Runs a candidate on the prompts that it is tested on.</summary>
-    /// <exception cref="InvalidOperationException">The loss' tokenizer drops more than 1 % of the letters of what was generated; or a loss is not in [0, 1].</exception>
+    /// <exception cref="InvalidOperationException">The loss' tokenizer drops more than 1 % of the letters of what was generated; or a loss is not in [0,
+    /// 1].</exception>
     public CandidateResult Test(Candidate candidate)
     {
         FindFullTexts(_tested);
@@ -107,8 +109,7 @@ internal sealed class CalibrationRuns : IDisposable
         CheckLetters(part.FullTexts, "the full model's texts");
         if (known is null)
             _checkpoint?.AddTexts(run, part.FullTexts);
-        if (part.FullTexts.Length != part.Prompts.Length)
-            throw new InvalidDataException($"The checkpoint '{_options.CheckpointPath}' has {part.FullTexts.Length} texts for {part.Prompts.Length} prompts; delete it.");
+        CheckCount(part, part.FullTexts.Length, "texts");
         _finishedRuns++;
     }
 
@@ -123,7 +124,9 @@ internal sealed class CalibrationRuns : IDisposable
 
             // Another policy's outputs, or those of a lower threshold, say nothing.
             CandidateOutput[]? previous =
-                part.Last is { } last && last.Candidate.PolicyIndex == candidate.PolicyIndex && last.Candidate.GridIndex <= candidate.GridIndex ? last.Outputs : null;
+                part.Last is { } last && last.Candidate.PolicyIndex == candidate.PolicyIndex && last.Candidate.GridIndex <= candidate.GridIndex
+                    ? last.Outputs
+                    : null;
             CandidateOutput[] outputs = part.Runner.Run(policy, previous, Report(part, run));
             part.Last = (candidate, outputs);
             CheckLetters(
@@ -133,10 +136,15 @@ internal sealed class CalibrationRuns : IDisposable
             _checkpoint?.Add(run, result);
         }
 
-        if (result.Losses.Length != part.Prompts.Length)
-            throw new InvalidDataException($"The checkpoint '{_options.CheckpointPath}' has {result.Losses.Length} losses for {part.Prompts.Length} prompts; delete it.");
+        CheckCount(part, result.Losses.Length, "losses");
         _finishedRuns++;
         return result;
+    }
+
+    private void CheckCount(Part part, int count, string what)
+    {
+        if (count != part.Prompts.Length)
+            throw new InvalidDataException($"The checkpoint '{_options.CheckpointPath}' has {count} {what} for {part.Prompts.Length} prompts; delete it.");
     }
 
     private void CheckLetters(IEnumerable<string> texts, string what)

@@ -12,12 +12,15 @@ internal sealed record CalibrationSample(CalibrationPrompt[] Tested, Calibration
     /// <param name="candidates">All candidates.</param>
     /// <param name="prompts">The prompts.</param>
     /// <exception cref="InvalidOperationException">There are too few prompts, and the message says how many are needed.</exception>
-    public static CalibrationSample Create(ExitCalibrationEstimator.Options options, IReadOnlyList<Candidate> candidates, IReadOnlyList<CalibrationPrompt> prompts)
+    public static CalibrationSample Create(
+        ExitCalibrationEstimator.Options options, IReadOnlyList<Candidate> candidates, IReadOnlyList<CalibrationPrompt> prompts)
     {
         if (prompts.Count < 2)
         {
             throw new InvalidOperationException(
-                prompts.Count == 0 ? "There is no prompt to calibrate on: the data is empty." : "There is one prompt to calibrate on; one says nothing about others.");
+                prompts.Count == 0
+                    ? "There is no prompt to calibrate on: the data is empty."
+                    : "There is one prompt to calibrate on; one says nothing about others.");
         }
 
         CalibrationSample sample = Split(options, prompts);
@@ -34,7 +37,8 @@ internal sealed record CalibrationSample(CalibrationPrompt[] Tested, Calibration
         int count = (int)Math.Round(shuffled.Length * options.HeldOutFraction);
         return count > 0
             ? new CalibrationSample(shuffled[count..], shuffled[..count])
-            : throw new InvalidOperationException($"HeldOutFraction {options.HeldOutFraction} of {prompts.Count} prompts is none; give more prompts, or a larger fraction.");
+            : throw new InvalidOperationException(
+                $"HeldOutFraction {options.HeldOutFraction} of {prompts.Count} prompts is none; give more prompts, or a larger fraction.");
     }
 
     private static void CheckCount(ExitCalibrationEstimator.Options options, IReadOnlyList<Candidate> candidates, int tested)

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>What a certificate says in sentences.</summary>
@@ -12,28 +14,41 @@ internal sealed record CalibrationStatement(string Text, bool HasNothingToLose)
     /// <param name="candidates">The candidates that were tested.</param>
     /// <param name="chosen">The one that is certified; null for none.</param>
     public static CalibrationStatement Create(
-        ExitCalibrationEstimator.Options options, CalibrationPrompt[] prompts, string[] fullTexts, IReadOnlyList<CalibrationCandidate> candidates, CalibrationCandidate? chosen)
+        ExitCalibrationEstimator.Options options, CalibrationPrompt[] prompts, string[] fullTexts, IReadOnlyList<CalibrationCandidate> candidates,
+        CalibrationCandidate? chosen)
     {
+        string guarantee = chosen is null
+            ? DescribeFailure(options, prompts.Length, candidates)
+            : options.Procedure == RiskProcedure.ConformalRiskControl
+                ? DescribeConformal(options, prompts.Length, chosen)
+                : DescribeGuarantee(options, prompts.Length, chosen);
         IEnumerable<string> texts = fullTexts.Concat(options.Loss.NeedsReferences ? prompts.SelectMany(prompt => prompt.References) : []);
-        string text = FormattableString.Invariant(Guarantee(options, prompts.Length, candidates, chosen)) + LossTexts.DescribeUnspaced(options.Loss, texts);
         string? nothing = chosen is null ? null : DescribeNothingToLose(options, prompts, fullTexts);
-        return new CalibrationStatement(text + nothing, nothing is not null);
+        return new CalibrationStatement(guarantee + LossTexts.DescribeUnspaced(options.Loss, texts) + nothing, nothing is not null);
     }
 
-    private static FormattableString Guarantee(
-        ExitCalibrationEstimator.Options options, int count, IReadOnlyList<CalibrationCandidate> candidates, CalibrationCandidate? chosen)
+    private static string DescribeFailure(ExitCalibrationEstimator.Options options, int count, IReadOnlyList<CalibrationCandidate> candidates)
     {
-        string loss = options.Loss.Description;
-        if (chosen is null)
-        {
-            CalibrationCandidate best = candidates.MinBy(candidate => candidate.MeanLoss)!;
-            return $"Nothing is certified, so no token may leave early: of {candidates.Count} candidates on {count} prompts none passed; the smallest mean {loss} loss was {best.MeanLoss:0.####} (λ = {best.Lambda}) against δ = {options.Delta}.";
-        }
+        CalibrationCandidate best = candidates.MinBy(candidate => candidate.MeanLoss)!;
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"Nothing is certified, so no token may leave early: of {candidates.Count} candidates on {count} prompts none passed; the smallest mean "
+            + $"{options.Loss.Description} loss was {best.MeanLoss:0.####} (λ = {best.Lambda}) against δ = {options.Delta}.");
+    }
 
-        if (options.Procedure == RiskProcedure.ConformalRiskControl)
-            return $"With threshold {chosen.Lambda}, the expected {loss} loss of a new prompt is at most {options.Delta}, on average over the draw of the {count} calibration prompts and of the new one, if all are exchangeable and no prompt's loss falls with the threshold (conformal risk control).";
-        string policy = options.Policies.Count == 1 ? "" : $" of policy {chosen.PolicyIndex}";
-        return $"With probability at least {1 - options.Epsilon:0.######} over the draw of the {count} calibration prompts, the expected {loss} loss of a new prompt from the same source is at most {options.Delta} with threshold {chosen.Lambda}{policy}, if all are independent draws ({Describe(options.Test)}, {Describe(options.Procedure)}).";
+    private static string DescribeConformal(ExitCalibrationEstimator.Options options, int count, CalibrationCandidate chosen) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"With threshold {chosen.Lambda}, the expected {options.Loss.Description} loss of a new prompt is at most {options.Delta}, on average over "
+        + $"the draw of the {count} calibration prompts and of the new one, if all are exchangeable and no prompt's loss falls with the threshold (conformal risk control).");
+
+    private static string DescribeGuarantee(ExitCalibrationEstimator.Options options, int count, CalibrationCandidate chosen)
+    {
+        string policy = options.Policies.Count == 1 ? "" : string.Create(CultureInfo.InvariantCulture, $" of policy {chosen.PolicyIndex}");
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"With probability at least {1 - options.Epsilon:0.######} over the draw of the {count} calibration prompts, the expected "
+            + $"{options.Loss.Description} loss of a new prompt from the same source is at most {options.Delta} with threshold {chosen.Lambda}{policy}, if all are independent draws "
+            + $"({Describe(options.Test)}, {Describe(options.Procedure)}).");
     }
 
     /// <summary>What has to be said where the full model's texts score so little that no text whatever could lose more than δ; null elsewhere.</summary>
@@ -42,9 +57,12 @@ internal sealed record CalibrationStatement(string Text, bool HasNothingToLose)
         if (options.Loss.FullScore is not { } score)
             return null;
         double mean = prompts.Select((prompt, row) => score(new CalibrationOutcome("", fullTexts[row], prompt.References))).Average();
-        return mean <= options.Delta
-            ? FormattableString.Invariant($" But the full model's own texts score {mean:0.####} on average, not more than δ, and none can lose more than that: any text at all would pass, and this says nothing of the policy. Look at the references, or take a smaller δ.")
-            : null;
+        return mean > options.Delta
+            ? null
+            : string.Create(
+                CultureInfo.InvariantCulture,
+                $" But the full model's own texts score {mean:0.####} on average, not more than δ, and none can lose more than that: any text at all would pass, "
+                + $"and this says nothing of the policy. Look at the references, or take a smaller δ.");
     }
 
     private static string Describe(RiskTest test) => test switch

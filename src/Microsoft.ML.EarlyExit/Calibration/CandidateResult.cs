@@ -27,7 +27,8 @@ internal sealed record CandidateResult(double[] Losses, double MeanExitLayer, Me
             if (!(losses[row] is >= 0 and <= 1))
             {
                 throw new InvalidOperationException(string.Create(
-                    CultureInfo.InvariantCulture, $"The loss {loss.Name} of row {prompts[row].Row}, counted from 0, is {losses[row]}; it must be from 0 to 1."));
+                    CultureInfo.InvariantCulture,
+                    $"The loss {loss.Name} of row {prompts[row].Row}, counted from 0, is {losses[row]}; it must be from 0 to 1."));
             }
 
             layers += output.Layers;

@@ -9,8 +9,8 @@ internal static class DriftEvaluation
     private const int Chunk = 64;
 
     public static RiskMonitorState Evaluate(
-        IHostEnvironment environment, TextGenerationTransformer transformer, IDataView data, RiskMonitor? monitor, CalibrationLoss? loss, string? labelColumnName,
-        CancellationToken cancellationToken)
+        IHostEnvironment environment, TextGenerationTransformer transformer, IDataView data, RiskMonitor? monitor, CalibrationLoss? loss,
+        string? labelColumnName, CancellationToken cancellationToken)
     {
         CalibrationCertificate certificate = transformer.Certificate
             ?? throw new ArgumentException("The transformer has no certificate: only what CalibrateExit made, or a model that was saved with it, can be tested for drift.", nameof(transformer));

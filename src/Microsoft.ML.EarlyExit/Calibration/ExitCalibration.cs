@@ -22,8 +22,8 @@ internal sealed class ExitCalibration : IDisposable
     /// <exception cref="InvalidOperationException">There are too few prompts, and the message says how many are needed; or the loss' tokenizer drops more than 1 % of the letters
     /// of the references.</exception>
     public ExitCalibration(
-        EarlyExitModel model, ExitCalibrationEstimator.Options options, TextGenerationOptions generation, IReadOnlyList<CalibrationPrompt> prompts, Action<CalibrationProgress> progress,
-        CancellationToken cancellationToken)
+        EarlyExitModel model, ExitCalibrationEstimator.Options options, TextGenerationOptions generation, IReadOnlyList<CalibrationPrompt> prompts,
+        Action<CalibrationProgress> progress, CancellationToken cancellationToken)
     {
         _model = model;
         _options = options;
@@ -97,7 +97,10 @@ internal sealed class ExitCalibration : IDisposable
         }
 
         if (options.Procedure == RiskProcedure.ConformalRiskControl && options.Policies.Count > 1)
-            throw new ArgumentException($"ConformalRiskControl takes one policy, not {options.Policies.Count}: choosing between them would void what it says.", nameof(options));
+        {
+            throw new ArgumentException(
+                $"ConformalRiskControl takes one policy, not {options.Policies.Count}: choosing between them would void what it says.", nameof(options));
+        }
     }
 
     /// <summary>Tests the candidates that the procedure asks for.</summary>

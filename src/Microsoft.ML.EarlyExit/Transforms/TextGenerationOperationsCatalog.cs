@@ -132,8 +132,8 @@ public sealed class TextGenerationOperationsCatalog
     /// </code>
     /// </example>
     public ExitCalibrationEstimator CalibrateExit(
-        string outputColumnName, string? inputColumnName, string modelPath, ExitPolicy policy, double delta, double epsilon, TextGenerationOptions? options = null,
-        CancellationToken cancellationToken = default)
+        string outputColumnName, string? inputColumnName, string modelPath, ExitPolicy policy, double delta, double epsilon,
+        TextGenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(outputColumnName);
         ArgumentNullException.ThrowIfNull(modelPath);
@@ -178,7 +178,8 @@ public sealed class TextGenerationOperationsCatalog
     /// <param name="monitor">What has watched the prompts before; null to begin with an α of 0.05.</param>
     /// <param name="loss">The certificate's loss, where it is the caller's own; null for one of the library's.</param>
     /// <param name="labelColumnName">The column of references, where the loss needs them: a text, or a vector of texts.</param>
-    /// <param name="cancellationToken">Ends the test when the operator that runs does, mostly within milliseconds; the monitor keeps what it has seen by then, which its
+    /// <param name="cancellationToken">Ends the test when the operator that runs does, mostly within milliseconds; the monitor keeps what it has seen by then,
+    /// which its
     /// <see cref="RiskMonitorState.Count"/> tells.</param>
     /// <returns>What the monitor has seen by now.</returns>
     /// <exception cref="ArgumentNullException">A required argument is null.</exception>

@@ -7,6 +7,23 @@ public sealed class ExitCalibrationTests : IDisposable
 {
     private static readonly ExitPolicy s_policy = new() { MinimumLayer = 2, Pruning = VocabularyPruning.Decaying() };
 
+    private static readonly ExitPolicy s_saturation = new() { MinimumLayer = 2, Confidence = Confidence.HiddenStateSaturation };
+    private static readonly float[] s_grid = [1, 0.97f, 0.9f, 0.5f];
+
+    /// <summary>Each prompt's loss and operations at every threshold of the grid.</summary>
+    private static readonly Lazy<(CalibrationRow[] Rows, double[][] Losses, double[][] Operations)> s_measured = new(() =>
+    {
+        CalibrationRow[] rows = CalibrationRow.Read("describe", 40);
+        IReadOnlyList<GenerationResult> full = Generate(rows, null);
+        IReadOnlyList<GenerationResult>[] early = Array.ConvertAll(s_grid, threshold => Generate(rows, s_saturation with { Threshold = threshold }));
+        return (
+            rows,
+            Array.ConvertAll(early, results => results.Zip(full, Loss).ToArray()),
+            Array.ConvertAll(early, results => results.Select(result => (double)result.Operations.Total).ToArray()));
+
+        static double Loss(GenerationResult early, GenerationResult full) => CalibrationLoss.RougeL.Compute(new CalibrationOutcome(early.Text!, full.Text!, []));
+    });
+
     private readonly MLContext _context = new(seed: 1);
     private readonly TemporaryFolder _folder = new(Path.GetTempPath());
     private readonly List<string> _warnings = [];
@@ -214,22 +231,50 @@ public sealed class ExitCalibrationTests : IDisposable
     }
 
     [Theory]
-    [InlineData(RiskProcedure.Bonferroni)]
-    [InlineData(RiskProcedure.Holm)]
-    [InlineData(RiskProcedure.FixedSequenceByCost)]
-    public void Other_procedures_certify_no_candidate_that_their_own_rule_would_not(RiskProcedure procedure)
+    [InlineData(RiskProcedure.FixedSequence, 0.3)]
+    [InlineData(RiskProcedure.FixedSequenceByCost, 0.3)]
+    [InlineData(RiskProcedure.Bonferroni, 0.3)]
+    [InlineData(RiskProcedure.Holm, 0.3)]
+    [InlineData(RiskProcedure.ConformalRiskControl, 0.25)]
+    public void Every_procedure_certifies_what_its_own_rule_does_and_nothing_else(RiskProcedure procedure, double delta)
     {
-        CalibrationRow[] rows = CalibrationRow.Read("question", 40);
+        const double epsilon = 0.35;
+        bool isConformal = procedure == RiskProcedure.ConformalRiskControl;
+        (CalibrationRow[] rows, double[][] losses, double[][] operations) = s_measured.Value;
+        int[] tested = [.. Enumerable.Range(0, rows.Length)];
+        int[] heldOut = [];
+        if (procedure == RiskProcedure.FixedSequenceByCost)
+        {
+            new Random(0).Shuffle(tested);
+            (heldOut, tested) = (tested[..12], tested[12..]);
+        }
 
-        using TextGenerationTransformer transformer = Fit(rows, Options(0.3, 0.3, procedure: procedure, grid: [1, 0.9f, 0.6f, 0.05f]));
+        using TextGenerationTransformer transformer = Fit(rows, Options(delta, epsilon, policies: [s_saturation], procedure: procedure, grid: s_grid));
 
         CalibrationCertificate certificate = transformer.Certificate!;
-        Assert.Equal(procedure, certificate.Procedure);
-        Assert.Equal(procedure == RiskProcedure.FixedSequenceByCost ? 28 : 40, certificate.PromptCount);
-        if (procedure == RiskProcedure.Bonferroni)
-            Assert.All(certificate.Candidates, candidate => Assert.Equal(candidate.PValue <= 0.3 / 4, candidate.Passed));
+        Assert.Equal((procedure, tested.Length), (certificate.Procedure, certificate.PromptCount));
+        Assert.Equal(
+            EagerProcedures
+                .Passed(
+                    procedure, Candidate.All(1, s_grid.Length), isConformal ? delta : epsilon, Value,
+                    candidate => heldOut.Average(row => operations[candidate.GridIndex][row]))
+                .Select(candidate => s_grid[candidate.GridIndex])
+                .Order(),
+            certificate.Candidates.Where(candidate => candidate.Passed).Select(candidate => candidate.Lambda).Order());
+        Assert.All(
+            certificate.Candidates,
+            candidate => Assert.Equal(isConformal ? double.NaN : Value(new Candidate(0, Array.IndexOf(s_grid, candidate.Lambda))), candidate.PValue, 1e-12));
         Assert.Contains(certificate.Candidates, candidate => candidate.Passed);
-        Assert.Equal(certificate.Candidates.Where(candidate => candidate.Passed).Min(candidate => candidate.MeanExitLayer), certificate.Candidates.Single(candidate => candidate.Lambda == certificate.Lambda).MeanExitLayer);
+        Assert.Contains(certificate.Candidates, candidate => !candidate.Passed);
+        Assert.Equal(
+            certificate.Candidates.Where(candidate => candidate.Passed).Min(candidate => candidate.MeanExitLayer),
+            certificate.Candidates.Single(candidate => candidate.Lambda == certificate.Lambda).MeanExitLayer);
+
+        double Value(Candidate candidate)
+        {
+            double[] of = [.. tested.Select(row => losses[candidate.GridIndex][row])];
+            return isConformal ? (of.Sum() + 1) / (of.Length + 1) : RiskTest.HoeffdingBentkus.PValue(of, delta, epsilon);
+        }
     }
 
     [Fact]
@@ -262,7 +307,8 @@ public sealed class ExitCalibrationTests : IDisposable
                 cancellation.Cancel();
             return CalibrationLoss.RougeL.Compute(outcome);
         });
-        Refused<OperationCanceledException>(() => Fit(rows, Options(0.3, 0.2, grid: [1, 0.9f, 0.8f], checkpoint: checkpoint, loss: Loss(true)), cancellation.Token));
+        Refused<OperationCanceledException>(
+            () => Fit(rows, Options(0.3, 0.2, grid: [1, 0.9f, 0.8f], checkpoint: checkpoint, loss: Loss(true)), cancellation.Token));
         Assert.True(File.Exists(checkpoint));
 
         // Not written to its end.
@@ -322,6 +368,12 @@ public sealed class ExitCalibrationTests : IDisposable
         RiskMonitorState drifted = _context.TextGeneration.EvaluateDrift(careless, Load(rows), loss: CalibrationLoss.Custom("later", _ => _lossOfAll));
         Assert.True(drifted.HasDrifted);
         Assert.Contains(_warnings, warning => warning.StartsWith("Drift: over 40 prompts the mean later loss is 1.0000", StringComparison.Ordinal));
+
+        using var cancelled = new CancellationTokenSource();
+        cancelled.Cancel();
+        Assert.Throws<OperationCanceledException>(
+            () => _context.TextGeneration.EvaluateDrift(transformer, Load(rows), monitor, cancellationToken: cancelled.Token));
+        Assert.Equal(40, monitor.State.Count);
 
         Assert.Contains("is none of the library's", Assert.Throws<ArgumentException>(() => _context.TextGeneration.EvaluateDrift(careless, Load(rows))).Message);
         Assert.Throws<ArgumentException>(() => _context.TextGeneration.EvaluateDrift(transformer, Load(rows), new RiskMonitor(0.1)));

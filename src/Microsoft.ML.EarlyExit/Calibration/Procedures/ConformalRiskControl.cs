@@ -1,7 +1,8 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// <see cref="RiskProcedure.ConformalRiskControl"/> (Angelopoulos, Bates, Fisch, Lei and Schuster, arXiv 2208.02814), for losses in [0, 1]: one policy, down its grid until the
+/// <see cref="RiskProcedure.ConformalRiskControl"/> (Angelopoulos, Bates, Fisch, Lei and Schuster, arXiv 2208.02814), for losses in [0, 1]: one policy, down
+/// its grid until the
 /// first adjusted risk above δ.
 /// </summary>
 /// <remarks>

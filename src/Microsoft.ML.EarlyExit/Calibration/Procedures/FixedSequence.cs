@@ -4,7 +4,8 @@ namespace Microsoft.ML.EarlyExit;
 internal static class FixedSequence
 {
     /// <summary>ε/P: what p-values are compared with.</summary>
-    public static double Level(IReadOnlyList<Candidate> candidates, double epsilon) => epsilon / candidates.DistinctBy(candidate => candidate.PolicyIndex).Count();
+    public static double Level(IReadOnlyList<Candidate> candidates, double epsilon) =>
+        epsilon / candidates.DistinctBy(candidate => candidate.PolicyIndex).Count();
 
     /// <inheritdoc cref="LearnThenTest.Walk"/>
     public static Verdict[] Walk(IReadOnlyList<Candidate> candidates, double epsilon, Func<Candidate, double> pValueOf)

@@ -1,6 +1,7 @@
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary><see cref="RiskProcedure.FixedSequenceByCost"/>: one sequence over all candidates at ε, from the largest held-out cost to the smallest, until the first p-value above.</summary>
+/// <summary><see cref="RiskProcedure.FixedSequenceByCost"/>: one sequence over all candidates at ε, from the largest held-out cost to the smallest, until the
+/// first p-value above.</summary>
 internal static class FixedSequenceByCost
 {
     /// <inheritdoc cref="LearnThenTest.Walk"/>
@@ -12,7 +13,10 @@ internal static class FixedSequenceByCost
         foreach ((Candidate candidate, double cost) in costs)
         {
             if (double.IsNaN(cost))
-                throw new ArgumentException($"The cost of policy {candidate.PolicyIndex} at index {candidate.GridIndex} of its grid is NaN.", nameof(heldOutCostOf));
+            {
+                throw new ArgumentException(
+                    $"The cost of policy {candidate.PolicyIndex} at index {candidate.GridIndex} of its grid is NaN.", nameof(heldOutCostOf));
+            }
         }
 
         return [.. Sequence.Walk(costs.OrderByDescending(pair => pair.Cost).Select(pair => pair.Candidate), epsilon, pValueOf)];

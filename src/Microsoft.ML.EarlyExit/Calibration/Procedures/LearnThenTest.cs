@@ -1,6 +1,7 @@
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Which candidates pass by their p-values (Angelopoulos, Bates, Candès, Jordan and Lei, arXiv 2110.01052), by each <see cref="RiskProcedure"/> that has some.</summary>
+/// <summary>Which candidates pass by their p-values (Angelopoulos, Bates, Candès, Jordan and Lei, arXiv 2110.01052), by each <see cref="RiskProcedure"/> that
+/// has some.</summary>
 internal static class LearnThenTest
 {
     /// <summary>
@@ -21,14 +22,17 @@ internal static class LearnThenTest
         };
     }
 
-    /// <summary>Asks for p-values, each of which may cost a run over all prompts, and so for none that cannot decide anything; and says which candidates pass.</summary>
+    /// <summary>Asks for p-values, each of which may cost a run over all prompts, and so for none that cannot decide anything; and says which candidates
+    /// pass.</summary>
     /// <param name="procedure">The procedure.</param>
     /// <param name="candidates">All candidates of all policies: policy by policy, each from its highest threshold down.</param>
     /// <param name="epsilon">ε, in (0, 1).</param>
-    /// <param name="heldOutCostOf">A candidate's expected cost, from rows that are not among the calibration's; only <see cref="RiskProcedure.FixedSequenceByCost"/> asks.</param>
+    /// <param name="heldOutCostOf">A candidate's expected cost, from rows that are not among the calibration's; only
+    /// <see cref="RiskProcedure.FixedSequenceByCost"/> asks.</param>
     /// <param name="pValueOf">A candidate's p-value, in [0, 1]; called once for each that is tested.</param>
     /// <returns>The candidates that were tested, in the order of testing.</returns>
-    /// <exception cref="ArgumentException">There is no candidate; or a p-value is outside [0, 1], or a cost NaN, and the message names the candidate.</exception>
+    /// <exception cref="ArgumentException">There is no candidate; or a p-value is outside [0, 1], or a cost NaN, and the message names the
+    /// candidate.</exception>
     /// <exception cref="ArgumentOutOfRangeException">ε is not in (0, 1), or the procedure is not one that tests.</exception>
     public static Verdict[] Walk(
         RiskProcedure procedure, IReadOnlyList<Candidate> candidates, double epsilon, Func<Candidate, double> heldOutCostOf, Func<Candidate, double> pValueOf)

@@ -14,7 +14,8 @@ internal readonly record struct Verdict(Candidate Candidate, double Value, bool 
         if (!(value >= 0 && value <= 1))
         {
             throw new ArgumentException(
-                $"The value of policy {candidate.PolicyIndex} at index {candidate.GridIndex} of its grid is {value:R}; it must be within [0, 1].", nameof(valueOf));
+                $"The value of policy {candidate.PolicyIndex} at index {candidate.GridIndex} of its grid is {value:R}; it must be within [0, 1].",
+                nameof(valueOf));
         }
 
         return new Verdict(candidate, value, value <= limit);

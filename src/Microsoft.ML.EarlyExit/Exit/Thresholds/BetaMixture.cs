@@ -104,7 +104,8 @@ internal sealed class BetaMixture
     }
 
     /// <summary>
-    /// The smallest confidence from <paramref name="low"/> to <paramref name="high"/> from which on, up to <paramref name="high"/>, the posterior probability that the tokens
+    /// The smallest confidence from <paramref name="low"/> to <paramref name="high"/> from which on, up to <paramref name="high"/>, the posterior probability
+    /// that the tokens
     /// agree exceeds <paramref name="level"/>, both components weighing the same.
     /// </summary>
     /// <remarks>

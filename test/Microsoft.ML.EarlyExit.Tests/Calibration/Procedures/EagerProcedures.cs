@@ -1,6 +1,7 @@
 namespace Microsoft.ML.EarlyExit.Tests;
 
-/// <summary>What each procedure lets pass, by its definition and from all values at once: another way than the library's, which asks for one after the other.</summary>
+/// <summary>What each procedure lets pass, by its definition and from all values at once: another way than the library's, which asks for one after the
+/// other.</summary>
 internal static class EagerProcedures
 {
     /// <summary>The candidates that pass.</summary>
@@ -18,7 +19,8 @@ internal static class EagerProcedures
             RiskProcedure.FixedSequence => candidate => Above(candidate).All(other => value(other) <= limit / policies),
             RiskProcedure.FixedSequenceByCost => candidate => NotCheaper(candidate).All(other => value(other) <= limit),
             RiskProcedure.Bonferroni => candidate => value(candidate) <= limit / candidates.Length,
-            RiskProcedure.Holm => candidate => candidates.Where(other => value(other) <= value(candidate)).All(other => value(other) <= limit / Least(value(other))),
+            RiskProcedure.Holm => candidate =>
+                candidates.Where(other => value(other) <= value(candidate)).All(other => value(other) <= limit / Least(value(other))),
             RiskProcedure.ConformalRiskControl => candidate => Above(candidate).All(other => value(other) <= limit),
             _ => throw new ArgumentOutOfRangeException(nameof(procedure)),
         };

@@ -168,7 +168,8 @@ public sealed class LearnThenTestTests
             Verdict[] verdicts = LearnThenTest.Walk(
                 procedure, candidates, epsilon,
                 candidate => costs![candidate.PolicyIndex][candidate.GridIndex], candidate => pValues[candidate.PolicyIndex][candidate.GridIndex]);
-            return [.. pValues.Select((row, policy) => row.Select((_, index) => verdicts.Any(verdict => verdict.Candidate == new Candidate(policy, index) && verdict.Passed)).ToArray())];
+            HashSet<Candidate> passed = [.. verdicts.Where(verdict => verdict.Passed).Select(verdict => verdict.Candidate)];
+            return [.. pValues.Select((row, policy) => row.Select((_, index) => passed.Contains(new Candidate(policy, index))).ToArray())];
         }
     }
 
@@ -179,7 +180,8 @@ public sealed class LearnThenTestTests
         Assert.Throws<ArgumentOutOfRangeException>(() => Passed(RiskProcedure.FixedSequence, [0.1], 0));
         Assert.Throws<ArgumentOutOfRangeException>(() => Passed((RiskProcedure)9, [0.1], 0.1));
         Assert.Throws<ArgumentOutOfRangeException>(() => Passed(RiskProcedure.ConformalRiskControl, [0.1], 0.1));
-        Assert.Contains("index 1 ", Assert.Throws<ArgumentException>(() => Passed(RiskProcedure.FixedSequenceByCost, [0.1, 0.1], 0.1, [1, double.NaN])).Message);
+        Assert.Contains(
+            "index 1 ", Assert.Throws<ArgumentException>(() => Passed(RiskProcedure.FixedSequenceByCost, [0.1, 0.1], 0.1, [1, double.NaN])).Message);
         foreach (double value in (double[])[double.NaN, -0.1, 1.1])
         {
             foreach (RiskProcedure procedure in Enum.GetValues<RiskProcedure>().Where(procedure => procedure != RiskProcedure.ConformalRiskControl))
@@ -191,7 +193,8 @@ public sealed class LearnThenTestTests
     /// <summary>The indices of the p-values of one policy that pass.</summary>
     private static int[] Passed(RiskProcedure procedure, double[] pValues, double epsilon, double[]? costs = null) =>
     [
-        .. LearnThenTest.Walk(procedure, Candidate.All(1, pValues.Length), epsilon, candidate => costs![candidate.GridIndex], candidate => pValues[candidate.GridIndex])
+        .. LearnThenTest.Walk(
+                procedure, Candidate.All(1, pValues.Length), epsilon, candidate => costs![candidate.GridIndex], candidate => pValues[candidate.GridIndex])
             .Where(verdict => verdict.Passed)
             .Select(verdict => verdict.Candidate.GridIndex),
     ];
@@ -211,7 +214,8 @@ public sealed class LearnThenTestTests
     /// <summary>Values and costs of candidates, policy by policy.</summary>
     private sealed record Table(int[] Lengths, double[] Values, double[] Costs, double Limit)
     {
-        private readonly Candidate[] _candidates = [.. Lengths.SelectMany((length, policy) => Enumerable.Range(0, length).Select(index => new Candidate(policy, index)))];
+        private readonly Candidate[] _candidates =
+            [.. Lengths.SelectMany((length, policy) => Enumerable.Range(0, length).Select(index => new Candidate(policy, index)))];
 
         /// <summary>Conformal risk control takes one policy.</summary>
         public Candidate[] CandidatesOf(RiskProcedure procedure) => procedure == RiskProcedure.ConformalRiskControl ? _candidates[..Lengths[0]] : _candidates;
