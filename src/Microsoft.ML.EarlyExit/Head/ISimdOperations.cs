@@ -15,4 +15,8 @@ internal interface ISimdOperations<TVector>
     static abstract TVector MultiplyAdd(TVector left, TVector right, TVector addend);
 
     static abstract float Sum(TVector vector);
+
+    static abstract TVector Repeat(float value);
+
+    static abstract unsafe void Store(TVector vector, float* target);
 }

@@ -14,4 +14,8 @@ internal readonly struct SimdScalar : ISimdOperations<float>
     public static float MultiplyAdd(float left, float right, float addend) => float.MultiplyAddEstimate(left, right, addend);
 
     public static float Sum(float vector) => vector;
+
+    public static float Repeat(float value) => value;
+
+    public static unsafe void Store(float vector, float* target) => *target = vector;
 }
