@@ -111,13 +111,8 @@ public static class T5Converter
 
     private static void CheckSpace(T5Checkpoint checkpoint, string bundleFolder, WeightPrecision weights)
     {
-        T5Configuration configuration = checkpoint.Configuration;
-        long inner = (long)configuration.HeadCount * GraphContract.GraphHeadDimension(configuration.KeyValueDimension);
-        long attention = 4 * inner * configuration.ModelDimension;
-        long feedForward = (configuration.GatedFeedForward ? 3L : 2L) * configuration.FeedForwardDimension * configuration.ModelDimension;
-        long elements = ((configuration.EncoderLayerCount + (2L * configuration.DecoderLayerCount)) * attention)
-            + ((configuration.EncoderLayerCount + (long)configuration.DecoderLayerCount) * feedForward)
-            + ((checkpoint.HeadName == T5TensorShapes.Shared ? 1L : 2L) * configuration.VocabularySize * configuration.ModelDimension);
+        var sizes = new MatrixSizes(checkpoint.Configuration, GraphContract.GraphHeadDimension(checkpoint.Configuration.KeyValueDimension));
+        long elements = sizes.Layers + ((checkpoint.HeadName == T5TensorShapes.Shared ? 1 : 2) * sizes.Embedding);
         long needed = WeightFormat.Of(weights).ByteCount(elements);
         string parent = Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(bundleFolder))) ?? Path.GetFullPath(bundleFolder);
         if (DiskSpace.Available(parent) is { } available && available < needed)

@@ -101,13 +101,9 @@ internal sealed class InspectCommand : ToolCommand
     private static long ParameterCount(BundleManifest manifest)
     {
         T5Configuration configuration = manifest.Configuration;
-        long width = configuration.ModelDimension;
-        long attention = 4 * width * configuration.HeadCount * configuration.KeyValueDimension;
-        long feedForward = (configuration.GatedFeedForward ? 3 : 2) * width * configuration.FeedForwardDimension;
-        long encoderLayer = attention + feedForward + (2 * width);
-        long decoderLayer = (2 * attention) + feedForward + (3 * width);
-        long embeddings = (IsTied(manifest) ? 1 : 2) * width * configuration.VocabularySize;
+        var sizes = new MatrixSizes(configuration, configuration.KeyValueDimension);
         long positions = 2L * configuration.RelativeAttentionBucketCount * configuration.HeadCount;
-        return embeddings + positions + (2 * width) + (configuration.EncoderLayerCount * encoderLayer) + (configuration.DecoderLayerCount * decoderLayer);
+        long norms = (2L * configuration.EncoderLayerCount) + (3L * configuration.DecoderLayerCount) + 2;
+        return sizes.Layers + ((IsTied(manifest) ? 1 : 2) * sizes.Embedding) + positions + (norms * configuration.ModelDimension);
     }
 }

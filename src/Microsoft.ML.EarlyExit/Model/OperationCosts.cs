@@ -13,11 +13,11 @@ internal sealed class OperationCosts
         // The heads' configured width: what a graph pads it with is no work of the model.
         _width = configuration.ModelDimension;
         _inner = configuration.InnerDimension;
-        _keysValues = 2 * _width * _inner * 2;
-        long selfAttention = 2 * _width * _inner * 4;
-        long crossAttention = 2 * _width * _inner * 2;
-        long feedForward = 2 * _width * configuration.FeedForwardDimension * (configuration.GatedFeedForward ? 3 : 2);
-        _blockProducts = selfAttention + crossAttention + feedForward;
+        var sizes = new MatrixSizes(configuration, configuration.KeyValueDimension);
+        _keysValues = 2 * 2 * sizes.Projection;
+
+        // Cross-attention's keys and values are those of the encoder's output.
+        _blockProducts = 2 * (sizes.Attention + (2 * sizes.Projection) + sizes.FeedForward);
     }
 
     /// <summary>Decoder blocks run for the token at a position, from 0.</summary>

@@ -30,10 +30,10 @@ internal sealed unsafe class ModelSessions : IDisposable
     public ModelSessions(ModelBundle bundle, EarlyExitModelOptions options)
     {
         _bundle = bundle;
-        _widened = new WidenedWeights(bundle);
-        _packing = new PackingProbe(CreateOptions);
         // The environment comes first: any other use would bring up one without the shared thread pool.
         _threadCount = OnnxEnvironment.Open(options, _warnings.Enqueue);
+        _widened = new WidenedWeights(bundle, _threadCount);
+        _packing = new PackingProbe(CreateOptions);
         _gpu = new GpuSelection(options, OrtEnv.Instance().GetAvailableProviders(), _warnings.Enqueue);
         using SessionOptions poolOptions = OnnxEnvironment.CreateSessionOptions(_threadCount);
         ThreadPool = new OnnxThreadPool(poolOptions);

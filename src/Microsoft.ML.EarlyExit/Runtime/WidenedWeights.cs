@@ -9,7 +9,7 @@ namespace Microsoft.ML.EarlyExit;
 /// Matrices that are stored in fewer bits, in single precision: ONNX Runtime's products take no other. Graphs widen them by nodes of their own, for other
 /// tools; here all sessions share one widened copy. Not for several threads at once.
 /// </summary>
-internal sealed unsafe class WidenedWeights(ModelBundle bundle) : IDisposable
+internal sealed unsafe class WidenedWeights(ModelBundle bundle, int threadCount) : IDisposable
 {
     private readonly Dictionary<string, (BundleTensor Tensor, NativeBuffer Buffer, OrtValue Value)> _weights = new(StringComparer.Ordinal);
     private readonly HashSet<string> _filled = new(StringComparer.Ordinal);
@@ -50,7 +50,7 @@ internal sealed unsafe class WidenedWeights(ModelBundle bundle) : IDisposable
                 _weights.Add(name, Reserve(name));
         }
 
-        Parallel.ForEach(missing, name =>
+        Parallel.ForEach(missing, new ParallelOptions { MaxDegreeOfParallelism = threadCount }, name =>
         {
             (BundleTensor tensor, NativeBuffer buffer, _) = _weights[name];
             bundle.Tensor(tensor).ReadAll((float*)buffer.Address);

@@ -1,10 +1,11 @@
 using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
+using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 
 /// <summary>Bundles in every precision, from checkpoints in every type.</summary>
-public sealed class WeightPrecisionTests : IDisposable
+public sealed class WeightPrecisionTests(ConvertedModels models) : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
 
@@ -72,6 +73,20 @@ public sealed class WeightPrecisionTests : IDisposable
         // It has the hashes of all other files.
         string written = File.ReadAllText(Path.Combine(Repository.Folder, "test", "fixtures", "models", "format-1-manifest.json"));
         Assert.Equal(written, System.Text.RegularExpressions.Regex.Replace(manifest, "Conversion [^\"]+", "Conversion X"));
+    }
+
+    [Theory]
+    [InlineData("tiny-v10")]
+    [InlineData("tiny-v11")]
+    public void Every_graph_over_stored_weights_loads_in_ONNX_Runtime_from_its_path(string name)
+    {
+        string[] paths = Directory.GetFiles(models.Bundle(name, WeightPrecision.BFloat16), "*.onnx");
+        Assert.True(paths.Length > 10);
+        foreach (string path in paths)
+        {
+            using var session = new InferenceSession(path);
+            Assert.NotEmpty(session.OutputNames);
+        }
     }
 
     [Fact]

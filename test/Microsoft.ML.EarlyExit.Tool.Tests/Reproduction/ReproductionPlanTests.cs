@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 
 public sealed class ReproductionPlanTests
@@ -32,25 +34,16 @@ public sealed class ReproductionPlanTests
 
     private static ReproductionPlan Plan(int layers, params int[] minimumLayers)
     {
-        var configuration = new T5Configuration
-        {
-            VocabularySize = 32128,
-            ModelDimension = 64,
-            KeyValueDimension = 16,
-            HeadCount = 4,
-            FeedForwardDimension = 128,
-            EncoderLayerCount = layers,
-            DecoderLayerCount = layers,
-            Activation = T5Activation.Relu,
-            GatedFeedForward = false,
-            RelativeAttentionBucketCount = 32,
-            RelativeAttentionMaxDistance = 128,
-            LayerNormEpsilon = 1e-6f,
-            ScaleDecoderOutputs = true,
-            PadTokenId = 0,
-            EndOfSequenceTokenId = 1,
-            DecoderStartTokenId = 0,
-        };
+        // A configuration comes from a file alone.
+        T5Configuration configuration = JsonSerializer.Deserialize<T5Configuration>(
+            $$"""
+            {
+              "VocabularySize": 32128, "ModelDimension": 64, "KeyValueDimension": 16, "HeadCount": 4, "FeedForwardDimension": 128,
+              "EncoderLayerCount": {{layers}}, "DecoderLayerCount": {{layers}}, "Activation": {{(int)T5Activation.Relu}}, "GatedFeedForward": false,
+              "RelativeAttentionBucketCount": 32, "RelativeAttentionMaxDistance": 128, "LayerNormEpsilon": 1e-6, "ScaleDecoderOutputs": true,
+              "PadTokenId": 0, "EndOfSequenceTokenId": 1, "DecoderStartTokenId": 0
+            }
+            """)!;
         return new ReproductionPlan("m", configuration, minimumLayers.Length == 0 ? null : minimumLayers, 0.9f, samples: 10, latencyRows: 5);
     }
 }
