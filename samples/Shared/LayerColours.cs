@@ -1,7 +1,7 @@
 namespace Samples;
 
-/// <summary>Paints a text from green, a token that exited early, to red, one that ran all layers. Where the output is no terminal the layer stands after it, unless
-/// FORCE_COLOR is set.</summary>
+/// <summary>Paints a text from green, a token that exited early, to red, one that ran all layers. Where the output is no terminal the layer stands after it,
+/// unless FORCE_COLOR is set.</summary>
 internal static class LayerColours
 {
     // The 256-colour palette's way from green over yellow to red.

@@ -18,8 +18,8 @@ public sealed class EarlyExitModel : IDisposable
     public T5Tokenizer? Tokenizer => Loaded.Tokenizer;
 
     /// <summary>
-    /// What is not as the options requested, as sentences: a GPU that could not be used and why, threads of another number, telemetry that the application decides. Empty
-    /// where all is. A model on a GPU may add to it when it first needs more of the device's memory.
+    /// What is not as the options requested, as sentences: a GPU that could not be used and why, threads of another number, telemetry that the application
+    /// decides. Empty where all is. A model on a GPU may add to it when it first needs more of the device's memory.
     /// </summary>
     public IReadOnlyList<string> Warnings => Loaded.Sessions.Warnings;
 
@@ -51,7 +51,8 @@ public sealed class EarlyExitModel : IDisposable
     /// <exception cref="InvalidModelException">The folder is no bundle, of another version, or damaged; the message says what and where.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
     /// <exception cref="UnauthorizedAccessException">A file may not be read.</exception>
-    /// <exception cref="InvalidOperationException">ONNX Runtime's native package is missing, or the requested GPU cannot be used; the message says why.</exception>
+    /// <exception cref="InvalidOperationException">ONNX Runtime's native package is missing, or the requested GPU cannot be used; the message says
+    /// why.</exception>
     public static EarlyExitModel Load(string bundlePath, EarlyExitModelOptions? options = null) =>
         Load(ModelBundle.Open(bundlePath, options?.CopyWeights ?? false), options ?? new EarlyExitModelOptions());
 
@@ -63,7 +64,8 @@ public sealed class EarlyExitModel : IDisposable
     /// <exception cref="ArgumentException"><paramref name="bundlePath"/> is null or empty, or <paramref name="warmUp"/> does not fit the model.</exception>
     /// <exception cref="DirectoryNotFoundException">The folder does not exist.</exception>
     /// <exception cref="InvalidModelException">The folder is no bundle, of another version, or damaged; the message says what and where.</exception>
-    /// <exception cref="InvalidOperationException">ONNX Runtime's native package is missing, or the requested GPU cannot be used; the message says why.</exception>
+    /// <exception cref="InvalidOperationException">ONNX Runtime's native package is missing, or the requested GPU cannot be used; the message says
+    /// why.</exception>
     public static EarlyExitModel Load(string bundlePath, EarlyExitModelOptions? options, TextGenerationOptions warmUp)
     {
         ArgumentNullException.ThrowIfNull(warmUp);
@@ -143,8 +145,8 @@ public sealed class EarlyExitModel : IDisposable
     /// <see cref="TextGenerationOptions.Trace"/> have no meaning here.</param>
     /// <param name="cancellationToken">Looked at between two operators, also in the middle of a token: the enumeration ends when the one that runs does, which takes
     /// milliseconds, or up to seconds in the encoder of a row of many thousand tokens.</param>
-    /// <returns>The tokens. Each is computed on the thread pool when it is requested: nothing runs ahead of the reader, and leaving the loop ends the generation.
-    /// Enumerating again generates again.</returns>
+    /// <returns>The tokens. Each is computed on the thread pool when it is requested: nothing runs ahead of the reader, and leaving the loop ends the
+    /// generation. Enumerating again generates again.</returns>
     /// <remarks>The text deltas put together are the text that <see cref="Generate(string, TextGenerationOptions?, CancellationToken)"/> returns. The enumeration
     /// throws what that method throws while it computes; arguments are checked at once.</remarks>
     /// <exception cref="ArgumentNullException"><paramref name="text"/> is null.</exception>
@@ -160,8 +162,8 @@ public sealed class EarlyExitModel : IDisposable
     /// <see cref="TextGenerationOptions.Trace"/> have no meaning here.</param>
     /// <param name="cancellationToken">Looked at between two operators, also in the middle of a token: the enumeration ends when the one that runs does, which takes
     /// milliseconds, or up to seconds in the encoder of a row of many thousand tokens.</param>
-    /// <returns>The tokens, none where the row's text is missing. Each is computed on the thread pool when it is requested: nothing runs ahead of the reader, and leaving
-    /// the loop ends the generation. Enumerating again generates again.</returns>
+    /// <returns>The tokens, none where the row's text is missing. Each is computed on the thread pool when it is requested: nothing runs ahead of the reader,
+    /// and leaving the loop ends the generation. Enumerating again generates again.</returns>
     /// <exception cref="ArgumentException">The options do not fit the model, or nothing can be generated from the row.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
     public IAsyncEnumerable<GeneratedToken> GenerateStreamingAsync(

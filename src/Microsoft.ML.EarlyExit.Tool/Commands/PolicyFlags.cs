@@ -10,7 +10,8 @@ internal sealed class PolicyFlags
     private const string Pruning = "pruning";
     private const string Classifier = "classifier";
 
-    private readonly Option<int?> _minimumLayer = NumberOption.CreateWhole("--minimum-layer", "The first layer a token may exit after, counted from 1.", 1, int.MaxValue);
+    private readonly Option<int?> _minimumLayer = NumberOption.CreateWhole(
+        "--minimum-layer", "The first layer a token may exit after, counted from 1.", 1, int.MaxValue);
     private readonly Option<float?> _threshold = NumberOption.CreateReal(
         "--threshold", "A token whose confidence is above it exits early; at 1 none does. 0.9 by default.", "from 0 to 1", value => value is >= 0 and <= 1);
 

@@ -7,9 +7,9 @@ public sealed record EarlyExitModelOptions
     private readonly int? _gpuDeviceId;
 
     /// <summary>
-    /// Threads that one step of generation uses, 1 to 1,024. ONNX Runtime has one pool per process, of the size that the first model requests; later models use it, and
-    /// <see cref="EarlyExitModel.Warnings"/> says so where they request another. Where the process used ONNX Runtime before, every session has up to eight threads of
-    /// its own.
+    /// Threads that one step of generation uses, 1 to 1,024. ONNX Runtime has one pool per process, of the size that the first model requests; later models use
+    /// it, and <see cref="EarlyExitModel.Warnings"/> says so where they request another. Where the process used ONNX Runtime before, every session has up to
+    /// eight threads of its own.
     /// </summary>
     /// <value>The default value is null: one per processor.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>

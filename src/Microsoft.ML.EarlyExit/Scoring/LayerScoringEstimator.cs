@@ -108,8 +108,8 @@ public sealed class LayerScoringEstimator : IEstimator<LayerScoringTransformer>
         /// <see cref="TextGenerationOptions.Prefix"/>, <see cref="TextGenerationOptions.MaxInputTokens"/> and <see cref="TextGenerationOptions.Truncate"/> hold for
         /// inputs. A target of more than <see cref="TextGenerationOptions.MaxNewTokens"/> tokens, 2,048 where that is null, is an error of its row, never cut. Of
         /// <see cref="TextGenerationOptions.Exit"/> only <see cref="ExitPolicy.Confidence"/> counts, and <see cref="ExitPolicy.MinimumLayer"/>, where amateurs begin;
-        /// null is the softmax margin. Since nothing is pruned, <see cref="ContrastiveOptions.PlausibilityFromPruning"/> has no meaning: the plausible set is that of
-        /// <see cref="ContrastiveOptions.Alpha"/>, as at the minimum exit layer before the first cut. The other options have no meaning here.
+        /// null is the softmax margin. Since nothing is pruned, <see cref="ContrastiveOptions.PlausibilityFromPruning"/> has no meaning: the plausible set is
+        /// that of <see cref="ContrastiveOptions.Alpha"/>, as at the minimum exit layer before the first cut. The other options have no meaning here.
         /// </summary>
         /// <value>The default value is null: the defaults of <see cref="TextGenerationOptions"/>.</value>
         public TextGenerationOptions? GenerationOptions { get; init; }
@@ -120,8 +120,8 @@ public sealed class LayerScoringEstimator : IEstimator<LayerScoringTransformer>
         public string? ArgMaxColumnName { get; init; }
 
         /// <summary>
-        /// The column that receives, for every layer and position, the rank, from 0, that the last layer's likeliest id has at this layer, over the full vocabulary; of
-        /// equals the lower id comes first: a vector of <see cref="int"/> of variable length.
+        /// The column that receives, for every layer and position, the rank, from 0, that the last layer's likeliest id has at this layer, over the full
+        /// vocabulary; of equals the lower id comes first: a vector of <see cref="int"/> of variable length.
         /// </summary>
         /// <value>The default value is null: no such column.</value>
         public string? RanksColumnName { get; init; }

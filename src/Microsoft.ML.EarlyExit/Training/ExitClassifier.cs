@@ -41,7 +41,8 @@ public sealed class ExitClassifier
     /// <returns>The content of a policy file.</returns>
     public string ToJson() => ExitPolicyJson.Write(new ExitPolicy { MinimumLayer = MinimumLayer, Confidence = Confidence });
 
-    /// <summary>Saves <see cref="ToJson"/>. An older file is replaced in one step: if the process dies while saving, the file is the complete old one or the complete new one.</summary>
+    /// <summary>Saves <see cref="ToJson"/>. An older file is replaced in one step: if the process dies while saving, the file is the complete old one or the
+    /// complete new one.</summary>
     /// <param name="filePath">The file; its folder must exist.</param>
     /// <exception cref="ArgumentException">The path is null or empty.</exception>
     /// <exception cref="DirectoryNotFoundException">The path's folder does not exist.</exception>
