@@ -30,7 +30,7 @@ internal sealed class EvaluatedCursor(EvaluatedDataView view, DataViewRowCursor 
             return source.GetGetter<TValue>(source.Schema[column.Index]);
         int index = column.Index - source.Schema.Count;
         Delegate getter = index == view.Scores.Count ? GetProblem() : GetScore(view.Scores[index]);
-        return TextGenerationMapper.Cast<TValue>(getter, column);
+        return TypedGetter.Cast<TValue>(getter, column);
     }
 
     protected override void Dispose(bool disposing)
