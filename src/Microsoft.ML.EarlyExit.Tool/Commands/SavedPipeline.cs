@@ -66,7 +66,7 @@ internal static class SavedPipeline
         if (entry.Name != KeyEntry || entry.Length > LargestKey)
             return false;
         using Stream stream = entry.Open();
-        return ReadAtMost(stream, LargestKey).AsSpan().IndexOf(Encoding.ASCII.GetBytes(MLNetInterop.TextGenerationSignature)) >= 0;
+        return ReadAtMost(stream, LargestKey).AsSpan().IndexOf(Encoding.ASCII.GetBytes(TextGenerationTransformer.LoaderSignature)) >= 0;
     }
 
     private static byte[] ReadAtMost(Stream stream, int most)

@@ -11,7 +11,7 @@ namespace Microsoft.ML.EarlyExit;
 /// <para>What is promised, for every procedure but conformal risk control: with probability at least 1 - ε over the draw of the calibration prompts, the expected loss of a
 /// new prompt from the same source is at most δ. It presumes that prompts are independent draws from one source; and that policies, grid, loss, δ and ε were chosen without
 /// a look at these prompts. Nothing is promised of a single prompt, of a part of the prompts, or of prompts from elsewhere: watch later ones with
-/// <see cref="TextGenerationOperationsCatalog.EvaluateDrift"/>.</para>
+/// <c>mlContext.TextGeneration.EvaluateDrift</c>.</para>
 /// </remarks>
 public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransformer>
 {
@@ -38,7 +38,7 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
 
     /// <summary>Calibrates.</summary>
     /// <param name="input">The calibration prompts, with the input column, and with references where the loss needs them. All are read.</param>
-    /// <returns>The transformer with the calibrated policy, and <see cref="TextGenerationTransformer.Certificate"/>. If nothing is certified it never exits, which is full
+    /// <returns>The transformer with the calibrated policy, and its <c>Certificate</c>. If nothing is certified it never exits, which is full
     /// depth; the certificate and a warning in the log say why.</returns>
     /// <exception cref="ArgumentOutOfRangeException">A column is missing, or of another type.</exception>
     /// <exception cref="ArgumentException">A policy does not fit the model, or the test does not fit the loss.</exception>
@@ -52,31 +52,23 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
     {
         ArgumentNullException.ThrowIfNull(input);
         DataViewSchema.Column? label = CalibrationData.FindLabel(input.Schema, _options.LabelColumnName, nameof(input));
-        TextGenerationTransformer transformer = _generation.Fit(input);
+        using TextGenerationTransformer transformer = _generation.Fit(input);
+        EarlyExitModel model = transformer.Model;
+        CalibrationData.CheckModel(model);
+        var log = new ProgressLog(_host, "Calibrating exits", TimeProvider.System);
+        IChannel channel = log.Open();
         try
         {
-            EarlyExitModel model = transformer.Model;
-            CalibrationData.CheckModel(model);
-            var log = new ProgressLog(_host, "Calibrating exits", TimeProvider.System);
-            IChannel channel = log.Open();
-            try
-            {
-                List<CalibrationPrompt> prompts = CalibrationData.Read(
-                    input, transformer.Columns.Input.Find(input.Schema), label, model, transformer.GenerationOptions, channel);
-                if (CalibrationData.FindDuplicates(prompts) is { } problem)
-                    channel.Warning(MessageSensitivity.None, problem);
-                CalibrationCertificate certificate = Calibrate(model, transformer.GenerationOptions, prompts, channel, log);
-                return transformer.Calibrate(certificate);
-            }
-            finally
-            {
-                log.Close(null);
-            }
+            List<CalibrationPrompt> prompts = CalibrationData.Read(
+                input, transformer.Columns.Input.Find(input.Schema), label, model, transformer.GenerationOptions, channel);
+            if (CalibrationData.FindDuplicates(prompts) is { } problem)
+                channel.Warning(MessageSensitivity.None, problem);
+            CalibrationCertificate certificate = Calibrate(model, transformer.GenerationOptions, prompts, channel, log);
+            return transformer.With(certificate.Policy, CertificateStream.Of(certificate));
         }
-        catch
+        finally
         {
-            transformer.Dispose();
-            throw;
+            log.Close(null);
         }
     }
 

@@ -78,12 +78,7 @@ internal abstract class ResultMapper<TResult> : IRowToRowMapper
 
     /// <summary>The getter of an added column, given the current row's result.</summary>
     internal ValueGetter<TValue> CreateGetter<TValue>(DataViewSchema.Column column, Func<TResult> current) =>
-        Cast<TValue>(_outputs[column.Index - InputSchema.Count].Column.CreateGetter(current), column);
-
-    /// <summary>A getter as the type that was asked for.</summary>
-    internal static ValueGetter<TValue> Cast<TValue>(Delegate getter, DataViewSchema.Column column) =>
-        getter as ValueGetter<TValue>
-        ?? throw new InvalidOperationException($"Column '{column.Name}' is of type {column.Type}; it cannot be read as {typeof(TValue)}.");
+        TypedGetter.Cast<TValue>(_outputs[column.Index - InputSchema.Count].Column.CreateGetter(current), column);
 
     /// <summary>A cursor over the output.</summary>
     /// <param name="source">The source's cursor, with what <see cref="GetActiveInputs"/> names.</param>

@@ -1,34 +1,20 @@
 using System.IO.Compression;
 using System.Reflection;
 using System.Runtime.CompilerServices;
-using Microsoft.ML;
 using Microsoft.ML.Data;
-using Microsoft.ML.EarlyExit;
 using Microsoft.ML.Runtime;
 
 [assembly: IgnoresAccessChecksTo("Microsoft.ML.Core")]
 [assembly: IgnoresAccessChecksTo("Microsoft.ML.Data")]
-[assembly: LoadableClass(
-    typeof(TextGenerationTransformer), typeof(MLNetInterop.TextGenerationLoader), null, typeof(SignatureLoadModel),
-    "Text generation with early exit", MLNetInterop.TextGenerationSignature)]
-[assembly: LoadableClass(
-    typeof(LayerScoringTransformer), typeof(MLNetInterop.LayerScoringLoader), null, typeof(SignatureLoadModel),
-    "Scores of every decoder layer", MLNetInterop.LayerScoringSignature)]
 
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The only place that touches ML.NET's internals (build/MLNetInternals.targets opens them). Nothing internal to ML.NET appears in what the rest of the
-/// library calls here, and a version of ML.NET that lacks a member is reported as what it is.
+/// The only place that touches ML.NET's internals (build/MLNetInternals.targets opens them), but for the attributes that name the loaders. Nothing internal
+/// to ML.NET appears in what the rest of the library calls here, and a version of ML.NET that lacks a member is reported as what it is.
 /// </summary>
 internal static class MLNetInterop
 {
-    /// <summary>Names the loader of text generations in saved models: at most 24 characters, never to change.</summary>
-    internal const string TextGenerationSignature = "EarlyExitTextGeneration";
-
-    /// <summary>Names the loader of layer scorings, likewise.</summary>
-    internal const string LayerScoringSignature = "EarlyExitLayerScoring";
-
     /// <summary>What each model that is being saved holds already; an entry goes with the saving's own object.</summary>
     private static readonly ConditionalWeakTable<object, HashSet<string>> s_stored = [];
 
@@ -58,6 +44,28 @@ internal static class MLNetInterop
         context.SetVersionInfo(Version(component));
         return true;
     });
+
+    /// <summary>Checks that a saved component is one of ours that this version reads, and gives its streams.</summary>
+    internal static SavedStreams BeginLoad(ModelLoadContext context, SavedComponent component)
+    {
+        try
+        {
+            Guard(() =>
+            {
+                context.CheckAtModel(Version(component));
+                return true;
+            });
+        }
+        catch (FormatException exception)
+        {
+            // ML.NET speaks of its own version here, which has nothing to do with it.
+            throw new InvalidModelException(
+                $"Microsoft.ML.EarlyExit {Version(typeof(MLNetInterop).Assembly)} cannot read this saved {component.Kind}: a newer version saved it, or it is damaged. "
+                + $"Update the package, or save the model again. ({exception.Message})");
+        }
+
+        return Guard(() => new SavedStreams(Entries(context.Repository), context.Directory));
+    }
 
     /// <summary>Saves one stream beside the component; it may be larger than 2 GB.</summary>
     internal static void SaveStream(ModelSaveContext context, string name, Action<Stream> write) => Guard(() =>
@@ -95,53 +103,15 @@ internal static class MLNetInterop
         assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? assembly.GetName().Version?.ToString();
 
     private static VersionInfo Version(SavedComponent component) => new(
-        // Exactly 8 characters, never to change.
-        modelSignature: component == SavedComponent.TextGeneration ? "EXITTEXT" : "EXITSCOR",
-        verWrittenCur: 0x00010001,
-        verReadableCur: 0x00010001,
-        verWeCanReadBack: 0x00010001,
+        modelSignature: component.Signature,
+        verWrittenCur: component.Version,
+        verReadableCur: component.Version,
+        verWeCanReadBack: component.Version,
         // The simple name: another version of this assembly may load what this one saved.
         loaderAssemblyName: typeof(MLNetInterop).Assembly.GetName().Name,
-        loaderSignature: component == SavedComponent.TextGeneration ? TextGenerationSignature : LayerScoringSignature);
-
-    private static T Load<T>(
-        IHostEnvironment environment, ModelLoadContext context, SavedComponent component, Func<IHostEnvironment, SavedStreams, T> load)
-    {
-        try
-        {
-            Guard(() =>
-            {
-                context.CheckAtModel(Version(component));
-                return true;
-            });
-        }
-        catch (FormatException exception)
-        {
-            // ML.NET speaks of its own version here, which has nothing to do with it.
-            string what = component == SavedComponent.TextGeneration ? "text generation" : "layer scoring";
-            throw new InvalidModelException(
-                $"Microsoft.ML.EarlyExit {Version(typeof(MLNetInterop).Assembly)} cannot read this saved {what}: a newer version saved it, or it is damaged. "
-                + $"Update the package, or save the model again. ({exception.Message})");
-        }
-
-        return load(environment, Guard(() => new SavedStreams(Entries(context.Repository), context.Directory)));
-    }
+        loaderSignature: component.LoaderSignature);
 
     // Private, unlike all else here: what there is else unpacks an entry to the disk before anyone can ask how long it is.
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "_entries")]
     private static extern ref readonly Dictionary<string, ZipArchiveEntry> Entries(RepositoryReader repository);
-
-    /// <summary>What ML.NET calls to load a saved text generation.</summary>
-    internal static class TextGenerationLoader
-    {
-        internal static TextGenerationTransformer Create(IHostEnvironment environment, ModelLoadContext context) =>
-            Load(environment, context, SavedComponent.TextGeneration, TextGenerationTransformer.Load);
-    }
-
-    /// <summary>What ML.NET calls to load a saved layer scoring.</summary>
-    internal static class LayerScoringLoader
-    {
-        internal static LayerScoringTransformer Create(IHostEnvironment environment, ModelLoadContext context) =>
-            Load(environment, context, SavedComponent.LayerScoring, LayerScoringTransformer.Load);
-    }
 }

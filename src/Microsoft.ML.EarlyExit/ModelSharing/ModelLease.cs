@@ -12,7 +12,7 @@ internal sealed class ModelLease : IDisposable
     private static readonly Dictionary<(string Identity, EarlyExitModelOptions Options), WeakReference<Shared>> s_loaded = [];
 
     private readonly Shared? _shared;
-    private bool _isReleased;
+    private volatile bool _isReleased;
 
     private ModelLease(EarlyExitModel model, Shared? shared)
     {
@@ -24,6 +24,9 @@ internal sealed class ModelLease : IDisposable
 
     /// <summary>Whether the model was in memory already.</summary>
     public bool WasLoaded { get; private init; }
+
+    /// <summary>Whether this hold has ended.</summary>
+    public bool IsReleased => _isReleased;
 
     /// <summary>A model that stays its caller's.</summary>
     public static ModelLease OfCaller(EarlyExitModel model) => new(model, null);
@@ -72,6 +75,19 @@ internal sealed class ModelLease : IDisposable
     {
         lock (s_lock)
             return TryShare(identity, options);
+    }
+
+    /// <summary>Another hold on the same model.</summary>
+    /// <exception cref="ObjectDisposedException">This one has ended.</exception>
+    public ModelLease Share()
+    {
+        lock (s_lock)
+        {
+            ObjectDisposedException.ThrowIf(_isReleased, this);
+            if (_shared is not null)
+                _shared.Leases++;
+            return new ModelLease(Model, _shared) { WasLoaded = true };
+        }
     }
 
     public void Dispose()

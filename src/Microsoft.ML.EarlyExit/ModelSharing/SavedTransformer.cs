@@ -12,10 +12,11 @@ namespace Microsoft.ML.EarlyExit;
 /// where there is a policy, and every file of the bundle as <c>Bundle/NAME</c>. <c>Transformer.json</c> also has the SHA-256 of options and policy; earlier versions
 /// saved none.
 /// </summary>
-/// <param name="kind">What is saved, for messages.</param>
+/// <param name="component">What is saved.</param>
 /// <param name="writeColumns">Writes the fields of <c>Transformer.json</c> that name columns.</param>
 /// <param name="readColumns">Reads them again; an <see cref="ArgumentException"/> says that they do not fit together.</param>
-internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, Utf8JsonWriter> writeColumns, Func<JsonFields, TColumns> readColumns)
+internal sealed class SavedTransformer<TColumns>(
+    SavedComponent component, Action<TColumns, Utf8JsonWriter> writeColumns, Func<JsonFields, TColumns> readColumns)
 {
     private const string TransformerStream = "Transformer.json";
     private const string OptionsStream = "Options.json";
@@ -33,6 +34,7 @@ internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, U
     /// <param name="referencePath">The bundle's path that is saved in the bundle's place; null where the bundle itself is saved.</param>
     internal void Save(ModelSaveContext context, ModelBundle bundle, TColumns columns, TextGenerationOptions options, string? referencePath)
     {
+        MLNetInterop.BeginSave(context, component);
         bool storesFiles = referencePath is null && MLNetInterop.TryMarkStored(context, bundle.Identity);
         (string Name, long Length)[] files = storesFiles ? [.. bundle.FileNames.Select(name => FindFile(bundle, name))] : [];
         byte[] optionsJson = Encoding.UTF8.GetBytes(TextGenerationOptionsJson.Write(options));
@@ -200,7 +202,7 @@ internal sealed class SavedTransformer<TColumns>(string kind, Action<TColumns, U
     private InvalidDataException Damaged(string streamName, string what) =>
         new($"{Describe(streamName)} {what}: the saved model is damaged; save it again.");
 
-    private string Describe(string streamName) => $"{streamName} of the saved {kind}";
+    private string Describe(string streamName) => $"{streamName} of the saved {component.Kind}";
 
     private static (string Name, long Length) FindFile(ModelBundle bundle, string name)
     {

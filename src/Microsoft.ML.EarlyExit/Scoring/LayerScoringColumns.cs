@@ -22,7 +22,7 @@ internal sealed class LayerScoringColumns
 
     /// <summary>The form in saved models.</summary>
     internal static SavedTransformer<LayerScoringColumns> Format { get; } = new(
-        "layer scoring",
+        LayerScoringTransformer.Component,
         (columns, writer) => columns.Write(writer),
         fields => new LayerScoringColumns(
             fields.GetString("inputColumnName"), fields.GetString("targetColumnName"), OutputColumns<ScoredTarget>.Read(ScoredColumn.All, fields)));

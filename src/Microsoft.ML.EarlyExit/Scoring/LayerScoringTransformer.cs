@@ -15,8 +15,9 @@ namespace Microsoft.ML.EarlyExit;
 /// </remarks>
 public sealed class LayerScoringTransformer : ITransformer, IDisposable
 {
+    internal const string LoaderSignature = "EarlyExitLayerScoring";
+
     private readonly ModelLease _lease;
-    private int _disposed;
 
     /// <summary>Takes over <paramref name="lease"/>, unless it throws.</summary>
     internal LayerScoringTransformer(
@@ -36,6 +37,8 @@ public sealed class LayerScoringTransformer : ITransformer, IDisposable
     /// <summary>How inputs are read, and the measure; see <see cref="LayerScoringEstimator.Options.GenerationOptions"/>.</summary>
     public TextGenerationOptions GenerationOptions { get; }
 
+    internal static SavedComponent Component { get; } = new("layer scoring", "EXITSCOR", LoaderSignature, 0x00010001);
+
     internal IHost Host { get; }
 
     internal LayerScoringColumns Columns { get; }
@@ -47,11 +50,7 @@ public sealed class LayerScoringTransformer : ITransformer, IDisposable
 
     /// <summary>Releases the model, unless it was given to the estimator or another transformer shares it, and with it the folder a loaded transformer unpacked. Data
     /// views made with the transformer end with it: what is being read from them throws an <see cref="ObjectDisposedException"/> where it needs the model.</summary>
-    public void Dispose()
-    {
-        if (Interlocked.Exchange(ref _disposed, 1) == 0)
-            _lease.Dispose();
-    }
+    public void Dispose() => _lease.Dispose();
 
     /// <summary>Makes the sessions that scoring needs, so that the first row takes no longer than others.</summary>
     /// <exception cref="InvalidModelException">A graph of the bundle is damaged or cannot be run.</exception>
@@ -85,12 +84,11 @@ public sealed class LayerScoringTransformer : ITransformer, IDisposable
     {
         ArgumentNullException.ThrowIfNull(ctx);
         ThrowIfDisposed();
-        MLNetInterop.BeginSave(ctx, SavedComponent.LayerScoring);
         LayerScoringColumns.Format.Save(ctx, Model.Bundle, Columns, GenerationOptions, ReferencePath);
         GC.KeepAlive(this);
     }
 
-    internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed != 0, this);
+    internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_lease.IsReleased, this);
 
     /// <summary>Loads what <see cref="ICanSaveModel.Save"/> saved.</summary>
     /// <param name="environment">The environment that loads.</param>

@@ -98,7 +98,7 @@ internal sealed class ExitExampleCursor : DataViewRowCursor
             ExitExampleColumns.Position => (ValueGetter<int>)GetPosition,
             _ => (ValueGetter<bool>)GetIsHeldOut,
         };
-        return TextGenerationMapper.Cast<TValue>(getter, column);
+        return TypedGetter.Cast<TValue>(getter, column);
     }
 
     protected override void Dispose(bool disposing)

@@ -86,7 +86,7 @@ internal sealed class BatchedTextGenerationCursor : DataViewRowCursor
             throw new InvalidOperationException($"Column '{column.Name}' is not active in this cursor.");
         return _mapper.IsAdded(column)
             ? _mapper.CreateGetter<TValue>(column, GetResult)
-            : TextGenerationMapper.Cast<TValue>(_columns[column.Index]!.CreateGetter(GetEntry), column);
+            : TypedGetter.Cast<TValue>(_columns[column.Index]!.CreateGetter(GetEntry), column);
     }
 
     protected override void Dispose(bool disposing)

@@ -20,7 +20,7 @@ internal sealed class TextGenerationColumns
 
     /// <summary>The form in saved models.</summary>
     internal static SavedTransformer<TextGenerationColumns> Format { get; } = new(
-        "text generation",
+        TextGenerationTransformer.Component,
         (columns, writer) => columns.Write(writer),
         fields => new TextGenerationColumns(fields.GetString("inputColumnName"), OutputColumns<GenerationResult>.Read(GeneratedColumn.All, fields)));
 

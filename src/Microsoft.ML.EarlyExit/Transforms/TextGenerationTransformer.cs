@@ -1,4 +1,3 @@
-using System.Text;
 using Microsoft.ML.Data;
 using Microsoft.ML.Runtime;
 
@@ -17,15 +16,14 @@ namespace Microsoft.ML.EarlyExit;
 /// </remarks>
 public sealed class TextGenerationTransformer : ITransformer, IDisposable
 {
-    private const string CertificateStream = "Certificate.json";
+    internal const string LoaderSignature = "EarlyExitTextGeneration";
 
     private readonly ModelLease _lease;
-    private int _disposed;
 
     /// <summary>Takes over <paramref name="lease"/>, unless it throws.</summary>
     internal TextGenerationTransformer(
         IHostEnvironment environment, ModelLease lease, TextGenerationColumns columns, TextGenerationOptions generationOptions, string? referencePath,
-        CalibrationCertificate? certificate = null)
+        AttachedStream? attachment = null)
     {
         lease.Model.CheckOptions(generationOptions);
         columns.CheckModel(lease.Model, input: null);
@@ -33,7 +31,7 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
         Columns = columns;
         GenerationOptions = generationOptions;
         ReferencePath = referencePath;
-        Certificate = certificate;
+        Attachment = attachment;
         _lease = lease;
     }
 
@@ -43,8 +41,7 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
     /// <summary>How text is generated.</summary>
     public TextGenerationOptions GenerationOptions { get; }
 
-    /// <summary>What the policy was certified for; null where it was not calibrated. Saved and loaded with the transformer.</summary>
-    public CalibrationCertificate? Certificate { get; }
+    internal static SavedComponent Component { get; } = new("text generation", "EXITTEXT", LoaderSignature, 0x00010001);
 
     internal IHost Host { get; }
 
@@ -53,6 +50,9 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
     /// <summary>The bundle's path that is saved in the bundle's place; null where the bundle itself is saved.</summary>
     internal string? ReferencePath { get; }
 
+    /// <summary>What is saved beside it, of which it knows nothing; null for nothing.</summary>
+    internal AttachedStream? Attachment { get; }
+
     /// <summary>Whether a column tells of rows that could not be generated.</summary>
     internal bool ReportsErrors => Columns.NameOf(GeneratedColumn.StopReason) is not null;
 
@@ -60,11 +60,7 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
 
     /// <summary>Releases the model, unless it was given to the estimator or another transformer shares it, and with it the folder a loaded transformer unpacked. Data
     /// views made with the transformer end with it: what is being read from them throws an <see cref="ObjectDisposedException"/> where it needs the model.</summary>
-    public void Dispose()
-    {
-        if (Interlocked.Exchange(ref _disposed, 1) == 0)
-            _lease.Dispose();
-    }
+    public void Dispose() => _lease.Dispose();
 
     /// <summary>Makes the sessions that generating needs, so that the first row takes no longer than others; see <see cref="EarlyExitModel.WarmUp"/>.</summary>
     /// <param name="options">How will be generated; null for <see cref="GenerationOptions"/>.</param>
@@ -100,33 +96,36 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
     {
         ArgumentNullException.ThrowIfNull(ctx);
         ThrowIfDisposed();
-        MLNetInterop.BeginSave(ctx, SavedComponent.TextGeneration);
         TextGenerationColumns.Format.Save(ctx, Model.Bundle, Columns, GenerationOptions, ReferencePath);
-        if (Certificate is { } certificate)
-            MLNetInterop.SaveStream(ctx, CertificateStream, stream => stream.Write(Encoding.UTF8.GetBytes(certificate.ToJson())));
+        if (Attachment is { } attachment)
+            MLNetInterop.SaveStream(ctx, attachment.Name, stream => stream.Write(attachment.Content));
         GC.KeepAlive(this);
     }
 
-    /// <summary>The same with the policy that a certificate certifies. It takes over this transformer's model, and this one counts as disposed.</summary>
-    internal TextGenerationTransformer Calibrate(CalibrationCertificate certificate)
+    /// <summary>The same, over the same model, with another policy, and with what is saved beside it.</summary>
+    internal TextGenerationTransformer With(ExitPolicy? policy, AttachedStream attachment)
     {
-        var calibrated = new TextGenerationTransformer(Host, _lease, Columns, GenerationOptions with { Exit = certificate.Policy }, ReferencePath, certificate);
-        _disposed = 1;
-        return calibrated;
+        ModelLease lease = _lease.Share();
+        try
+        {
+            return new TextGenerationTransformer(Host, lease, Columns, GenerationOptions with { Exit = policy }, ReferencePath, attachment);
+        }
+        catch
+        {
+            lease.Dispose();
+            throw;
+        }
     }
 
-    internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed != 0, this);
+    internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_lease.IsReleased, this);
 
     /// <summary>Loads what <see cref="ICanSaveModel.Save"/> saved.</summary>
     /// <param name="environment">The environment that loads.</param>
     /// <param name="streams">What was saved.</param>
-    internal static TextGenerationTransformer Load(IHostEnvironment environment, SavedStreams streams)
-    {
-        CalibrationCertificate? certificate = null;
-        streams.TryRead(CertificateStream, json => certificate = CalibrationCertificateJson.Parse(json, $"{CertificateStream} of the saved text generation"));
-        return TextGenerationColumns.Format.Load(
+    /// <param name="attachment">What was saved beside it; null for nothing.</param>
+    internal static TextGenerationTransformer Load(IHostEnvironment environment, SavedStreams streams, AttachedStream? attachment) =>
+        TextGenerationColumns.Format.Load(
             environment,
             streams,
-            (lease, columns, options, referencePath) => new TextGenerationTransformer(environment, lease, columns, options, referencePath, certificate));
-    }
+            (lease, columns, options, referencePath) => new TextGenerationTransformer(environment, lease, columns, options, referencePath, attachment));
 }

@@ -101,12 +101,12 @@ public sealed class ExitCalibrationTests : IDisposable
 
         using TextGenerationTransformer transformer = Fit(CalibrationRow.Read("question", 15), options);
 
-        Assert.Equal((null, null, null), (transformer.Certificate!.Policy, transformer.Certificate.Lambda, transformer.GenerationOptions.Exit));
-        CalibrationCandidate candidate = transformer.Certificate.Candidates.Single();
+        Assert.Equal((null, null, null), (transformer.Certificate!.Policy, transformer.Certificate!.Lambda, transformer.GenerationOptions.Exit));
+        CalibrationCandidate candidate = transformer.Certificate!.Candidates.Single();
         Assert.Equal((1f, false), (candidate.Lambda, candidate.Passed));
         Assert.Equal(0.9, candidate.MeanLoss, 1e-12);
-        Assert.StartsWith("Nothing is certified, so no token may leave early", transformer.Certificate.Statement);
-        Assert.Contains(transformer.Certificate.Statement, _warnings);
+        Assert.StartsWith("Nothing is certified, so no token may leave early", transformer.Certificate!.Statement);
+        Assert.Contains(transformer.Certificate!.Statement, _warnings);
     }
 
     [Fact]
@@ -155,7 +155,7 @@ public sealed class ExitCalibrationTests : IDisposable
         using TextGenerationTransformer transformer = Fit(
             CalibrationRow.Read("question", 15), Options(0.3, 0.2, loss: CalibrationLoss.ExactMatch, test: RiskTest.Binomial, grid: [1, 0.9f]));
 
-        Assert.Equal((RiskTest.Binomial, "exactMatch"), (transformer.Certificate!.Test, transformer.Certificate.Loss));
+        Assert.Equal((RiskTest.Binomial, "exactMatch"), (transformer.Certificate!.Test, transformer.Certificate!.Loss));
     }
 
     [Fact]
@@ -196,8 +196,8 @@ public sealed class ExitCalibrationTests : IDisposable
             Assert.EndsWith(
                 " But the full model's own texts score 0 on average, not more than δ, and none can lose more than that: any text at all would pass, and this says nothing of the policy. "
                 + "Look at the references, or take a smaller δ.",
-                transformer.Certificate.Statement);
-            Assert.Contains(transformer.Certificate.Statement, _warnings);
+                transformer.Certificate!.Statement);
+            Assert.Contains(transformer.Certificate!.Statement, _warnings);
         }
     }
 
@@ -317,7 +317,7 @@ public sealed class ExitCalibrationTests : IDisposable
         using TextGenerationTransformer resumed = Fit(rows, Options(0.3, 0.2, grid: [1, 0.9f, 0.8f], checkpoint: checkpoint, loss: Loss(false)));
 
         Assert.Equal(whole.Certificate!.Candidates, resumed.Certificate!.Candidates);
-        Assert.Equal(20 * (whole.Certificate.Candidates.Count - 1), losses);
+        Assert.Equal(20 * (whole.Certificate!.Candidates.Count - 1), losses);
         Assert.False(File.Exists(checkpoint));
     }
 

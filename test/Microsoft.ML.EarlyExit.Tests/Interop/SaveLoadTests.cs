@@ -158,7 +158,7 @@ public sealed class SaveLoadTests : IDisposable
         string key = ReadEntry(archive.Entries.Single(entry => entry.Name == "Model.key"), Encoding.Latin1).Replace("\0", "", StringComparison.Ordinal);
         Assert.Contains("Microsoft.ML.EarlyExit", key, StringComparison.Ordinal);
         Assert.DoesNotContain("Version=", key, StringComparison.Ordinal);
-        Assert.InRange(MLNetInterop.TextGenerationSignature.Length, 1, 24);
+        Assert.InRange(TextGenerationTransformer.LoaderSignature.Length, 1, 24);
     }
 
     [Theory]
