@@ -12,7 +12,12 @@ internal static class CertificateFigure
             new($"mean {certificate.Loss} loss", [.. Lines(candidate => candidate.MeanLoss), Border("δ", certificate.Delta)]),
         };
         if (certificate.Candidates.Any(candidate => !double.IsNaN(candidate.PValue)))
-            panels.Add(new LineFigure.Panel("p-value", [.. Lines(candidate => candidate.PValue), Border("level of a test", LearnThenTest.Level(certificate.Procedure, certificate.Policies.Count, certificate.Candidates.Count, certificate.Epsilon))]));
+        {
+            Candidate[] tested = [.. certificate.Candidates.Select((candidate, index) => new Candidate(candidate.PolicyIndex, index))];
+            double level = LearnThenTest.Level(certificate.Procedure, tested, certificate.Epsilon);
+            panels.Add(new LineFigure.Panel("p-value", [.. Lines(candidate => candidate.PValue), Border("level of a test", level)]));
+        }
+
         panels.Add(new LineFigure.Panel("mean exit layer", [.. Lines(candidate => candidate.MeanExitLayer)]));
         return new LineFigure("certificate", FormattableString.Invariant($"Calibration on {certificate.PromptCount} prompts: {chosen}"), "threshold λ", panels);
 
