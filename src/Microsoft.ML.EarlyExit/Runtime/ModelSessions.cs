@@ -262,7 +262,8 @@ internal sealed unsafe class ModelSessions : IDisposable
         if (!_bundle.TryGetTensor(name, out BundleTensor tensor))
             throw new InvalidOperationException($"Tensor '{name}' was not checked.");
         long[] shape = [.. tensor.Shape.Select(dimension => (long)dimension)];
-        TensorElementType type = tensor.Type == WeightPrecision.Float32 ? TensorElementType.Float : TensorElementType.BFloat16;
+        // The runtime numbers types as graphs do.
+        var type = (TensorElementType)WeightFormat.Of(tensor.Type).OnnxType;
         return OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, type, shape, _bundle.Tensor(tensor).Address, tensor.ByteCount);
     }
 

@@ -31,6 +31,14 @@ public sealed class WeightPrecisionTests(ConvertedModels models) : IDisposable
         Assert.Equal((ushort)expected, BitConverter.ToUInt16(stored));
     }
 
+    [Fact]
+    public void Every_precision_has_a_format_and_a_row_in_the_documentation()
+    {
+        string page = File.ReadAllText(Path.Combine(Repository.Folder, "docs", "model-bundle.md"));
+        Assert.Equal(Enum.GetValues<WeightPrecision>(), WeightFormat.All.Select(format => format.Precision));
+        Assert.All(WeightFormat.All, format => Assert.Contains($"| `{format.Name}` | {format.ElementBytes} bytes |", page, StringComparison.Ordinal));
+    }
+
     [Theory]
     [InlineData(nameof(CheckpointDataType.F32))]
     [InlineData(nameof(CheckpointDataType.F16))]
