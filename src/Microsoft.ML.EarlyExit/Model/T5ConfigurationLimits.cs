@@ -8,7 +8,7 @@ internal static class T5ConfigurationLimits
     public const int KeyValueDimension = 1 << 13;
     public const int HeadCount = 1 << 10;
     public const int FeedForwardDimension = 1 << 20;
-    public const int LayerCount = 1 << 10;
+    public const int LayerCount = GenerationLimits.LayerCount;
     public const int BucketCount = 1 << 16;
     public const int MaxDistance = 1 << 20;
 }

@@ -1,8 +1,14 @@
+using FsCheck;
+using FsCheck.Fluent;
+using FsCheck.Xunit;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 public sealed class CalibrationLossTests
 {
     private static readonly CalibrationLoss s_unicode = CalibrationLoss.RougeL.WithRougeTokenizer(RougeTokenizer.Unicode);
+    private static readonly Arbitrary<string> s_latin = Gen.Elements("the", "The", "CAT", "cats", "running", "3.5", "1,000", "x", "Σ", "日本", "😀", "e\u0301")
+        .Zip(Gen.Elements(" ", " ", "\n", ", ", ". ", "! ", "-", "")).ArrayOf().Select(pieces => string.Concat(pieces.Select(piece => piece.Item1 + piece.Item2))).ToArbitrary();
 
     [Fact]
     public void Losses_have_the_values_of_their_metrics()
@@ -42,4 +48,17 @@ public sealed class CalibrationLossTests
         LossTexts.Check(s_unicode, ["Это"], "the texts");
         LossTexts.Check(CalibrationLoss.Chrf, ["Это"], "the texts");
     }
+
+    [Property]
+    public Property Losses_do_not_depend_on_the_alphabet() => Prop.ForAll(s_latin, s_latin, (one, other) =>
+    {
+        (string first, string second) = (Armenian.Of(one), Armenian.Of(other));
+        CalibrationLoss[] losses = [s_unicode, CalibrationLoss.RougeLRisk.WithRougeTokenizer(RougeTokenizer.Unicode), CalibrationLoss.Chrf, CalibrationLoss.ChrfRisk];
+        foreach (CalibrationLoss loss in losses)
+        {
+            Assert.Equal(
+                loss.Compute(new CalibrationOutcome(one, other, ["the cats", one])),
+                loss.Compute(new CalibrationOutcome(first, second, [Armenian.Of("the cats"), first])));
+        }
+    });
 }

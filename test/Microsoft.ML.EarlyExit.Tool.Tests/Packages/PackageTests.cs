@@ -26,6 +26,7 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
     public void Dispose() => _folder.Dispose();
 
     [Theory]
+    [InlineData(PackedPackages.Evaluation)]
     [InlineData(PackedPackages.Library)]
     [InlineData(PackedPackages.Conversion)]
     [InlineData(PackedPackages.Tool)]
@@ -51,6 +52,7 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
     }
 
     [Theory]
+    [InlineData(PackedPackages.Evaluation)]
     [InlineData(PackedPackages.Library)]
     [InlineData(PackedPackages.Conversion)]
     public void A_library_brings_its_assembly_and_documentation_and_nothing_else(string name)
@@ -66,15 +68,26 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
     }
 
     [Fact]
-    public void The_library_depends_on_ml_net_and_managed_packages_only()
+    public void The_evaluation_depends_on_ml_net_and_neither_on_onnx_runtime_nor_the_library()
+    {
+        using PackedPackage package = packed.Open(PackedPackages.Evaluation);
+
+        Assert.Equal(["net10.0"], package.DependencyFrameworks);
+        Assert.Equal(["Microsoft.ML", "System.Numerics.Tensors"], package.Dependencies.Keys.Order(StringComparer.Ordinal));
+        Assert.Empty(package.PackageTypes);
+    }
+
+    [Fact]
+    public void The_library_depends_on_its_evaluation_ml_net_and_managed_packages_only()
     {
         using PackedPackage package = packed.Open(PackedPackages.Library);
 
         Assert.Equal(["net10.0"], package.DependencyFrameworks);
         Assert.Equal(
-            ["Google.Protobuf", "Microsoft.ML", "Microsoft.ML.OnnxRuntime.Managed", "System.Numerics.Tensors"],
+            ["Google.Protobuf", "Microsoft.ML", PackedPackages.Evaluation, "Microsoft.ML.OnnxRuntime.Managed", "System.Numerics.Tensors"],
             package.Dependencies.Keys.Order(StringComparer.Ordinal));
         Assert.Equal("[5.0.1, 6.0.0)", package.Dependencies["Microsoft.ML"]);
+        Assert.Equal($"[{packed.Version}]", package.Dependencies[PackedPackages.Evaluation]);
         Assert.Empty(package.PackageTypes);
     }
 
@@ -89,6 +102,7 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
     }
 
     [Theory]
+    [InlineData(PackedPackages.Evaluation)]
     [InlineData(PackedPackages.Library)]
     [InlineData(PackedPackages.Conversion)]
     [InlineData(PackedPackages.Tool)]
@@ -192,7 +206,7 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
         (string zip, string[] expected) = Save();
         using var project = new FreshProject(packed, $"{PackedPackages.Library}/{packed.Version}", packed.NativePackage);
         await project.BuildAsync();
-        Assert.Equal([PackedPackages.Library], project.NewPackages, StringComparer.OrdinalIgnoreCase);
+        Assert.Equal([PackedPackages.Library, PackedPackages.Evaluation], project.NewPackages.Order(StringComparer.Ordinal), StringComparer.OrdinalIgnoreCase);
 
         ToolResult result = await project.RunAsync(zip, s_prompts);
 

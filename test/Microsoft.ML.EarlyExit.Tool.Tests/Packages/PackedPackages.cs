@@ -8,6 +8,7 @@ namespace Microsoft.ML.EarlyExit.Tool.Tests;
 public sealed class PackedPackages : IAsyncLifetime
 {
     public const string Library = "Microsoft.ML.EarlyExit";
+    public const string Evaluation = "Microsoft.ML.EarlyExit.Evaluation";
     public const string Conversion = "Microsoft.ML.EarlyExit.Conversion";
     public const string Tool = "Microsoft.ML.EarlyExit.Tool";
     public const string RepositoryUrl = "https://example.org/owner/early-exit";
@@ -34,6 +35,7 @@ public sealed class PackedPackages : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
+        await PackAsync(Evaluation);
         await PackAsync(Library);
         await PackAsync(Conversion);
 
