@@ -6,8 +6,6 @@ namespace Microsoft.ML.EarlyExit.Tool;
 /// <summary>The tool as a function: arguments in, exit code out. Nothing escapes as an exception.</summary>
 internal static class EarlyExitTool
 {
-    public const string Name = "early-exit";
-
     /// <summary>A text may begin with '@'; nobody expects it to name a file of arguments.</summary>
     private static readonly ParserConfiguration s_parsing = new() { ResponseFileTokenReplacer = null };
 
@@ -17,7 +15,7 @@ internal static class EarlyExitTool
     {
         var verbose = new Option<bool>("--verbose") { Description = "Show the stack trace of an error.", Recursive = true };
         // Not a RootCommand: that one goes by the name of the assembly.
-        var root = new System.CommandLine.Command(Name, "T5 text generation with early exit: converts, inspects and runs models, and draws what they do.")
+        var root = new System.CommandLine.Command(ToolContext.ToolName, "T5 text generation with early exit: converts, inspects and runs models, and draws what they do.")
         {
             new ConvertCommand(context), new InspectCommand(context), new GenerateCommand(context), new ScoreCommand(context), new EvaluateCommand(context),
             new CalibrateCommand(context), new FiguresCommand(context), new ReproduceCommand(context), new CompletionCommand(context),
@@ -37,7 +35,7 @@ internal static class EarlyExitTool
                 foreach (string message in errors)
                     context.Messages.Say(message);
                 if (parsed.CommandResult.Command is ToolCommand wanted)
-                    context.Messages.Say($"For example: {Name}{command} {wanted.Example}");
+                    context.Messages.Say($"For example: {ToolContext.ToolName}{command} {wanted.Example}");
                 return SayHelp();
             }
 
@@ -75,7 +73,7 @@ internal static class EarlyExitTool
 
         int SayHelp()
         {
-            context.Messages.Say($"See '{Name}{command} --help'.");
+            context.Messages.Say($"See '{ToolContext.ToolName}{command} --help'.");
             return ExitCode.WrongUsage;
         }
     }

@@ -9,44 +9,31 @@ namespace Microsoft.ML.EarlyExit;
 /// </remarks>
 public sealed class EarlyExitModel : IDisposable
 {
-    private readonly ModelBundle _bundle;
-    private readonly ModelSessions _sessions;
-    private readonly LanguageModelHead _head;
-    private readonly Lock _lifetime = new();
-    private int _runningCalls;
-    private bool _isDisposed;
-
-    private EarlyExitModel(ModelBundle bundle, EarlyExitModelOptions options)
-    {
-        _bundle = bundle;
-        Tokenizer = bundle.Manifest.TokenizerFile is { } file
-            ? T5Tokenizer.Load(
-                new MemoryStream(bundle.ReadFile(file, SentencepieceModel.MaxFileBytes)), bundle.NameOf(file), bundle.Configuration.PadTokenId, bundle.Manifest.Tokenizer)
-            : null;
-        _sessions = new ModelSessions(bundle, options);
-        _head = new LanguageModelHead(bundle, _sessions.ThreadCount);
-    }
+    private EarlyExitModel(LoadedModel loaded) => Loaded = loaded;
 
     /// <summary>The model's sizes.</summary>
-    public T5Configuration Configuration => _bundle.Configuration;
+    public T5Configuration Configuration => Loaded.Configuration;
 
     /// <summary>The bundle's tokenizer; null where the checkpoint had none, and inputs must be ids.</summary>
-    public T5Tokenizer? Tokenizer { get; }
+    public T5Tokenizer? Tokenizer => Loaded.Tokenizer;
 
     /// <summary>
     /// What is not as the options asked, as sentences: a GPU that could not be used and why, threads of another number, telemetry that the application decides. Empty
     /// where all is. A model on a GPU may add to it when it first needs more of the device's memory.
     /// </summary>
-    public IReadOnlyList<string> Warnings => _sessions.Warnings;
+    public IReadOnlyList<string> Warnings => Loaded.Sessions.Warnings;
 
-    /// <summary>The opened bundle.</summary>
-    internal ModelBundle Bundle => _bundle;
+    /// <summary>What runs: this class is its public face.</summary>
+    internal LoadedModel Loaded { get; }
 
-    /// <summary>The model's sessions.</summary>
-    internal ModelSessions Sessions => _sessions;
+    /// <inheritdoc cref="LoadedModel.Bundle"/>
+    internal ModelBundle Bundle => Loaded.Bundle;
 
-    /// <summary>The model's LM head.</summary>
-    internal LanguageModelHead Head => _head;
+    /// <inheritdoc cref="LoadedModel.Sessions"/>
+    internal ModelSessions Sessions => Loaded.Sessions;
+
+    /// <inheritdoc cref="LoadedModel.Head"/>
+    internal LanguageModelHead Head => Loaded.Head;
 
     /// <summary>Loads a bundle folder, as <c>T5Converter</c> writes it. Every file is checked against the manifest's hashes first.</summary>
     /// <param name="bundlePath">The folder.</param>
@@ -94,18 +81,7 @@ public sealed class EarlyExitModel : IDisposable
     }
 
     /// <summary>As the public method, for a bundle that has been opened, which becomes the model's also where this fails.</summary>
-    internal static EarlyExitModel Load(ModelBundle bundle, EarlyExitModelOptions options)
-    {
-        try
-        {
-            return new EarlyExitModel(bundle, options);
-        }
-        catch
-        {
-            bundle.Dispose();
-            throw;
-        }
-    }
+    internal static EarlyExitModel Load(ModelBundle bundle, EarlyExitModelOptions options) => new(new LoadedModel(bundle, options));
 
     /// <summary>
     /// Makes the sessions that generating with some options needs. Otherwise each is made when a token first needs it, some only many tokens later; it takes about as long as
@@ -116,33 +92,7 @@ public sealed class EarlyExitModel : IDisposable
     /// <exception cref="InvalidModelException">A graph of the bundle is damaged or cannot be run.</exception>
     /// <exception cref="InvalidOperationException">Memory ran out, or the GPU cannot be used.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
-    public void WarmUp(TextGenerationOptions? options = null)
-    {
-        options ??= new TextGenerationOptions();
-        EnterCall();
-        try
-        {
-            _sessions.Prepare(Resolve(options).Plan, options.BatchSize > 1);
-        }
-        finally
-        {
-            LeaveCall();
-        }
-    }
-
-    /// <summary>Makes the sessions that scoring targets needs.</summary>
-    internal void WarmUpScoring()
-    {
-        EnterCall();
-        try
-        {
-            _sessions.PrepareScoring();
-        }
-        finally
-        {
-            LeaveCall();
-        }
-    }
+    public void WarmUp(TextGenerationOptions? options = null) => Loaded.WarmUp(options ?? new TextGenerationOptions());
 
     /// <summary>Generates for one text.</summary>
     /// <param name="text">The text, without the options' prefix; may be empty.</param>
@@ -217,8 +167,7 @@ public sealed class EarlyExitModel : IDisposable
     public IAsyncEnumerable<GeneratedToken> GenerateStreamingAsync(
         GenerationInput input, TextGenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
-        lock (_lifetime)
-            ObjectDisposedException.ThrowIf(_isDisposed, this);
+        Loaded.ThrowIfDisposed();
         options ??= new TextGenerationOptions();
         CheckOptions(options);
         PreparedInput prepared = Prepare(input, options);
@@ -245,90 +194,27 @@ public sealed class EarlyExitModel : IDisposable
         }
     }
 
-    /// <summary>An empty batch, which keeps the model alive until it is disposed.</summary>
-    /// <param name="options">How to generate.</param>
-    /// <param name="slots">How many rows can run side by side.</param>
-    /// <param name="ended">Takes the result of every row, in the order in which they end.</param>
-    /// <param name="cancellationToken">Looked at between operators.</param>
-    /// <exception cref="ArgumentException">The options do not fit the model.</exception>
-    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
-    internal GenerationBatch StartBatch(
-        TextGenerationOptions options, int slots, Action<long, GenerationResult> ended, CancellationToken cancellationToken)
-    {
-        EnterCall();
-        try
-        {
-            (TextGenerationOptions resolved, ExitPlan plan) = Resolve(options);
-            return new GenerationBatch(this, resolved, slots, plan, MaxNewTokens(resolved), ended, cancellationToken);
-        }
-        catch
-        {
-            LeaveCall();
-            throw;
-        }
-    }
+    /// <inheritdoc cref="LoadedModel.StartBatch"/>
+    internal GenerationBatch StartBatch(TextGenerationOptions options, int slots, Action<long, GenerationResult> ended, CancellationToken cancellationToken) =>
+        Loaded.StartBatch(options, slots, ended, cancellationToken);
 
-    /// <summary>The model's layers over given targets; keeps the model alive until it is disposed.</summary>
-    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
-    internal TeacherForcedRun StartTeacherForcing()
-    {
-        EnterCall();
-        try
-        {
-            return new TeacherForcedRun(this);
-        }
-        catch
-        {
-            LeaveCall();
-            throw;
-        }
-    }
+    /// <inheritdoc cref="LoadedModel.StartTeacherForcing"/>
+    internal TeacherForcedRun StartTeacherForcing() => Loaded.StartTeacherForcing();
 
-    /// <summary>After how many tokens a row ends at the latest.</summary>
-    internal int MaxNewTokens(TextGenerationOptions options) =>
-        options.MaxNewTokens ?? Configuration.MaxNewTokens ?? TextGenerationOptions.Defaults.MaxNewTokens;
+    /// <inheritdoc cref="LoadedModel.WarmUpScoring"/>
+    internal void WarmUpScoring() => Loaded.WarmUpScoring();
 
-    /// <summary>A row's encoder ids, or why there are none.</summary>
-    internal PreparedInput Prepare(GenerationInput input, TextGenerationOptions options) => PreparedInput.Prepare(input, Tokenizer, Configuration, options);
+    /// <inheritdoc cref="LoadedModel.MaxNewTokens"/>
+    internal int MaxNewTokens(TextGenerationOptions options) => Loaded.MaxNewTokens(options);
 
-    /// <summary>Ends what <see cref="StartBatch"/> or <see cref="StartTeacherForcing"/> began.</summary>
-    internal void LeaveCall()
-    {
-        lock (_lifetime)
-        {
-            if (--_runningCalls > 0 || !_isDisposed)
-                return;
-        }
+    /// <inheritdoc cref="LoadedModel.Prepare"/>
+    internal PreparedInput Prepare(GenerationInput input, TextGenerationOptions options) => Loaded.Prepare(input, options);
 
-        Release();
-    }
+    /// <inheritdoc cref="LoadedModel.CheckOptions"/>
+    internal void CheckOptions(TextGenerationOptions options) => Loaded.CheckOptions(options);
 
     /// <summary>Releases the sessions and the weights, once no call runs any more.</summary>
-    public void Dispose()
-    {
-        lock (_lifetime)
-        {
-            if (_isDisposed)
-                return;
-            _isDisposed = true;
-            if (_runningCalls > 0)
-                return;
-        }
-
-        Release();
-    }
-
-    /// <summary>Checks options against this model; throws <see cref="ArgumentException"/> where they do not fit.</summary>
-    internal void CheckOptions(TextGenerationOptions options) => Resolve(options);
-
-    /// <summary>The options with the checkpoint's own values where they say nothing, and what their policy plans.</summary>
-    private (TextGenerationOptions Options, ExitPlan Plan) Resolve(TextGenerationOptions options)
-    {
-        int maxNewTokens = MaxNewTokens(options);
-        if (options.MinNewTokens > maxNewTokens)
-            throw new ArgumentException($"MinNewTokens is {options.MinNewTokens}, more than MaxNewTokens, which is {maxNewTokens}.", nameof(options));
-        return (options.For(Configuration), ExitPlan.Create(options.Exit, Configuration, maxNewTokens));
-    }
+    public void Dispose() => Loaded.Dispose();
 
     private async IAsyncEnumerable<GeneratedToken> StreamAsync(
         PreparedInput input, TextGenerationOptions options, [EnumeratorCancellation] CancellationToken cancellationToken)
@@ -352,30 +238,5 @@ public sealed class EarlyExitModel : IDisposable
 
         if (result.Error is { } error)
             throw new InvalidOperationException(error);
-    }
-
-    private void EnterCall()
-    {
-        lock (_lifetime)
-        {
-            ObjectDisposedException.ThrowIf(_isDisposed, this);
-            _runningCalls++;
-        }
-
-        try
-        {
-            _bundle.CheckUnchanged();
-        }
-        catch
-        {
-            LeaveCall();
-            throw;
-        }
-    }
-
-    private void Release()
-    {
-        _sessions.Dispose();
-        _bundle.Dispose();
     }
 }

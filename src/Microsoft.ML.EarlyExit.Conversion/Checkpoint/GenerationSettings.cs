@@ -40,7 +40,7 @@ internal static class GenerationSettings
     public static T5Configuration Read(T5Configuration model, CheckpointJson config, CheckpointJson? generation, List<string> warnings)
     {
         CheckpointJson file = generation ?? config;
-        int most = TextGenerationOptions.LargestTokenCount;
+        int most = T5ConfigurationLimits.TokenCount;
 
         // min_length counts the token the decoder starts from.
         int minNewTokens = file.OptionalInteger("min_new_tokens", 0, most) ?? Math.Max(0, (file.OptionalInteger("min_length", 0, most + 1) ?? 0) - 1);
@@ -71,10 +71,10 @@ internal static class GenerationSettings
     }
 
     private static int? MaxNewTokens(CheckpointJson? file) =>
-        file?.OptionalInteger("max_new_tokens", 1, TextGenerationOptions.LargestTokenCount)
+        file?.OptionalInteger("max_new_tokens", 1, T5ConfigurationLimits.TokenCount)
 
         // max_length counts the token the decoder starts from.
-        ?? file?.OptionalInteger("max_length", 2, TextGenerationOptions.LargestTokenCount + 1) - 1;
+        ?? file?.OptionalInteger("max_length", 2, T5ConfigurationLimits.TokenCount + 1) - 1;
 
     private static bool IsUnsupported(string name, JsonElement value, bool isGenerationFile)
     {

@@ -24,7 +24,7 @@ internal sealed class ExampleHelpAction(HelpAction help) : SynchronousCommandLin
         TextWriter output = parseResult.InvocationConfiguration.Output;
         output.WriteLine(shown.Length == 1 ? "Example:" : "Examples:");
         foreach (ToolCommand one in shown)
-            output.WriteLine($"  {EarlyExitTool.Name} {one.Name} {one.Example}");
+            output.WriteLine($"  {ToolContext.ToolName} {one.Name} {one.Example}");
         output.WriteLine();
         return code;
     }

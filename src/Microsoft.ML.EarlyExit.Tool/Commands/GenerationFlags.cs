@@ -5,7 +5,7 @@ namespace Microsoft.ML.EarlyExit.Tool;
 /// <summary>The common fields of an options file as flags, each of which wins over the file.</summary>
 internal sealed class GenerationFlags
 {
-    private const int MostTokens = TextGenerationOptions.LargestTokenCount;
+    private const int MostTokens = T5ConfigurationLimits.TokenCount;
 
     private readonly Option<string?> _prefix = new("--prefix") { Description = "Put before every text, as T5's task names are.", HelpName = "TEXT" };
     private readonly Option<int?> _maxNewTokens = NumberOption.CreateWhole("--max-new-tokens", "After how many tokens a row ends at the latest.", 1, MostTokens);

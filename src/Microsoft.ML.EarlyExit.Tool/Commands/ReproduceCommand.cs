@@ -238,7 +238,7 @@ internal sealed class ReproduceCommand : ToolCommand
     /// <summary>The command with every setting, and with names of files and folders only.</summary>
     private string CommandLine(ParseResult parsed, ReproductionModel[] models, ReproductionSample sample, ReproductionFolder folder)
     {
-        var line = new StringBuilder($"{EarlyExitTool.Name} {Name}");
+        var line = new StringBuilder($"{ToolContext.ToolName} {Name}");
         foreach (ReproductionModel model in models)
             Append("--model", $"{model.Name}={model.Folder}");
         Append("--data", sample.Settings.File);

@@ -25,7 +25,7 @@ internal sealed class CandidateRunner : IDisposable
         _options = options;
         _prompts = prompts;
         _cancellationToken = cancellationToken;
-        _encoded = new EncoderCache(model, LargestCache);
+        _encoded = new EncoderCache(model.Loaded, LargestCache);
     }
 
     /// <summary>Prompts that were generated so far, those of all runs together; the others were taken over.</summary>

@@ -5,7 +5,7 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>Encoder outputs of rows that are generated several times, kept as far as they fit into a limit. For one caller at a time.</summary>
 /// <param name="model">The model.</param>
 /// <param name="largestBytes">The limit; rows beyond it are encoded each time.</param>
-internal sealed class EncoderCache(EarlyExitModel model, long largestBytes) : IDisposable
+internal sealed class EncoderCache(LoadedModel model, long largestBytes) : IDisposable
 {
     private readonly Dictionary<long, EncodedInput> _kept = [];
     private long _bytes;

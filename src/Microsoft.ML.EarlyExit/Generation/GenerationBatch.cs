@@ -8,7 +8,7 @@ namespace Microsoft.ML.EarlyExit;
 /// </summary>
 internal sealed class GenerationBatch : IDisposable
 {
-    private readonly EarlyExitModel _model;
+    private readonly LoadedModel _model;
     private readonly TextGenerationOptions _options;
     private readonly CancellationToken _cancellationToken;
     private readonly Action<long, GenerationResult> _ended;
@@ -21,9 +21,9 @@ internal sealed class GenerationBatch : IDisposable
     private int _running;
     private bool _isClosed;
 
-    /// <summary>An empty batch; see <see cref="EarlyExitModel.StartBatch"/>.</summary>
+    /// <summary>An empty batch; see <see cref="LoadedModel.StartBatch"/>.</summary>
     internal GenerationBatch(
-        EarlyExitModel model, TextGenerationOptions options, int slots, ExitPlan plan, int maxNewTokens, Action<long, GenerationResult> ended,
+        LoadedModel model, TextGenerationOptions options, int slots, ExitPlan plan, int maxNewTokens, Action<long, GenerationResult> ended,
         CancellationToken cancellationToken)
     {
         _model = model;
@@ -162,7 +162,7 @@ internal sealed class GenerationBatch : IDisposable
 
         Array.Clear(_places);
         _run.Dispose();
-        _model.LeaveCall();
+        _model.Leave();
     }
 
     /// <summary>

@@ -14,15 +14,15 @@ internal sealed class TeacherForcedRun : IDisposable
     /// <summary>The id where no logit is the largest, because one is not a number.</summary>
     public const int Invalid = -1;
 
-    private readonly EarlyExitModel _model;
+    private readonly LoadedModel _model;
     private readonly RunOptions _run;
     private readonly TeacherForcedDecoder _decoder;
     private readonly OnnxThreadPool.Lane _lane;
     private readonly NativeBuffer _normed;
     private NativeBuffer? _logits;
 
-    /// <summary>A run that ends a call of the model's; see <see cref="EarlyExitModel.StartTeacherForcing"/>.</summary>
-    internal TeacherForcedRun(EarlyExitModel model)
+    /// <summary>A run that ends a call of the model's; see <see cref="LoadedModel.StartTeacherForcing"/>.</summary>
+    internal TeacherForcedRun(LoadedModel model)
     {
         _model = model;
         _decoder = new TeacherForcedDecoder(model.Sessions, model.Configuration, _run = new RunOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL });
@@ -112,6 +112,6 @@ internal sealed class TeacherForcedRun : IDisposable
         _lane.Dispose();
         _decoder.Dispose();
         _run.Dispose();
-        _model.LeaveCall();
+        _model.Leave();
     }
 }

@@ -11,9 +11,6 @@ public sealed record TextGenerationOptions
         public const int BatchSize = 1;
     }
 
-    /// <summary>The limits of the options, for messages and for other readers of the same values.</summary>
-    internal const int LargestTokenCount = 1 << 20;
-
     private readonly string _prefix = "";
     private readonly int? _maxNewTokens;
     private readonly int? _minNewTokens;
@@ -39,7 +36,7 @@ public sealed record TextGenerationOptions
     public int? MaxNewTokens
     {
         get => _maxNewTokens;
-        init => _maxNewTokens = value is null ? null : InRange(value.Value, 1, LargestTokenCount, nameof(MaxNewTokens));
+        init => _maxNewTokens = value is null ? null : InRange(value.Value, 1, T5ConfigurationLimits.TokenCount, nameof(MaxNewTokens));
     }
 
     /// <summary>Before how many generated tokens a row cannot end, 0 to 1,048,576: until then <c>&lt;/s&gt;</c> is never chosen.</summary>
@@ -48,7 +45,7 @@ public sealed record TextGenerationOptions
     public int? MinNewTokens
     {
         get => _minNewTokens;
-        init => _minNewTokens = value is null ? null : InRange(value.Value, 0, LargestTokenCount, nameof(MinNewTokens));
+        init => _minNewTokens = value is null ? null : InRange(value.Value, 0, T5ConfigurationLimits.TokenCount, nameof(MinNewTokens));
     }
 
     /// <summary>How many encoder ids a row may have, <c>&lt;/s&gt;</c> and prefix included, 1 to 1,048,576.</summary>
@@ -57,7 +54,7 @@ public sealed record TextGenerationOptions
     public int MaxInputTokens
     {
         get => _maxInputTokens;
-        init => _maxInputTokens = InRange(value, 1, LargestTokenCount, nameof(MaxInputTokens));
+        init => _maxInputTokens = InRange(value, 1, T5ConfigurationLimits.TokenCount, nameof(MaxInputTokens));
     }
 
     /// <summary>
@@ -87,7 +84,7 @@ public sealed record TextGenerationOptions
     public int? NoRepeatNgramSize
     {
         get => _noRepeatNgramSize;
-        init => _noRepeatNgramSize = value is null ? null : InRange(value.Value, 0, LargestTokenCount, nameof(NoRepeatNgramSize));
+        init => _noRepeatNgramSize = value is null ? null : InRange(value.Value, 0, T5ConfigurationLimits.TokenCount, nameof(NoRepeatNgramSize));
     }
 
     /// <summary>What becomes of a row whose text is missing. An empty text is not missing, but ML.NET keeps the two apart only in memory: a field that a file leaves
@@ -120,7 +117,7 @@ public sealed record TextGenerationOptions
     public int? EncoderMemoryMB
     {
         get => _encoderMemoryMB;
-        init => _encoderMemoryMB = value is null ? null : InRange(value.Value, 1, LargestTokenCount, nameof(EncoderMemoryMB));
+        init => _encoderMemoryMB = value is null ? null : InRange(value.Value, 1, T5ConfigurationLimits.TokenCount, nameof(EncoderMemoryMB));
     }
 
     /// <summary>When a token leaves the decoder.</summary>

@@ -11,4 +11,7 @@ internal static class T5ConfigurationLimits
     public const int LayerCount = GenerationLimits.LayerCount;
     public const int BucketCount = 1 << 16;
     public const int MaxDistance = 1 << 20;
+
+    /// <summary>Tokens of an input or an output.</summary>
+    public const int TokenCount = 1 << 20;
 }

@@ -234,7 +234,7 @@ internal sealed unsafe class ModelBundle : IDisposable
             ("decoderLayerCount", configuration.DecoderLayerCount, T5ConfigurationLimits.LayerCount),
             ("relativeAttentionBucketCount", configuration.RelativeAttentionBucketCount, T5ConfigurationLimits.BucketCount),
             ("relativeAttentionMaxDistance", configuration.RelativeAttentionMaxDistance, T5ConfigurationLimits.MaxDistance),
-            ("maxNewTokens", configuration.MaxNewTokens ?? 1, TextGenerationOptions.LargestTokenCount),
+            ("maxNewTokens", configuration.MaxNewTokens ?? 1, T5ConfigurationLimits.TokenCount),
         ];
         foreach ((string name, int value, int most) in sizes)
         {
@@ -245,8 +245,8 @@ internal sealed unsafe class ModelBundle : IDisposable
         ReadOnlySpan<(string Name, int? Value)> defaults = [("minNewTokens", configuration.MinNewTokens), ("noRepeatNgramSize", configuration.NoRepeatNgramSize)];
         foreach ((string name, int? value) in defaults)
         {
-            if (value is < 0 or > TextGenerationOptions.LargestTokenCount)
-                throw Invalid(folder, $"configuration.{name} is {value}; it must be from 0 to {TextGenerationOptions.LargestTokenCount}");
+            if (value is < 0 or > T5ConfigurationLimits.TokenCount)
+                throw Invalid(folder, $"configuration.{name} is {value}; it must be from 0 to {T5ConfigurationLimits.TokenCount}");
         }
 
         if (configuration.RepetitionPenalty is { } penalty && !(float.IsFinite(penalty) && penalty > 0))

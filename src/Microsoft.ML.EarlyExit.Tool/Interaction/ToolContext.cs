@@ -6,6 +6,9 @@ namespace Microsoft.ML.EarlyExit.Tool;
 /// <param name="Cancellation">Is cancelled by Ctrl+C.</param>
 internal sealed record ToolContext(TextWriter Output, MessageWriter Messages, CancellationToken Cancellation)
 {
+    /// <summary>What the tool is called on a command line.</summary>
+    public const string ToolName = "early-exit";
+
     /// <summary>Standard input.</summary>
     public Stream Input { get; init; } = Stream.Null;
 
