@@ -183,6 +183,16 @@ internal static class Snippets
         Console.WriteLine($"ROUGE-L {metrics.Rouge!.Value.RougeL.FMeasure:F3}; {metrics.Bleu}");
     }
 
+    internal static void EvaluationPackage(IDataView data)
+    {
+        var rouge = new RougeScorer(useStemmer: true);
+        Console.WriteLine(rouge.Score("the cat sat on the mat", "a cat is on the mat").RougeL.FMeasure);
+
+        var mlContext = new MLContext();
+        TextGenerationMetrics metrics = mlContext.TextGeneration.Evaluate(data, labelColumnName: "Reference", predictionColumnName: "Summary");
+        Console.WriteLine(metrics.Bleu);
+    }
+
     internal static void EvaluateWithFullDepth(MLContext mlContext, EarlyExitModel model, TextGenerationOptions options, ExitPolicy policy, IDataView test)
     {
         var pipeline = mlContext.Transforms.Text.GenerateText("FullDepth", "Dialogue", model, options)
