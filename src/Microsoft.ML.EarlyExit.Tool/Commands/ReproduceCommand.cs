@@ -179,7 +179,8 @@ internal sealed class ReproduceCommand : ToolCommand
             string fingerprint = folder.Begin(settings, parsed.GetValue(_restart));
             if (samples > sample.Settings.Examples && samples != AllSamples)
                 _context.Messages.Say($"The data set has {sample.Settings.Examples} examples; all are taken.");
-            new ReproductionRun(_context, folder, settings, sample, options, plans, CommandLine(parsed, models, sample, folder)).Run(loaded, fingerprint);
+            new ReproductionRun(
+                _context.Messages, folder, settings, sample, options, plans, CommandLine(parsed, models, sample, folder), _context.Cancellation).Run(loaded, fingerprint);
         }
         finally
         {

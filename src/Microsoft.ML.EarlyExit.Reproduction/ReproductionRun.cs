@@ -4,8 +4,8 @@ namespace Microsoft.ML.EarlyExit.Tool;
 
 /// <summary>Computes the cells that a folder lacks, and writes the report meanwhile and at the end.</summary>
 internal sealed class ReproductionRun(
-    ToolContext context, ReproductionFolder folder, ReproductionSettings settings, ReproductionSample sample, TextGenerationOptions options,
-    IReadOnlyList<ReproductionPlan> plans, string command)
+    MessageWriter messages, ReproductionFolder folder, ReproductionSettings settings, ReproductionSample sample, TextGenerationOptions options,
+    IReadOnlyList<ReproductionPlan> plans, string command, CancellationToken cancellation)
 {
     /// <summary>How old the report may be while cells are computed.</summary>
     private static readonly TimeSpan s_oldestReport = TimeSpan.FromSeconds(10);
@@ -21,8 +21,8 @@ internal sealed class ReproductionRun(
         PlannedCell[] toDo = [.. plans.SelectMany(plan => plan.Cells).Where(cell => !IsKept(cell, fingerprint))];
         int kept = _cells.Count;
         if (kept > 0)
-            context.Messages.Say(toDo.Length == 0 ? $"All {kept} cells were finished before." : $"{kept} cells were finished before and are kept.");
-        var progress = new RunProgress(context.Messages, toDo, kept);
+            messages.Say(toDo.Length == 0 ? $"All {kept} cells were finished before." : $"{kept} cells were finished before and are kept.");
+        var progress = new RunProgress(messages, toDo, kept);
         WriteReport(withFigures: false);
         try
         {
@@ -36,7 +36,7 @@ internal sealed class ReproductionRun(
         {
             if (exception is OperationCanceledException)
                 WriteReport(withFigures: false);
-            context.Messages.Say($"{_cells.Count} of {kept + toDo.Length} cells are finished and stay in '{folder.Name}'; the same command computes the rest.");
+            messages.Say($"{_cells.Count} of {kept + toDo.Length} cells are finished and stay in '{folder.Name}'; the same command computes the rest.");
             throw;
         }
 
@@ -45,10 +45,10 @@ internal sealed class ReproductionRun(
 
     private void Run(EarlyExitModel model, PlannedCell[] toDo, ReproductionPlan plan, string fingerprint, RunProgress progress)
     {
-        var runner = new CellRunner(model, sample.Examples, options, settings.LatencyRows, settings.Data.Seed, fingerprint, context.Cancellation);
+        var runner = new CellRunner(model, sample.Examples, options, settings.LatencyRows, settings.Data.Seed, fingerprint, cancellation);
         foreach (PlannedCell cell in toDo)
         {
-            context.Cancellation.ThrowIfCancellationRequested();
+            cancellation.ThrowIfCancellationRequested();
             CellRecord? fullDepth = cell.Kind == CellKind.FullDepth ? null : _cells[(plan.Model, ReproductionPlan.FullDepth)];
             CellRecord record = runner.Run(cell, fullDepth, share => progress.Show(cell, share));
             folder.Write(cell, record);
@@ -63,7 +63,7 @@ internal sealed class ReproductionRun(
     {
         CellRecord? record = folder.Read(cell, fingerprint, sample.Examples.Count, SampleQuality.MetricNames(sample.Examples[0].AreAnswers).Count, out string? damage);
         if (damage is not null)
-            context.Messages.Say($"The cell '{cell.Model}.{cell.Name}.json' is damaged and is computed again: {damage}");
+            messages.Say($"The cell '{cell.Model}.{cell.Name}.json' is damaged and is computed again: {damage}");
         if (record is not null)
             _cells.Add((cell.Model, cell.Name), record);
         return record is not null;
