@@ -14,7 +14,7 @@ var mlContext = new MLContext(seed: 1);
 ExitClassifier classifier = mlContext.TextGeneration.TrainExitClassifier(mlContext.Data.LoadFromEnumerable(known), new ExitClassifierOptions
 {
     Model = model, InputColumnName = nameof(Prompt.Input), GenerationOptions = options,
-    MinimumLayer = 6, MaximumTokensPerRow = 12, HeldOutFraction = 0.2,
+    MinimumLayer = 6, MaxTokensPerRow = 12, HeldOutFraction = 0.2,
 });
 
 // 2. How it does on rows that were held out: the share of tokens the layer chooses as the last one does, and the share the classifier is right about.

@@ -79,7 +79,7 @@ internal sealed class EvaluatedCursor(EvaluatedDataView view, DataViewRowCursor 
         if (_problem != RowProblem.None && view.Options.ThrowOnBadRows)
             throw new InvalidOperationException(TextGenerationEvaluation.Describe(Position, view.Columns, _problem));
         if (_problem == RowProblem.None)
-            _scores = view.Scorer.Score(_reader.Prediction, _reader.References, _reader.FullDepth, view.Options.CancellationToken);
+            _scores = view.Scorer.Score(_reader.Prediction, _reader.References, _reader.FullDepth, view.CancellationToken);
         _scoredPosition = Position;
     }
 }

@@ -10,9 +10,10 @@ internal sealed class EvaluatedDataView : IDataView
 
     private readonly IDataView _source;
 
-    public EvaluatedDataView(IDataView source, TextGenerationEvaluationOptions options)
+    public EvaluatedDataView(IDataView source, TextGenerationEvaluationOptions options, CancellationToken cancellationToken)
     {
         _source = source;
+        CancellationToken = cancellationToken;
         Options = options;
         Columns = new EvaluationColumns(source.Schema, options);
         Scorer = Columns.CreateScorer(options);
@@ -28,6 +29,9 @@ internal sealed class EvaluatedDataView : IDataView
     }
 
     public TextGenerationEvaluationOptions Options { get; }
+
+    /// <summary>Ends the scoring of a row of huge texts.</summary>
+    public CancellationToken CancellationToken { get; }
 
     public EvaluationColumns Columns { get; }
 

@@ -52,7 +52,7 @@ internal sealed class EvaluationColumns
     public RowScorer CreateScorer(TextGenerationEvaluationOptions options) =>
         new(
             Label is null ? EvaluationMetrics.None : options.Metrics,
-            new RougeScorer(options.UseStemmer, options.References, options.RougeTokenizer, options.SplitSentences))
+            new RougeScorer(options.UseStemmer, options.Aggregation, options.RougeTokenizer, options.SplitSentences))
         {
             BleuTokenizer = options.BleuTokenizer,
             BleuLowercase = options.BleuLowercase,

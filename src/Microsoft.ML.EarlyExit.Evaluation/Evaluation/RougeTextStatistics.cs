@@ -3,13 +3,25 @@ using System.Globalization;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>What ROUGE's tokenizer made of the texts that were scored: predictions, references and, where they are compared, the full model's texts.</summary>
-/// <param name="LetterCount">Letters of all texts. Digits other than 0 to 9 count as letters: a text of them alone vanishes just so.</param>
-/// <param name="DroppedLetterCount">Those of them that belong to no word, and so have no part in a score; 0 with <see cref="RougeTokenizer.Unicode"/>.</param>
-/// <param name="MostLines">
-/// The lines of the text that has most, or its sentences where they are split; lines of white space alone are none. Where it is 1 or less, ROUGE-Lsum is ROUGE-L.
-/// </param>
-public readonly record struct RougeTextStatistics(long LetterCount, long DroppedLetterCount, int MostLines)
+public readonly record struct RougeTextStatistics
 {
+    internal RougeTextStatistics(long letterCount, long droppedLetterCount, int mostLines)
+    {
+        LetterCount = letterCount;
+        DroppedLetterCount = droppedLetterCount;
+        MostLines = mostLines;
+    }
+
+    /// <summary>Letters of all texts. Digits other than 0 to 9 count as letters: a text of them alone vanishes just so.</summary>
+    public long LetterCount { get; }
+
+    /// <summary>Those of them that belong to no word, and so have no part in a score; 0 with <see cref="RougeTokenizer.Unicode"/>.</summary>
+    public long DroppedLetterCount { get; }
+
+    /// <summary>The lines of the text that has most, or its sentences where they are split; lines of white space alone are none. Where it is 1 or less,
+    /// ROUGE-Lsum is ROUGE-L.</summary>
+    public int MostLines { get; }
+
     /// <summary>The share of letters that were dropped, in [0, 1]; 0 where there are no letters.</summary>
     public double DroppedShare => LetterCount == 0 ? 0 : (double)DroppedLetterCount / LetterCount;
 

@@ -9,7 +9,7 @@ internal static class TextGenerationEvaluation
     /// <summary>Bad rows that the log describes one by one.</summary>
     private const int DescribedBadRows = 10;
 
-    public static TextGenerationMetrics Evaluate(IHostEnvironment environment, IDataView data, TextGenerationEvaluationOptions options)
+    public static TextGenerationMetrics Evaluate(IHostEnvironment environment, IDataView data, TextGenerationEvaluationOptions options, CancellationToken cancellationToken)
     {
         var columns = new EvaluationColumns(data.Schema, options);
         var totals = new EvaluationAccumulator(
@@ -26,7 +26,7 @@ internal static class TextGenerationEvaluation
             var reader = new EvaluationRowReader(cursor, columns);
             while (true)
             {
-                options.CancellationToken.ThrowIfCancellationRequested();
+                cancellationToken.ThrowIfCancellationRequested();
                 long started = Stopwatch.GetTimestamp();
                 bool isRow = cursor.MoveNext();
                 RowProblem problem = isRow ? reader.Read() : RowProblem.None;
@@ -35,7 +35,7 @@ internal static class TextGenerationEvaluation
                     break;
                 if (problem == RowProblem.None)
                 {
-                    totals.Add(reader.Prediction, reader.References, reader.FullDepth, reader.ExitLayers, reader.Operations, options.CancellationToken);
+                    totals.Add(reader.Prediction, reader.References, reader.FullDepth, reader.ExitLayers, reader.Operations, cancellationToken);
                 }
                 else
                 {

@@ -14,20 +14,26 @@ public static class TextGenerationEvaluationCatalog
         /// <param name="data">The rows; what a text generation generates when it is read is generated now.</param>
         /// <param name="labelColumnName">The column of references: a text, or a vector of texts of which any may be right.</param>
         /// <param name="predictionColumnName">The column of generated texts.</param>
+        /// <param name="cancellationToken">Ends the evaluation between rows, and within a row of huge texts in a fraction of a second.</param>
         /// <returns>The metrics.</returns>
         /// <exception cref="ArgumentNullException">An argument is null.</exception>
         /// <exception cref="ArgumentOutOfRangeException">A column is missing, or of another type.</exception>
+        /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
         /// <example>
         /// <code>
         /// TextGenerationMetrics metrics = mlContext.TextGeneration.Evaluate(model.Transform(test), labelColumnName: "Reference", predictionColumnName:
         /// "Summary"); Console.WriteLine(metrics.Rouge!.Value.RougeL.FMeasure);
         /// </code>
         /// </example>
-        public TextGenerationMetrics Evaluate(IDataView data, string labelColumnName, string predictionColumnName)
+        public TextGenerationMetrics Evaluate(
+            IDataView data, string labelColumnName, string predictionColumnName, CancellationToken cancellationToken = default)
         {
             ArgumentNullException.ThrowIfNull(labelColumnName);
             ArgumentNullException.ThrowIfNull(predictionColumnName);
-            return catalog.Evaluate(data, new TextGenerationEvaluationOptions { LabelColumnName = labelColumnName, PredictionColumnName = predictionColumnName });
+            return catalog.Evaluate(
+                data,
+                new TextGenerationEvaluationOptions { LabelColumnName = labelColumnName, PredictionColumnName = predictionColumnName },
+                cancellationToken);
         }
 
         /// <summary>Evaluates generated texts, and how they were generated.</summary>
@@ -38,18 +44,20 @@ public static class TextGenerationEvaluationCatalog
         /// </remarks>
         /// <param name="data">The rows; what a text generation generates when it is read is generated now.</param>
         /// <param name="options">The columns, the metrics, and how they are computed.</param>
+        /// <param name="cancellationToken">Ends the evaluation between rows, and within a row of huge texts in a fraction of a second.</param>
         /// <returns>The metrics.</returns>
         /// <exception cref="ArgumentNullException">An argument is null.</exception>
         /// <exception cref="ArgumentException">The options ask for nothing, or for something whose column they do not name.</exception>
         /// <exception cref="ArgumentOutOfRangeException">A column is missing, or of another type.</exception>
         /// <exception cref="InvalidOperationException">A row is bad, and the options make that an exception; or a row could not be generated, and no column
         /// tells.</exception>
-        public TextGenerationMetrics Evaluate(IDataView data, TextGenerationEvaluationOptions options)
+        /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+        public TextGenerationMetrics Evaluate(IDataView data, TextGenerationEvaluationOptions options, CancellationToken cancellationToken = default)
         {
             ArgumentNullException.ThrowIfNull(catalog);
             ArgumentNullException.ThrowIfNull(data);
             ArgumentNullException.ThrowIfNull(options);
-            return TextGenerationEvaluation.Evaluate(catalog.Context, data, options);
+            return TextGenerationEvaluation.Evaluate(catalog.Context, data, options, cancellationToken);
         }
 
         /// <summary>Adds every row's scores to it, as columns.</summary>
@@ -63,15 +71,16 @@ public static class TextGenerationEvaluationCatalog
         /// <param name="data">The rows.</param>
         /// <param name="options">The columns, the metrics, and how they are computed; what is said of the whole, such as a bootstrap, has no meaning
         /// here.</param>
+        /// <param name="cancellationToken">Ends the scoring of a row of huge texts in a fraction of a second, and with it the reading.</param>
         /// <returns>The rows with their scores.</returns>
         /// <exception cref="ArgumentNullException">An argument is null.</exception>
         /// <exception cref="ArgumentException">The options ask for no score.</exception>
         /// <exception cref="ArgumentOutOfRangeException">A column is missing, or of another type.</exception>
-        public IDataView EvaluateRows(IDataView data, TextGenerationEvaluationOptions options)
+        public IDataView EvaluateRows(IDataView data, TextGenerationEvaluationOptions options, CancellationToken cancellationToken = default)
         {
             ArgumentNullException.ThrowIfNull(data);
             ArgumentNullException.ThrowIfNull(options);
-            return new EvaluatedDataView(data, options);
+            return new EvaluatedDataView(data, options, cancellationToken);
         }
     }
 }

@@ -1,12 +1,12 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>What is evaluated, and how. Immutable; every value is checked where it is given.</summary>
-public sealed class TextGenerationEvaluationOptions
+public sealed record TextGenerationEvaluationOptions
 {
     internal static class Defaults
     {
         public const EvaluationMetrics Metrics = EvaluationMetrics.All;
-        public const ReferenceAggregation References = ReferenceAggregation.Best;
+        public const ReferenceAggregation Aggregation = ReferenceAggregation.Best;
         public const double ConfidenceLevel = 0.95;
         public const int Seed = 0;
     }
@@ -15,7 +15,7 @@ public sealed class TextGenerationEvaluationOptions
     private const int MostBootstrapSamples = 100_000;
 
     private readonly EvaluationMetrics _metrics = Defaults.Metrics;
-    private readonly ReferenceAggregation _references = Defaults.References;
+    private readonly ReferenceAggregation _aggregation = Defaults.Aggregation;
     private readonly RougeTokenizer _rougeTokenizer;
     private readonly BleuTokenizer _bleuTokenizer;
     private readonly int _chrfWordOrder;
@@ -65,12 +65,12 @@ public sealed class TextGenerationEvaluationOptions
     /// <summary>What is made of several references of a row by ROUGE. SQuAD's metrics always take the best, BLEU and chrF count as sacrebleu does.</summary>
     /// <value>The default value is <see cref="ReferenceAggregation.Best"/>.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is not defined.</exception>
-    public ReferenceAggregation References
+    public ReferenceAggregation Aggregation
     {
-        get => _references;
-        init => _references = Enum.IsDefined(value)
+        get => _aggregation;
+        init => _aggregation = Enum.IsDefined(value)
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(References), value, "References must be Best or Average.");
+            : throw new ArgumentOutOfRangeException(nameof(Aggregation), value, "Aggregation must be Best or Average.");
     }
 
     /// <summary>Whether ROUGE compares the stems of words, of Unicode words those of ASCII letters and digits.</summary>
@@ -153,7 +153,7 @@ public sealed class TextGenerationEvaluationOptions
     /// <value>The default value is false.</value>
     public bool ThrowOnBadRows { get; init; }
 
-    /// <summary>Ends an evaluation between rows, and within a row of huge texts in a fraction of a second.</summary>
-    /// <value>The default value is one that is never cancelled.</value>
-    public CancellationToken CancellationToken { get; init; }
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }

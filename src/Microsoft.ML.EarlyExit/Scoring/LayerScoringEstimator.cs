@@ -74,7 +74,7 @@ public sealed class LayerScoringEstimator : IEstimator<LayerScoringTransformer>
     }
 
     /// <summary>Everything a layer scoring can be given. Immutable.</summary>
-    public sealed class Options
+    public sealed record Options
     {
         /// <summary>
         /// The column of inputs: text; or a vector of <see cref="int"/>, encoder ids exactly as given, <c>&lt;/s&gt;</c> included. A row whose input or target is
@@ -149,5 +149,9 @@ public sealed class LayerScoringEstimator : IEstimator<LayerScoringTransformer>
         /// </summary>
         /// <value>The default value is false.</value>
         public bool SaveByReference { get; init; }
+
+        /// <summary>The values by their names, alike in every culture.</summary>
+        /// <returns>One line of text.</returns>
+        public override string ToString() => MemberText.Of(this);
     }
 }

@@ -13,7 +13,7 @@ public static class ExitClassifierCatalog
         /// <para>For every token of every target, and every layer from the minimum exit layer to L - 1, the example is the hidden state after the layer, as
         /// decoding the target at full depth has it; its label is whether the likeliest token there, over the whole vocabulary, is the last layer's. The model
         /// runs once for every row, one row at a time; where targets have to be generated, that comes first, batched.</para>
-        /// <para>All examples are held in memory, 4 · d bytes for each; see <see cref="ExitClassifierOptions.MaximumTokensPerRow"/>. The log of the context
+        /// <para>All examples are held in memory, 4 · d bytes for each; see <see cref="ExitClassifierOptions.MaxTokensPerRow"/>. The log of the context
         /// tells how much that is, how far the work is, and of inputs and targets that had to be cut.</para>
         /// <para>With one probe per layer, a layer whose training examples all have one label gets a probe of constant confidence (n₁ + 1) / (n + 2), for n₁ of
         /// n examples that agree, and the log has a warning.</para>

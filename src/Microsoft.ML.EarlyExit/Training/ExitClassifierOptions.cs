@@ -1,7 +1,7 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>How an exit classifier is trained. Immutable; every value is checked where it is given, and what depends on the model when training begins.</summary>
-public sealed class ExitClassifierOptions
+public sealed record ExitClassifierOptions
 {
     internal static class Defaults
     {
@@ -12,7 +12,7 @@ public sealed class ExitClassifierOptions
 
     private readonly int _minimumLayer = Defaults.MinimumLayer;
     private readonly double _heldOutFraction = Defaults.HeldOutFraction;
-    private readonly int? _maximumTokensPerRow;
+    private readonly int? _maxTokensPerRow;
 
     /// <summary>The model bundle's folder.</summary>
     /// <value>The default value is null: <see cref="Model"/> is given instead.</value>
@@ -75,12 +75,12 @@ public sealed class ExitClassifierOptions
     /// </summary>
     /// <value>The default value is null: all tokens.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is below 1.</exception>
-    public int? MaximumTokensPerRow
+    public int? MaxTokensPerRow
     {
-        get => _maximumTokensPerRow;
-        init => _maximumTokensPerRow = value is null or >= 1
+        get => _maxTokensPerRow;
+        init => _maxTokensPerRow = value is null or >= 1
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(MaximumTokensPerRow), value, "MaximumTokensPerRow must be at least 1.");
+            : throw new ArgumentOutOfRangeException(nameof(MaxTokensPerRow), value, "MaxTokensPerRow must be at least 1.");
     }
 
     /// <summary>The share of input rows that the classifier is measured on and not trained on, at least 0 and below 1.</summary>
@@ -97,4 +97,8 @@ public sealed class ExitClassifierOptions
     /// <summary>Says which rows are held out and which tokens are left out. What a trainer does at random follows the seed of its own context.</summary>
     /// <value>The default value is 0.</value>
     public int Seed { get; init; } = Defaults.Seed;
+
+    /// <summary>The values by their names, alike in every culture.</summary>
+    /// <returns>One line of text.</returns>
+    public override string ToString() => MemberText.Of(this);
 }

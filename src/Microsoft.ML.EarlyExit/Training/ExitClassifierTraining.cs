@@ -66,7 +66,7 @@ internal sealed class ExitClassifierTraining
         }
 
         ExitExampleSource.CheckColumn(data, new InputColumn(options.InputColumnName), model);
-        var sampling = new ExampleSampling(options.Seed, options.HeldOutFraction, options.MaximumTokensPerRow);
+        var sampling = new ExampleSampling(options.Seed, options.HeldOutFraction, options.MaxTokensPerRow);
         if (options.TargetColumnName is { } target)
         {
             ExitExampleSource.CheckColumn(data, new InputColumn(target, "target"), model);

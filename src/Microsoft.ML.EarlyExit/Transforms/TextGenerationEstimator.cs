@@ -71,7 +71,7 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
     }
 
     /// <summary>Everything a text generation can be given. Immutable.</summary>
-    public sealed class Options
+    public sealed record Options
     {
         /// <summary>The column that receives the generated text.</summary>
         /// <value>The default value is null: no such column; another one must be named.</value>
@@ -145,5 +145,9 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
         /// </summary>
         /// <value>The default value is false.</value>
         public bool SaveByReference { get; init; }
+
+        /// <summary>The values by their names, alike in every culture.</summary>
+        /// <returns>One line of text.</returns>
+        public override string ToString() => MemberText.Of(this);
     }
 }

@@ -99,7 +99,11 @@ public sealed class TextGenerationEvaluationTests
         IDataView data = Load([new() { Prediction = texts[0], Reference = texts[1] }]);
 
         Task evaluation = Task.Run(
-            () => _context.TextGeneration.Evaluate(data, new TextGenerationEvaluationOptions { PredictionColumnName = "Prediction", LabelColumnName = "Reference", Metrics = EvaluationMetrics.Rouge, CancellationToken = cancellation.Token }), TestContext.Current.CancellationToken);
+            () => _context.TextGeneration.Evaluate(
+                data,
+                new TextGenerationEvaluationOptions { PredictionColumnName = "Prediction", LabelColumnName = "Reference", Metrics = EvaluationMetrics.Rouge },
+                cancellation.Token),
+            TestContext.Current.CancellationToken);
         await Task.Delay(1000, TestContext.Current.CancellationToken);
         Assert.False(evaluation.IsCompleted);
         await cancellation.CancelAsync();
@@ -115,7 +119,7 @@ public sealed class TextGenerationEvaluationTests
         RougeScore best = Evaluate(rows, labels: "References").Rouge!.Value.Rouge1;
         RougeScore average = _context.TextGeneration.Evaluate(Load(rows), new TextGenerationEvaluationOptions
         {
-            PredictionColumnName = "Prediction", LabelColumnName = "References", References = ReferenceAggregation.Average,
+            PredictionColumnName = "Prediction", LabelColumnName = "References", Aggregation = ReferenceAggregation.Average,
         }).Rouge!.Value.Rouge1;
 
         Assert.Equal(0.75, best.FMeasure, 1e-12);
@@ -260,7 +264,7 @@ public sealed class TextGenerationEvaluationTests
         Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { BootstrapSamples = -1 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { ConfidenceLevel = 1 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { Metrics = (EvaluationMetrics)64 });
-        Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { References = (ReferenceAggregation)7 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { Aggregation = (ReferenceAggregation)7 });
 
         void Throws<T>(string message, TextGenerationEvaluationOptions options)
             where T : ArgumentException =>

@@ -30,7 +30,7 @@ public sealed class ExitClassifierTests
             TargetColumnName = onePerLayer ? "ReferenceIds" : null,
             OneProbePerLayer = onePerLayer,
             HeldOutFraction = 0.3,
-            MaximumTokensPerRow = 10,
+            MaxTokensPerRow = 10,
             GenerationOptions = new TextGenerationOptions { BatchSize = 8, MaxNewTokens = 16 },
         });
 
@@ -162,7 +162,7 @@ public sealed class ExitClassifierTests
     {
         ExitClassifierOptions Options(int seed) => new()
         {
-            Model = TestModels.Model("tiny-v11"), InputColumnName = "Ids", TargetColumnName = "Target", MaximumTokensPerRow = 2, HeldOutFraction = 0.25, Seed = seed,
+            Model = TestModels.Model("tiny-v11"), InputColumnName = "Ids", TargetColumnName = "Target", MaxTokensPerRow = 2, HeldOutFraction = 0.25, Seed = seed,
         };
 
         ExitClassifier first = Train(Options(1), 40);
@@ -283,7 +283,7 @@ public sealed class ExitClassifierTests
         Assert.Throws<ArgumentOutOfRangeException>(() => new ExitClassifierOptions { InputColumnName = "Ids", MinimumLayer = 0 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new ExitClassifierOptions { InputColumnName = "Ids", HeldOutFraction = 1 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new ExitClassifierOptions { InputColumnName = "Ids", HeldOutFraction = double.NaN });
-        Assert.Throws<ArgumentOutOfRangeException>(() => new ExitClassifierOptions { InputColumnName = "Ids", MaximumTokensPerRow = 0 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ExitClassifierOptions { InputColumnName = "Ids", MaxTokensPerRow = 0 });
 
         IDataView prompts = _context.Data.LoadFromEnumerable(DemoRow.Create(1));
         var texts = new ExitClassifierOptions { InputColumnName = "Prompt", Model = model };

@@ -107,15 +107,15 @@ public sealed class ExitExampleTests
         var limits = new TextGenerationOptions { MaxNewTokens = 10 };
         IDataView texts = View(
             model, rows,
-            new ExitClassifierOptions { InputColumnName = "Prompt", TargetColumnName = "Reference", MaximumTokensPerRow = 3, GenerationOptions = limits });
+            new ExitClassifierOptions { InputColumnName = "Prompt", TargetColumnName = "Reference", MaxTokensPerRow = 3, GenerationOptions = limits });
         IDataView ids = View(
             model, rows,
-            new ExitClassifierOptions { InputColumnName = "PromptIds", TargetColumnName = "ReferenceIds", MaximumTokensPerRow = 3, GenerationOptions = limits });
+            new ExitClassifierOptions { InputColumnName = "PromptIds", TargetColumnName = "ReferenceIds", MaxTokensPerRow = 3, GenerationOptions = limits });
         IDataView prefixed = View(
             model, rows.Select(row => new TrainingRow { Prompt = row.Prompt!["describe: ".Length..], Reference = row.Reference }),
             new ExitClassifierOptions
             {
-                InputColumnName = "Prompt", TargetColumnName = "Reference", MaximumTokensPerRow = 3, GenerationOptions = limits with { Prefix = "describe: " },
+                InputColumnName = "Prompt", TargetColumnName = "Reference", MaxTokensPerRow = 3, GenerationOptions = limits with { Prefix = "describe: " },
             });
 
         float[][] expected = [.. texts.GetColumn<float[]>("Features")];
