@@ -202,7 +202,7 @@ public sealed class RougeScorerTests
         for (int i = 0; i < names.Length; i++)
         {
             double[] numbers = expected.Numbers(names[i]);
-            (double precision, double recall, double fMeasure) = scores[i];
+            (double precision, double recall, double fMeasure) = (scores[i].Precision, scores[i].Recall, scores[i].FMeasure);
             bool isEqual = Math.Abs(precision - numbers[0]) <= 1e-9 && Math.Abs(recall - numbers[1]) <= 1e-9 && Math.Abs(fMeasure - numbers[2]) <= 1e-9;
             Assert.True(isEqual, $"'{text}': {names[i]} is {scores[i]}, not {string.Join(", ", numbers)}.");
         }

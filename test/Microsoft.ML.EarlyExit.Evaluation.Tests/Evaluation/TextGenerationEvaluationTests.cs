@@ -264,7 +264,7 @@ public sealed class TextGenerationEvaluationTests
         Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { BootstrapSamples = -1 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { ConfidenceLevel = 1 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { Metrics = (EvaluationMetrics)64 });
-        Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { References = (ReferenceAggregation)7 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { Aggregation = (ReferenceAggregation)7 });
 
         void Throws<T>(string message, TextGenerationEvaluationOptions options)
             where T : ArgumentException =>
