@@ -4,8 +4,8 @@ using System.Globalization;
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
 /// <summary>
-/// Parallel decoding and self-speculation at batch 8, where rows run several positions at a time, against full depth; and against another build of this library, in
-/// turns with it.
+/// Parallel decoding and self-speculation at batch 8, where rows run several positions at a time, against full depth; and against another build of this
+/// library, in turns with it.
 /// </summary>
 internal static class PositionsComparison
 {
@@ -15,7 +15,8 @@ internal static class PositionsComparison
     private const int NewTokens = 24;
 
     /// <summary>
-    /// Measures a model, <c>demo</c>, <c>small</c>, <c>base</c> or <c>large</c>; where <paramref name="others"/> has another build of this program (its .dll), beside that.
+    /// Measures a model, <c>demo</c>, <c>small</c>, <c>base</c> or <c>large</c>; where <paramref name="others"/> has another build of this program (its .dll),
+    /// beside that.
     /// </summary>
     public static int Run(string model, string[] others)
     {
@@ -118,8 +119,8 @@ internal static class PositionsComparison
         var random = new Random(1);
         return
         [
-            .. Enumerable.Range(0, Rows)
-                .Select(_ => GenerationInput.FromTokenIds([.. Enumerable.Range(0, random.Next(16, 96)).Select(_ => random.Next(3, model.Configuration.VocabularySize))])),
+            .. Enumerable.Range(0, Rows).Select(_ => GenerationInput.FromTokenIds(
+                [.. Enumerable.Range(0, random.Next(16, 96)).Select(_ => random.Next(3, model.Configuration.VocabularySize))])),
         ];
     }
 

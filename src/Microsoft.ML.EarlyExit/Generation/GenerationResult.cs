@@ -42,7 +42,9 @@ public sealed class GenerationResult
     /// <summary>Drafts that the full model chose too; <see cref="ExitLayers"/> has the draft's layer for them, and L for every other token.</summary>
     public int AcceptedTokens { get; internal init; }
 
-    /// <summary>Every confidence evaluation of every token and the operations done for it, where <see cref="TextGenerationOptions.Trace"/> asked for it; else null.</summary>
+    /// <summary>
+    /// Every confidence evaluation of every token and the operations done for it, where <see cref="TextGenerationOptions.Trace"/> asked for it; else null.
+    /// </summary>
     public IReadOnlyList<GenerationStep>? Steps { get; internal init; }
 
     /// <summary>The values by their names, alike in every culture.</summary>

@@ -64,14 +64,19 @@ public sealed unsafe class AttentionKernelTests
 
     private static double[] Defined(float[] query, float[] keys, float[] values, float[]? bias, int width, int count)
     {
-        double[] scores = [.. Enumerable.Range(0, count).Select(key => Enumerable.Range(0, width).Sum(at => (double)query[at] * keys[(key * width) + at]) + (bias?[key] ?? 0))];
+        double[] scores =
+        [
+            .. Enumerable.Range(0, count)
+                .Select(key => Enumerable.Range(0, width).Sum(at => (double)query[at] * keys[(key * width) + at]) + (bias?[key] ?? 0)),
+        ];
         double max = scores.Max();
         double[] weights = [.. scores.Select(score => Math.Exp(score - max))];
         return [.. Enumerable.Range(0, width).Select(at => Enumerable.Range(0, count).Sum(key => weights[key] * values[(key * width) + at]) / weights.Sum())];
     }
 
     private static float[] Run(
-        float[] query, float[] keys, float[] values, float[]? bias, int width, int count, delegate*<float*, float*, float*, int, float*, int, float*, void> attend)
+        float[] query, float[] keys, float[] values, float[]? bias, int width, int count,
+        delegate*<float*, float*, float*, int, float*, int, float*, void> attend)
     {
         float[] output = new float[width];
         fixed (float* q = query, k = keys, v = values, b = bias, o = output)
