@@ -4,23 +4,27 @@ using System.Globalization;
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
 /// <summary>
-/// Parallel decoding and self-speculation at batch 8, where rows run several positions at a time, against full depth; and against another build of this library, in
-/// turns with it.
+/// Parallel decoding and self-speculation at batch 8, where rows run several positions at a time, against full depth; and against another build of this
+/// library, in turns with it.
 /// </summary>
 internal static class PositionsComparison
 {
-    private const int Rounds = 5;
-    private const int Rows = 32;
+    private const int Rounds = 3;
+    private const int Rows = 16;
     private const int BatchSize = 8;
-    private const int NewTokens = 48;
+    private const int NewTokens = 24;
 
-    /// <summary>Measures a model, <c>demo</c>, <c>base</c> or <c>large</c>; where <paramref name="others"/> has another build of this program (its .dll), beside that.</summary>
+    /// <summary>
+    /// Measures a model, <c>demo</c>, <c>small</c>, <c>base</c> or <c>large</c>; where <paramref name="others"/> has another build of this program (its .dll),
+    /// beside that.
+    /// </summary>
     public static int Run(string model, string[] others)
     {
         BenchmarkModels.Load(model).Dispose();
         using var ours = new Worker(typeof(PositionsComparison).Assembly.Location, model);
         using Worker? other = others is [string path] ? new Worker(path, model) : null;
-        Console.WriteLine($"{model}, batch {BatchSize}: policy | mean exit | tokens/s | against full depth{(other is null ? "" : " | other build: tokens/s | times as fast | equal rows")}");
+        string beside = other is null ? "" : " | other build: tokens/s | times as fast | equal rows";
+        Console.WriteLine($"{model}, batch {BatchSize}: policy | mean exit | tokens/s | against full depth{beside}");
         double full = 0;
         for (int policy = 0; policy < PolicyNames.Length; policy++)
         {
@@ -41,11 +45,14 @@ internal static class PositionsComparison
             full = policy == 0 ? speed : full;
             double exit = fields.Average(row => double.Parse(row[0], CultureInfo.InvariantCulture));
             Console.Write(string.Create(CultureInfo.InvariantCulture, $"{PolicyNames[policy]} | {exit:F2} | {speed:F0} | {speed / full:F2}"));
-            Console.WriteLine(other is null
-                ? ""
-                : string.Create(
-                    CultureInfo.InvariantCulture,
-                    $" | {otherRows.Sum(row => row.Split(' ').Length - 1) / otherSeconds:F0} | {otherSeconds / seconds:F2} | {rows.Zip(otherRows, (one, two) => one == two).Count(equal => equal)} of {rows.Length}"));
+            if (other is not null)
+            {
+                int equal = rows.Zip(otherRows, (one, two) => one == two).Count(isEqual => isEqual);
+                double otherSpeed = otherRows.Sum(row => row.Split(' ').Length - 1) / otherSeconds;
+                Console.Write(string.Create(CultureInfo.InvariantCulture, $" | {otherSpeed:F0} | {otherSeconds / seconds:F2} | {equal} of {rows.Length}"));
+            }
+
+            Console.WriteLine();
         }
 
         return 0;
@@ -112,8 +119,8 @@ internal static class PositionsComparison
         var random = new Random(1);
         return
         [
-            .. Enumerable.Range(0, Rows)
-                .Select(_ => GenerationInput.FromTokenIds([.. Enumerable.Range(0, random.Next(16, 96)).Select(_ => random.Next(3, model.Configuration.VocabularySize))])),
+            .. Enumerable.Range(0, Rows).Select(_ => GenerationInput.FromTokenIds(
+                [.. Enumerable.Range(0, random.Next(16, 96)).Select(_ => random.Next(3, model.Configuration.VocabularySize))])),
         ];
     }
 

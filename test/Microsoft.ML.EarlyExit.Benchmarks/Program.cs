@@ -31,7 +31,7 @@ static int Usage()
         exits                       the demo model with and without early exit: layers, equal outputs, tokens per second
         policies [PROMPTS]          every measure and pruning at several thresholds on PROMPTS prompts of each task, 100 by default
         asking                      what confidences cost on the shape of T5-large when no token leaves
-        positions MODEL [OTHER]     parallel decoding and self-speculation at batch 8 against full depth, on demo, base or large; OTHER is another build of this program
+        positions MODEL [OTHER]     parallel decoding and self-speculation at batch 8 against full depth, on demo, small, base or large; OTHER is another build of this program
                                     (its .dll), measured in turns with this one
         traces                      the traces of the paper's code, with its deviations and without; fails where one with them differs
         metrics                     pairs per second of each text metric; fails where a pair allocates

@@ -1,12 +1,28 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>One confidence that was computed on the way to a token.</summary>
-/// <param name="Layer">After how many decoder blocks, 1 to L - 1.</param>
-/// <param name="Confidence">Its value, in [0, 1].</param>
-/// <param name="Rows">Size of the alive vocabulary whose logits it used; 0 for a measure without logits.</param>
-/// <param name="AmateurLayer">The layer a contrastive measure compared with; null for every other measure.</param>
-public readonly record struct ConfidenceEvaluation(int Layer, float Confidence, int Rows, int? AmateurLayer)
+public readonly record struct ConfidenceEvaluation
 {
+    internal ConfidenceEvaluation(int layer, float confidence, int rows, int? amateurLayer)
+    {
+        Layer = layer;
+        Confidence = confidence;
+        Rows = rows;
+        AmateurLayer = amateurLayer;
+    }
+
+    /// <summary>After how many decoder blocks, 1 to L - 1.</summary>
+    public int Layer { get; }
+
+    /// <summary>Its value, in [0, 1].</summary>
+    public float Confidence { get; }
+
+    /// <summary>Size of the alive vocabulary whose logits it used; 0 for a measure without logits.</summary>
+    public int Rows { get; }
+
+    /// <summary>The layer a contrastive measure compared with; null for every other measure.</summary>
+    public int? AmateurLayer { get; }
+
     /// <summary>The values by their names, alike in every culture.</summary>
     /// <returns>One line of text.</returns>
     public override string ToString() => MemberText.Of(this);

@@ -99,7 +99,9 @@ internal sealed class DecodingRow
     /// <summary>Takes a token that is to be verified.</summary>
     public void Draft(int token, int layer, int maxNewTokens) => Record(token, layer, maxNewTokens);
 
-    /// <summary>Goes back to before the drafts, to take them one after another by <see cref="Verify"/>, with the options' view of the sequence as it was then.</summary>
+    /// <summary>
+    /// Goes back to before the drafts, to take them one after another by <see cref="Verify"/>, with the options' view of the sequence as it was then.
+    /// </summary>
     public void Rewind()
     {
         _draftsLeft = DraftCount;

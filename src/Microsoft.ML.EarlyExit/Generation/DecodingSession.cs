@@ -4,8 +4,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The decoding loop and all its mutable state. Rows are independent: between two segments of blocks the policy says which of their tokens exit, and only the others run
-/// on; a row that has ended gives its slot to the next, so that none waits for the slowest.
+/// The decoding loop and all its mutable state. Rows are independent: between two segments of blocks the policy says which of their tokens exit, and only the
+/// others run on; a row that has ended gives its slot to the next, so that none waits for the slowest.
 /// </summary>
 internal sealed class DecodingSession : IDisposable
 {

@@ -1,8 +1,8 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// Verifies the drafts of a self-speculation by the full model's choices: the longest run of drafts that it would have chosen stays, and its own choice takes the place of
-/// the first one that differs, with which the row continues. Rows are verified together, so that the LM head is read once for them.
+/// Verifies the drafts of a self-speculation by the full model's choices: the longest run of drafts that it would have chosen stays, and its own choice takes
+/// the place of the first one that differs, with which the row continues. Rows are verified together, so that the LM head is read once for them.
 /// </summary>
 internal sealed class DraftVerifier : IDisposable
 {
@@ -44,7 +44,8 @@ internal sealed class DraftVerifier : IDisposable
     public bool HasEnough(DecodingRow row) => row.DraftCount > 0 && row.DraftCount >= _plan.DraftTokens(row);
 
     /// <summary>
-    /// Whether a row's token at hand still follows its text: it had no drafts, or all were the full model's choices and the row goes on. As of the last verification.
+    /// Whether a row's token at hand still follows its text: it had no drafts, or all were the full model's choices and the row goes on. As of the last
+    /// verification.
     /// </summary>
     public bool Continues(int slot) => _continues[slot];
 
@@ -57,7 +58,8 @@ internal sealed class DraftVerifier : IDisposable
             for (end = first; end < slots.Length && count + _rows[slots[end]]!.DraftCount <= LargestProduct; end++)
             {
                 DecodingRow row = _rows[slots[end]]!;
-                _decoder.States(slots[end], row.SettledCount, row.DraftCount).CopyTo(_states.Span<float>((long)count * _head.Width, row.DraftCount * _head.Width));
+                Span<float> states = _decoder.States(slots[end], row.SettledCount, row.DraftCount);
+                states.CopyTo(_states.Span<float>((long)count * _head.Width, states.Length));
                 count += row.DraftCount;
             }
 
@@ -93,7 +95,9 @@ internal sealed class DraftVerifier : IDisposable
 
     public void Dispose() => _states.Dispose();
 
-    /// <summary>Takes the full model's choices in the place of a row's drafts; false where the row ends or a draft was wrong, and what came after it is forgotten.</summary>
+    /// <summary>
+    /// Takes the full model's choices in the place of a row's drafts; false where the row ends or a draft was wrong, and what came after it is forgotten.
+    /// </summary>
     private bool Verify(int slot, Span<float> logits)
     {
         DecodingRow row = _rows[slot]!;

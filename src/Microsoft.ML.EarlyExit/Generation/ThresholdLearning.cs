@@ -3,8 +3,8 @@ using System.Numerics.Tensors;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// Learns the threshold of <see cref="ShallowDeep.AdaptiveThreshold"/> while text is generated: notes each row's shallow tokens, compares them with the full model's where
-/// the deep blocks run, and adapts the threshold at the end of a batch.
+/// Learns the threshold of <see cref="ShallowDeep.AdaptiveThreshold"/> while text is generated: notes each row's shallow tokens, compares them with the full
+/// model's where the deep blocks run, and adapts the threshold at the end of a batch.
 /// </summary>
 internal sealed class ThresholdLearning(ExitPlan plan, DecoderBatch decoder, HeadProducts products, OperationCosts costs, int vocabularySize)
 {

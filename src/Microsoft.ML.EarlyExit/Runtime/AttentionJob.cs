@@ -1,8 +1,8 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// What <see cref="AttentionOperator"/> needs beside its input: which tokens of which rows lie packed one after the other, and the caches they attend over. Rows bring
-/// as many tokens as each has; all pointers are into native memory.
+/// What <see cref="AttentionOperator"/> needs beside its input: which tokens of which rows lie packed one after the other, and the caches they attend over.
+/// Rows bring as many tokens as each has; all pointers are into native memory.
 /// </summary>
 internal unsafe struct AttentionJob
 {

@@ -4,8 +4,8 @@ using System.Runtime.Intrinsics;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// Attention of one query over consecutive keys and values: <c>softmax(q · K + bias) · V</c>, unscaled as T5 has it. Keys are taken block by block with a running maximum, so
-/// that a row of any length needs no more memory.
+/// Attention of one query over consecutive keys and values: <c>softmax(q · K + bias) · V</c>, unscaled as T5 has it. Keys are taken block by block with a
+/// running maximum, so that a row of any length needs no more memory.
 /// </summary>
 internal static unsafe class AttentionKernel
 {

@@ -3,8 +3,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// Runs segments of blocks for one token of each of some slots: hidden states, what the kernels take beside them, and the bindings of both and of the caches. The other
-/// slots are idle, which costs next to nothing.
+/// Runs segments of blocks for one token of each of some slots: hidden states, what the kernels take beside them, and the bindings of both and of the caches.
+/// The other slots are idle, which costs next to nothing.
 /// </summary>
 internal sealed class BlockRunner : IDisposable
 {
@@ -51,7 +51,9 @@ internal sealed class BlockRunner : IDisposable
     /// <summary>Makes <see cref="NextHidden"/> the hidden states: a segment has run.</summary>
     public void Flip() => _current = 1 - _current;
 
-    /// <summary>Runs a segment for the given slots, whose hidden states are the first rows in that order. Their caches must have all earlier positions.</summary>
+    /// <summary>
+    /// Runs a segment for the given slots, whose hidden states are the first rows in that order. Their caches must have all earlier positions.
+    /// </summary>
     public void Run(int segment, ReadOnlySpan<int> slots)
     {
         DecoderSegment blocks = _segments[segment];

@@ -9,7 +9,8 @@ internal static unsafe class BoundTensor
     public static OrtValue Floats(NativeBuffer buffer, params long[] shape) => Create(buffer, 0, TensorElementType.Float, sizeof(float), shape);
 
     /// <summary>A part of the buffer that begins at element <paramref name="start"/>.</summary>
-    public static OrtValue FloatsAt(NativeBuffer buffer, long start, params long[] shape) => Create(buffer, start, TensorElementType.Float, sizeof(float), shape);
+    public static OrtValue FloatsAt(NativeBuffer buffer, long start, params long[] shape) =>
+        Create(buffer, start, TensorElementType.Float, sizeof(float), shape);
 
     public static OrtValue Int32(NativeBuffer buffer, params long[] shape) => Create(buffer, 0, TensorElementType.Int32, sizeof(int), shape);
 
@@ -17,8 +18,11 @@ internal static unsafe class BoundTensor
 
     /// <summary>As the others, by the type of the elements: float, int or long.</summary>
     public static OrtValue Of<T>(NativeBuffer buffer, params long[] shape)
-        where T : unmanaged =>
-        Create(buffer, 0, typeof(T) == typeof(float) ? TensorElementType.Float : typeof(T) == typeof(int) ? TensorElementType.Int32 : TensorElementType.Int64, sizeof(T), shape);
+        where T : unmanaged
+    {
+        TensorElementType type = typeof(T) == typeof(float) ? TensorElementType.Float : typeof(T) == typeof(int) ? TensorElementType.Int32 : TensorElementType.Int64;
+        return Create(buffer, 0, type, sizeof(T), shape);
+    }
 
     private static OrtValue Create(NativeBuffer buffer, long start, TensorElementType type, int elementBytes, long[] shape)
     {

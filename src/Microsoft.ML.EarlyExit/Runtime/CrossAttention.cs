@@ -3,8 +3,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The cross-attention of all slots: each slot's encoder output, its keys and values of every layer, computed when its row first reaches the layer, and the mask of what
-/// is no encoder position.
+/// The cross-attention of all slots: each slot's encoder output, its keys and values of every layer, computed when its row first reaches the layer, and the
+/// mask of what is no encoder position.
 /// </summary>
 internal sealed class CrossAttention : IDisposable
 {
@@ -25,7 +25,8 @@ internal sealed class CrossAttention : IDisposable
     /// <param name="bundle">The model.</param>
     /// <param name="sessions">Its sessions.</param>
     /// <param name="slots">Slots.</param>
-    /// <param name="scratch">Entries that a run needs behind a slot's encoder positions: as many as positions run at once, see <see cref="GraphContract"/>.</param>
+    /// <param name="scratch">Entries that a run needs behind a slot's encoder positions: as many as positions run at once, see
+    /// <see cref="GraphContract"/>.</param>
     /// <param name="run">Options of every run.</param>
     public CrossAttention(ModelBundle bundle, ModelSessions sessions, int slots, int scratch, RunOptions run)
     {

@@ -3,8 +3,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The decoder's side of one batch. Every slot is at its own position. Any of them can be run through a segment of blocks while the others are idle, a slot whose row has
-/// ended takes another, and a row can be copied into another slot. Nothing is allocated per token once the shapes that occur have occurred.
+/// The decoder's side of one batch. Every slot is at its own position. Any of them can be run through a segment of blocks while the others are idle, a slot
+/// whose row has ended takes another, and a row can be copied into another slot. Nothing is allocated per token once the shapes that occur have occurred.
 /// </summary>
 internal sealed unsafe class DecoderBatch : IDisposable
 {
@@ -58,8 +58,8 @@ internal sealed unsafe class DecoderBatch : IDisposable
     }
 
     /// <summary>
-    /// Puts a copy of a slot's row into another slot, whose row, if it had one, has ended: both continue from there on, each for itself. Between two tokens. Layers that
-    /// the row has not reached are computed for each when reached.
+    /// Puts a copy of a slot's row into another slot, whose row, if it had one, has ended: both continue from there on, each for itself. Between two tokens.
+    /// Layers that the row has not reached are computed for each when reached.
     /// </summary>
     public void Fork(int from, int to)
     {
@@ -90,8 +90,8 @@ internal sealed unsafe class DecoderBatch : IDisposable
     public Span<float> Hidden(int row) => _blocks.Hidden(row);
 
     /// <summary>
-    /// Runs a segment for the given slots, whose hidden states are the first rows in that order. Earlier tokens of theirs that have exited before it get their keys and
-    /// values there.
+    /// Runs a segment for the given slots, whose hidden states are the first rows in that order. Earlier tokens of theirs that have exited before it get their
+    /// keys and values there.
     /// </summary>
     public void Run(int segment, ReadOnlySpan<int> slots)
     {
@@ -104,8 +104,9 @@ internal sealed unsafe class DecoderBatch : IDisposable
     }
 
     /// <summary>
-    /// Gives every layer what it lacks of the slots' tokens, without a new one, segment by segment to the last: with <see cref="StatePropagation.ParallelDecoding"/> the
-    /// blocks run for them, what a self-speculation verifies its drafts with. Between two tokens. <see cref="States"/> then has their hidden states after the last block.
+    /// Gives every layer what it lacks of the slots' tokens, without a new one, segment by segment to the last: with
+    /// <see cref="StatePropagation.ParallelDecoding"/> the blocks run for them, what a self-speculation verifies its drafts with. Between two tokens.
+    /// <see cref="States"/> then has their hidden states after the last block.
     /// </summary>
     public void RunPending(ReadOnlySpan<int> slots)
     {
@@ -126,8 +127,8 @@ internal sealed unsafe class DecoderBatch : IDisposable
     }
 
     /// <summary>
-    /// The hidden states of a slot's tokens from position <paramref name="first"/> on, one after the other, after the last segment that ran for them: of tokens that exited
-    /// early.
+    /// The hidden states of a slot's tokens from position <paramref name="first"/> on, one after the other, after the last segment that ran for them: of tokens
+    /// that exited early.
     /// </summary>
     public Span<float> States(int slot, int first, int count) => _memory.States!.States(slot, first, count);
 
@@ -141,7 +142,8 @@ internal sealed unsafe class DecoderBatch : IDisposable
     public OperationCounts TakeOperations(int slot) => _memory.TakeOperations(slot);
 
     /// <summary>
-    /// Ends a slot's token; <paramref name="exitsEarly"/>: deeper layers get its keys and values from its hidden state, in <paramref name="row"/>, when they need them.
+    /// Ends a slot's token; <paramref name="exitsEarly"/>: deeper layers get its keys and values from its hidden state, in <paramref name="row"/>, when they
+    /// need them.
     /// </summary>
     public void Advance(int slot, int row, bool exitsEarly)
     {

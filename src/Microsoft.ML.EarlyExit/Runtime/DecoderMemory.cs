@@ -1,8 +1,8 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// What a batch remembers of the rows in its slots: their positions, keys and values, the states of tokens that exited early, and the operations done for them. A slot
-/// is a place in the caches; a row is the sequence that is in it, and another may follow it there.
+/// What a batch remembers of the rows in its slots: their positions, keys and values, the states of tokens that exited early, and the operations done for them.
+/// A slot is a place in the caches; a row is the sequence that is in it, and another may follow it there.
 /// </summary>
 internal sealed class DecoderMemory : IDisposable
 {

@@ -1,8 +1,9 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The hidden state of every token that left early, and which positions of each layer still lack keys and values. They are filled lazily, for all missing positions
-/// at once, by the first later token that reaches the layer: so in any layer the missing ones are a row's last, and a deeper layer lacks all that a shallower one does.
+/// The hidden state of every token that left early, and which positions of each layer still lack keys and values. They are filled lazily, for all missing
+/// positions at once, by the first later token that reaches the layer: so in any layer the missing ones are a row's last, and a deeper layer lacks all that a
+/// shallower one does.
 /// </summary>
 internal sealed class ExitedStates : IDisposable
 {
@@ -36,8 +37,8 @@ internal sealed class ExitedStates : IDisposable
     public Span<float> State(int slot, int position) => States(slot, position, 1);
 
     /// <summary>
-    /// The hidden states of tokens from a position on, one after the other. From <see cref="FirstMissing"/> of a layer on they are those with which the tokens left
-    /// or, where blocks have run for them since, those after the blocks before that layer.
+    /// The hidden states of tokens from a position on, one after the other. From <see cref="FirstMissing"/> of a layer on they are those with which the tokens
+    /// left or, where blocks have run for them since, those after the blocks before that layer.
     /// </summary>
     public Span<float> States(int slot, int first, int count) => _states.Span<float>((((long)slot * _capacity) + first) * _width, count * _width);
 

@@ -1,8 +1,8 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// One way of giving deeper layers the keys and values of tokens that exited before them: <see cref="StatePropagation"/>. No token can have exited before the end of the
-/// first segment, so it is asked from the second on.
+/// One way of giving deeper layers the keys and values of tokens that exited before them: <see cref="StatePropagation"/>. No token can have exited before the
+/// end of the first segment, so it is asked from the second on.
 /// </summary>
 internal interface IStatePropagator : IDisposable
 {

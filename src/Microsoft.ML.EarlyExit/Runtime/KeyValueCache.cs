@@ -48,7 +48,8 @@ internal sealed class KeyValueCache : IDisposable
     public OrtValue SlotValues(int slot) => _slotValues[slot] ??= SlotView(_values, slot);
 
     /// <summary>
-    /// Makes room for more entries and keeps the first ones, the scratch entry among them, as many as each slot has; what was bound to the old memory must be bound anew.
+    /// Makes room for more entries and keeps the first ones, the scratch entry among them, as many as each slot has; what was bound to the old memory must be
+    /// bound anew.
     /// </summary>
     public void Grow(int capacity, ReadOnlySpan<int> kept)
     {

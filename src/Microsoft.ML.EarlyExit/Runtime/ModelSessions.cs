@@ -80,7 +80,8 @@ internal sealed unsafe class ModelSessions : IDisposable
     public bool TakesPackedRows => _gpu.Device is null;
 
     /// <summary>Decoder blocks as one session.</summary>
-    public InferenceSession Segment(DecoderSegment blocks, SegmentForm form) => Get(new SessionKey(SessionKind.Segment, blocks.FirstLayer, blocks.LastLayer, form));
+    public InferenceSession Segment(DecoderSegment blocks, SegmentForm form) =>
+        Get(new SessionKey(SessionKind.Segment, blocks.FirstLayer, blocks.LastLayer, form));
 
     public InferenceSession StateKeysValues(int layer) => Get(new SessionKey(SessionKind.StateKeysValues, layer, layer));
 

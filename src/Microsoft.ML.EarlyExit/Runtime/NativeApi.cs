@@ -26,7 +26,10 @@ internal static unsafe class NativeApi
 
     private static readonly void** s_api = Open();
 
-    /// <summary>Describes an operator of one input <c>job</c>, int64 [1], and one output like it. The description lives as long as the process: every domain refers to it.</summary>
+    /// <summary>
+    /// Describes an operator of one input <c>job</c>, int64 [1], and one output like it. The description lives as long as the process: every domain refers to
+    /// it.
+    /// </summary>
     public static CustomOperator* DescribeLoop(string name, delegate* unmanaged[Cdecl]<void*, void*, void*> compute)
     {
         CustomOperator* description = Describe(name, compute);
@@ -101,7 +104,8 @@ internal static unsafe class NativeApi
         var api = (void**)((delegate* unmanaged[Cdecl]<uint, void*>)getApiBase()[0])(ApiVersion);
         return api is not null
             ? api
-            : throw new NotSupportedException($"This ONNX Runtime does not offer version {ApiVersion} of its interface. Use the Microsoft.ML.OnnxRuntime package that belongs to this library.");
+            : throw new NotSupportedException(
+                $"This ONNX Runtime does not offer version {ApiVersion} of its interface. Use the Microsoft.ML.OnnxRuntime package that belongs to this library.");
     }
 
     private static CustomOperator* Describe(string name, delegate* unmanaged[Cdecl]<void*, void*, void*> compute)

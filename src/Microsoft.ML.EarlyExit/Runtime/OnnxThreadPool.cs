@@ -98,7 +98,10 @@ internal sealed unsafe class OnnxThreadPool : IDisposable
             _binding.BindOutput(Done, _doneValue);
         }
 
-        /// <summary>Calls <paramref name="body"/> with <paramref name="state"/> and every number below <paramref name="count"/>, in any order, and returns after the last.</summary>
+        /// <summary>
+        /// Calls <paramref name="body"/> with <paramref name="state"/> and every number below <paramref name="count"/>, in any order, and returns after the
+        /// last.
+        /// </summary>
         public void Run(delegate* unmanaged[Cdecl]<void*, nuint, void> body, void* state, int count)
         {
             *(LoopJob*)_job.Address = new LoopJob { Body = body, State = state, Count = (nuint)count };

@@ -3,13 +3,14 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// <see cref="StatePropagation.ParallelDecoding"/> for all rows at once: the positions that rows lack, and their new ones, lie packed one after the other, as many as each
-/// row has, so that a segment's weights are read once for all of them and nothing is padded. The attention is <see cref="AttentionOperator"/>.
+/// <see cref="StatePropagation.ParallelDecoding"/> for all rows at once: the positions that rows lack, and their new ones, lie packed one after the other, as
+/// many as each row has, so that a segment's weights are read once for all of them and nothing is padded. The attention is <see cref="AttentionOperator"/>.
 /// </summary>
 internal sealed unsafe class PackedRunner : IStatePropagator
 {
     /// <summary>
-    /// Positions of one run; more are run in turn. From here on the arithmetic costs several times what reading the weights does, so longer runs would save little.
+    /// Positions of one run; more are run in turn. From here on the arithmetic costs several times what reading the weights does, so longer runs would save
+    /// little.
     /// </summary>
     public const int LargestRun = 128;
 

@@ -3,15 +3,16 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// <see cref="StatePropagation.ParallelDecoding"/> row after row: runs several positions of one slot together through a segment of blocks, causal among themselves, behind
-/// the keys and values that the slot has. The attention kernel of the graphs takes several positions only of a batch of one, so the slot's part of the caches is bound as
-/// the cache of such a batch. Where there is one slot, and on a GPU; elsewhere <see cref="PackedRunner"/> takes all rows at once.
+/// <see cref="StatePropagation.ParallelDecoding"/> row after row: runs several positions of one slot together through a segment of blocks, causal among
+/// themselves, behind the keys and values that the slot has. The attention kernel of the graphs takes several positions only of a batch of one, so the slot's
+/// part of the caches is bound as the cache of such a batch. Where there is one slot, and on a GPU; elsewhere <see cref="PackedRunner"/> takes all rows at
+/// once.
 /// </summary>
 internal sealed class PositionRunner : IStatePropagator
 {
     /// <summary>
-    /// Positions of one run; more are run in turn. From about this many on the arithmetic costs more than reading the weights, so longer runs would save little, and
-    /// their biases and the scratch entries of cross-attention caches grow with it.
+    /// Positions of one run; more are run in turn. From about this many on the arithmetic costs more than reading the weights, so longer runs would save
+    /// little, and their biases and the scratch entries of cross-attention caches grow with it.
     /// </summary>
     public const int LargestRun = 32;
 
@@ -134,8 +135,8 @@ internal sealed class PositionRunner : IStatePropagator
     }
 
     /// <summary>
-    /// Runs the blocks for the positions that they lack of a slot, up to before <paramref name="end"/>, whose states become those after the last block; all layers of a
-    /// segment lack the same.
+    /// Runs the blocks for the positions that they lack of a slot, up to before <paramref name="end"/>, whose states become those after the last block; all
+    /// layers of a segment lack the same.
     /// </summary>
     private void RunPositions(DecoderSegment blocks, int slot, int end)
     {

@@ -15,8 +15,8 @@ internal static class SegmentComposer
     public static string CacheName(string name, int layer) => $"{name}.{layer}";
 
     /// <summary>
-    /// Composes checked blocks in order; the first is layer <paramref name="firstLayer"/>, counted from 1. Only <see cref="SegmentForm.Slots"/> keeps the nodes that move
-    /// rows; <see cref="SegmentForm.Packed"/> has <see cref="AttentionOperator"/> for the attention, and neither caches nor biases among its inputs.
+    /// Composes checked blocks in order; the first is layer <paramref name="firstLayer"/>, counted from 1. Only <see cref="SegmentForm.Slots"/> keeps the nodes
+    /// that move rows; <see cref="SegmentForm.Packed"/> has <see cref="AttentionOperator"/> for the attention, and neither caches nor biases among its inputs.
     /// </summary>
     public static ModelProto Compose(IReadOnlyList<ModelProto> blocks, int firstLayer, SegmentForm form)
     {
@@ -53,7 +53,8 @@ internal static class SegmentComposer
     }
 
     private static void AddBlock(
-        GraphProto graph, GraphProto block, int layer, string hidden, string hiddenOut, SegmentForm form, bool isFirst, bool isLast, HashSet<string> initializers)
+        GraphProto graph, GraphProto block, int layer, string hidden, string hiddenOut, SegmentForm form, bool isFirst, bool isLast,
+        HashSet<string> initializers)
     {
         var names = new Dictionary<string, string> { [GraphContract.Hidden] = hidden, [GraphContract.HiddenOut] = hiddenOut, [""] = "" };
         foreach (string shared in s_shared)
@@ -79,7 +80,8 @@ internal static class SegmentComposer
 
         foreach (NodeProto node in block.Node)
         {
-            if (form != SegmentForm.Slots && node.Name.EndsWith(GraphContract.RowSelectionSuffix, StringComparison.Ordinal) && node.Input.Count > 0 && node.Output.Count == 1)
+            bool movesRows = node.Name.EndsWith(GraphContract.RowSelectionSuffix, StringComparison.Ordinal) && node.Input.Count > 0 && node.Output.Count == 1;
+            if (movesRows && form != SegmentForm.Slots)
             {
                 names[node.Output[0]] = Rename(node.Input[0]);
                 continue;
@@ -88,7 +90,8 @@ internal static class SegmentComposer
             if (form == SegmentForm.Packed && node.OpType == GraphContract.CachedAttention)
             {
                 bool isCross = node.Input.Contains(GraphContract.CrossKeys);
-                graph.Node.Add(AttentionOperator.Node($"{layer}/{node.Name}", Rename(node.Input[0]), Rename(node.Output[0]), layer, isCross, out TensorProto which));
+                (string query, string attended) = (Rename(node.Input[0]), Rename(node.Output[0]));
+                graph.Node.Add(AttentionOperator.Node($"{layer}/{node.Name}", query, attended, layer, isCross, out TensorProto which));
                 graph.Initializer.Add(which);
                 continue;
             }
@@ -104,7 +107,9 @@ internal static class SegmentComposer
         {
             bool isCache = GraphContract.Caches.Any(cache => cache.Past == input.Name);
             bool moves = input.Name is GraphContract.RowSlots or GraphContract.SlotRows;
-            bool isKept = form == SegmentForm.Packed ? isFirst && input.Name == GraphContract.Hidden : isCache || (isFirst && (form == SegmentForm.Slots || !moves));
+            bool isKept = form == SegmentForm.Packed
+                ? isFirst && input.Name == GraphContract.Hidden
+                : isCache || (isFirst && (form == SegmentForm.Slots || !moves));
             if (isKept)
                 AddValue(graph.Input, input);
         }

@@ -36,7 +36,8 @@ internal sealed class SelfAttention : IDisposable
     public KeyValueCache Cache(int layer) => _caches[layer - 1]!;
 
     /// <summary>Makes a layer's caches where there are none yet.</summary>
-    public void Reach(int layer) => _caches[layer - 1] ??= new KeyValueCache(_slots, _bundle.Configuration.HeadCount, _bundle.Manifest.GraphHeadDimension, Capacity + 1);
+    public void Reach(int layer) =>
+        _caches[layer - 1] ??= new KeyValueCache(_slots, _bundle.Configuration.HeadCount, _bundle.Manifest.GraphHeadDimension, Capacity + 1);
 
     /// <summary>Makes room for more positions; what was bound to the caches and the bias must be bound anew.</summary>
     /// <param name="positions">The position that each slot is at.</param>

@@ -46,8 +46,8 @@ internal sealed class SelfAttentionBias : IDisposable
     }
 
     /// <summary>
-    /// Copies a head's bias for the token at <paramref name="position"/> over the keys up to its own; entry 0, the scratch, is masked. Entries after its own key
-    /// stay as they are: attention is causal and does not count them.
+    /// Copies a head's bias for the token at <paramref name="position"/> over the keys up to its own; entry 0, the scratch, is masked. Entries after its own
+    /// key stay as they are: attention is causal and does not count them.
     /// </summary>
     public void CopyTo(int head, int position, Span<float> bias)
     {

@@ -4,8 +4,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// <see cref="StatePropagation.StateCopy"/>: computes the keys and values that a layer lacks from the states with which tokens exited, for all rows that reach it, in as
-/// few products as they take.
+/// <see cref="StatePropagation.StateCopy"/>: computes the keys and values that a layer lacks from the states with which tokens exited, for all rows that reach
+/// it, in as few products as they take.
 /// </summary>
 internal sealed class StateCopier : IStatePropagator
 {
@@ -25,7 +25,8 @@ internal sealed class StateCopier : IStatePropagator
     private readonly RunOptions _run;
 
     public StateCopier(
-        ModelSessions sessions, IReadOnlyList<DecoderSegment> segments, DecoderMemory memory, BlockRunner blocks, int width, int keysValuesWidth, RunOptions run)
+        ModelSessions sessions, IReadOnlyList<DecoderSegment> segments, DecoderMemory memory, BlockRunner blocks, int width, int keysValuesWidth,
+        RunOptions run)
     {
         _sessions = sessions;
         _segments = segments;

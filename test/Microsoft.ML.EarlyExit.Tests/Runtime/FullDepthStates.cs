@@ -5,8 +5,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>
-/// What the full model computes for given tokens, from the bundle's teacher-forced graph: standard operators, no caches. Beside it, what a batch of the library holds
-/// in its caches.
+/// What the full model computes for given tokens, from the bundle's teacher-forced graph: standard operators, no caches. Beside it, what a batch of the library
+/// holds in its caches.
 /// </summary>
 internal static class FullDepthStates
 {

@@ -2,7 +2,9 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 
-/// <summary>The decoder blocks' contract beyond one position at a time: one row's positions run together, causal among themselves, behind a past of their own.</summary>
+/// <summary>
+/// The decoder blocks' contract beyond one position at a time: one row's positions run together, causal among themselves, behind a past of their own.
+/// </summary>
 public sealed class ManyPositionsTests
 {
     private const int Capacity = 16;

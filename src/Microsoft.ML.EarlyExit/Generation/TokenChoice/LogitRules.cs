@@ -1,8 +1,8 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// The options that change logits before a token is chosen, to Hugging Face's definitions and in its order: repetition penalty, no-repeat n-grams, minimum length. The
-/// decoder start token counts as seen. How a token is then chosen is no matter of theirs.
+/// The options that change logits before a token is chosen, to Hugging Face's definitions and in its order: repetition penalty, no-repeat n-grams, minimum
+/// length. The decoder start token counts as seen. How a token is then chosen is no matter of theirs.
 /// </summary>
 internal sealed class LogitRules(T5Configuration configuration, TextGenerationOptions options)
 {

@@ -20,7 +20,9 @@ internal sealed class TokenSelector : IDisposable
         _scores = new NativeBuffer((long)vocabularySize * sizeof(float));
     }
 
-    /// <summary>Chooses a row's token at the layer it has reached, by its logits or, where the confidence measure chooses, by its scores; neither is changed.</summary>
+    /// <summary>
+    /// Chooses a row's token at the layer it has reached, by its logits or, where the confidence measure chooses, by its scores; neither is changed.
+    /// </summary>
     /// <returns>The id, the lowest of equals; <see cref="Invalid"/>; or <see cref="Forbidden"/>.</returns>
     public int Choose(TokenState state, DecodingRow row, bool byScores)
     {
