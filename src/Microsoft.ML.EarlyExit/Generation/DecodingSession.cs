@@ -25,6 +25,7 @@ internal sealed class DecodingSession : IDisposable
     private readonly int[] _slots;
     private readonly int[] _tokens;
     private readonly NativeBuffer _choice;
+    private readonly NativeArena _kept = new();
 
     public DecodingSession(
         ModelBundle bundle, ModelSessions sessions, LanguageModelHead head, int slots, ExitPlan plan, TextGenerationOptions options, int maxNewTokens,
@@ -58,7 +59,7 @@ internal sealed class DecodingSession : IDisposable
     {
         _decoder.Admit(slot, input);
         _rows[slot] = new DecodingRow(_configuration, _options, _maxNewTokens);
-        _states[slot] ??= new TokenState(_plan, _head, _scratch);
+        _states[slot] ??= new TokenState(_plan, _scratch, _kept.Floats);
     }
 
     /// <summary>The row in a slot, running or ended; null where there was none yet.</summary>
@@ -89,8 +90,8 @@ internal sealed class DecodingSession : IDisposable
         for (int index = 0; index < count; index++)
         {
             TokenState state = _states[_slots[index]]!;
-            state.Begin();
-            state.Reach(0, _decoder.Hidden(index));
+            state.Begin(_rows[_slots[index]]!.TokenCount);
+            state.Reach(0, _decoder.HiddenMemory(index));
         }
 
         for (int segment = 0; segment < _plan.Segments.Count && count > 0; segment++)
@@ -100,7 +101,7 @@ internal sealed class DecodingSession : IDisposable
             for (int index = 0; index < count; index++)
             {
                 _rows[_slots[index]]!.Count(_decoder.TakeOperations(_slots[index]));
-                _states[_slots[index]]!.Reach(_plan.Segments[segment].LastLayer, _decoder.Hidden(index));
+                _states[_slots[index]]!.Reach(_plan.Segments[segment].LastLayer, _decoder.HiddenMemory(index));
             }
 
             count = Decide(_plan.Segments[segment].LastLayer, count);
@@ -113,8 +114,7 @@ internal sealed class DecodingSession : IDisposable
     public void Dispose()
     {
         _decoder.Dispose();
-        foreach (TokenState? state in _states)
-            state?.Dispose();
+        _kept.Dispose();
         _choice.Dispose();
         _products.Dispose();
     }
@@ -129,7 +129,7 @@ internal sealed class DecodingSession : IDisposable
         for (int index = 0; index < count; index++)
         {
             if (isLast || !MustGoDeep(_rows[_slots[index]]!))
-                _products.Add(_states[_slots[index]]!, _rows[_slots[index]]!);
+                _products.Add(_slots[index], _states[_slots[index]]!, _rows[_slots[index]]!);
         }
 
         if (isLast || _plan.Confidence is null or { UsesLogits: true })
@@ -156,7 +156,7 @@ internal sealed class DecodingSession : IDisposable
             if (staying != index)
             {
                 _decoder.Hidden(index).CopyTo(_decoder.Hidden(staying));
-                _states[slot]!.Move(_decoder.Hidden(staying));
+                _states[slot]!.Move(_decoder.HiddenMemory(staying));
             }
 
             _slots[staying++] = slot;
@@ -166,7 +166,7 @@ internal sealed class DecodingSession : IDisposable
     }
 
     /// <summary>Whether a row has drafted enough: its token runs all layers, and the drafts with it.</summary>
-    private bool MustGoDeep(DecodingRow row) => _plan.Speculation is not null && row.DraftCount > 0 && row.DraftCount >= _plan.DraftTokens(row);
+    private bool MustGoDeep(DecodingRow row) => _plan.Speculation is not null && row.DraftCount > 0 && row.DraftCount >= _plan.DraftTokens(row.AcceptedDrafts, row.VerifiedDrafts);
 
     /// <summary>Asks a row after a layer before the last.</summary>
     private bool TryLeave(int slot)
@@ -174,7 +174,7 @@ internal sealed class DecodingSession : IDisposable
         DecodingRow row = _rows[slot]!;
         TokenState state = _states[slot]!;
         if (_plan.Confidence is null)
-            return TryTake(state, row);
+            return TryTake(slot, state, row);
 
         int rows = _plan.Confidence.UsesLogits ? state.Logits.Values.Length : 0;
         row.Count(_costs.PaperEvaluation(_plan.PaperRows(state.Layer, rows, row.Confidence)));
@@ -185,25 +185,25 @@ internal sealed class DecodingSession : IDisposable
 
         // In the published code a contrastive confidence that is no number lets the token leave, whose logits are sound.
         bool leaves = float.IsNaN(confidence)
-            ? _plan.ReferenceCompatible && _plan.Confidence.ComparesLayers
+            ? _plan.Confidence.LeavesWithoutNumber
             : _threshold is null ? _plan.Leaves(confidence, state.Layer, row.TokenCount) : confidence > _threshold.Current;
         if (float.IsNaN(confidence) && !leaves)
-            return Fail(row, state.Layer);
+            return Fail(row, state.Layer, state.Problem);
         if (!leaves)
             row.Stayed(confidence);
-        else if (TryTake(state, row))
+        else if (TryTake(slot, state, row))
             return true;
         state.Prune(confidence);
         return false;
     }
 
     /// <summary>Gives a row that may leave its token; false where none is allowed, and it stays.</summary>
-    private bool TryTake(TokenState state, DecodingRow row)
+    private bool TryTake(int slot, TokenState state, DecodingRow row)
     {
         if (_plan.Confidence is { UsesLogits: false })
         {
             _products.Begin();
-            _products.Add(state, row);
+            _products.Add(slot, state, row);
             _products.Compute(isChoice: true);
         }
 
@@ -232,7 +232,7 @@ internal sealed class DecodingSession : IDisposable
         if (token == TokenSelector.Forbidden && !state.Logits.IsWhole)
         {
             // Of the alive ones none is allowed.
-            state.Logits.Set(_products.ComputeMany(state.Hidden, 1), isWhole: true, keep: false);
+            _products.ComputeWhole(state);
             row.Count(_costs.ChoiceProduct(_head.VocabularySize));
             token = Choose(state, row);
         }
@@ -308,7 +308,7 @@ internal sealed class DecodingSession : IDisposable
         Span<float> logits = state.Logits.Values;
         ReadOnlySpan<int> ids = state.Logits.IsWhole ? [] : state.Alive.Ids;
         Span<float> choice = _choice.Span<float>(0, logits.Length);
-        if (_plan.Confidence is ContrastiveConfidence { Options.Token: ContrastiveToken.Contrastive } && _plan.Asks(state.Layer) && state.TryGetLogScores(choice))
+        if (_plan.Confidence is { ChoosesToken: true } && _plan.Asks(state.Layer) && state.TryGetLogScores(choice))
             return _selector.Choose(choice, ids, row);
         if (!_selector.ChangesLogits)
             return _selector.Choose(logits, ids, row);
@@ -319,9 +319,9 @@ internal sealed class DecodingSession : IDisposable
     // As Hugging Face: the first id of a vocabulary in which nothing is allowed.
     private static int Allowed(int token) => token == TokenSelector.Forbidden ? 0 : token;
 
-    private static bool Fail(DecodingRow row, int layer)
+    private static bool Fail(DecodingRow row, int layer, string? problem = null)
     {
-        row.Fail($"After decoder layer {layer} the hidden state of token {row.TokenCount} holds a NaN or an infinity: the model's weights do not fit this input.");
+        row.Fail(problem ?? $"After decoder layer {layer} the hidden state of token {row.TokenCount} holds a NaN or an infinity: the model's weights do not fit this input.");
         return true;
     }
 }

@@ -14,6 +14,7 @@ internal sealed unsafe class NativeBuffer : SafeHandle
 
     private readonly long _bytes;
     private readonly void* _allocated;
+    private NativeFloats? _floats;
 
     public NativeBuffer(long bytes)
         : this(bytes, mapped: null)
@@ -49,6 +50,18 @@ internal sealed unsafe class NativeBuffer : SafeHandle
         ArgumentOutOfRangeException.ThrowIfNegative(start);
         ArgumentOutOfRangeException.ThrowIfGreaterThan((start + length) * sizeof(T), _bytes);
         return new Span<T>((T*)handle + start, length);
+    }
+
+    /// <summary>Floats of the buffer from <paramref name="start"/>, as memory that others may keep.</summary>
+    public Memory<float> Floats(long start, int length)
+    {
+        _ = Span<float>(start, length);
+
+        // One object serves all but what lies beyond the reach of an int.
+        if (start + length > int.MaxValue)
+            return new NativeFloats(this, start, length).Memory;
+        _floats ??= new NativeFloats(this, 0, (int)Math.Min(_bytes / sizeof(float), int.MaxValue));
+        return _floats.Memory.Slice((int)start, length);
     }
 
     protected override bool ReleaseHandle()

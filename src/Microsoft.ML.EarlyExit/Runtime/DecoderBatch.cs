@@ -146,6 +146,9 @@ internal sealed unsafe class DecoderBatch : IDisposable
     }
 
     /// <summary>The hidden state of a row after the last segment that ran.</summary>
+    public Memory<float> HiddenMemory(int row) => _hidden[_current].Floats((long)row * _width, _width);
+
+    /// <summary>As <see cref="HiddenMemory"/>, not to be kept.</summary>
     public Span<float> Hidden(int row) => _hidden[_current].Span<float>((long)row * _width, _width);
 
     /// <summary>The hidden states of the first rows, one after the other.</summary>
