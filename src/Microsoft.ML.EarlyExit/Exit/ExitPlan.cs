@@ -7,17 +7,17 @@ internal sealed class ExitPlan
     private readonly bool[] _asks;
     private readonly bool[] _keepsHiddenState;
     private readonly int[][] _amateurs;
-    private readonly int _layerCount;
-    private readonly int _vocabularySize;
     private readonly bool _wholeAtLastLayer;
 
     private ExitPlan(ExitPolicy? policy, T5Configuration configuration, int maxNewTokens, bool asksEveryLayer)
     {
-        _layerCount = configuration.DecoderLayerCount;
-        _vocabularySize = configuration.VocabularySize;
+        int layerCount = configuration.DecoderLayerCount;
+        LayerCount = layerCount;
+        VocabularySize = configuration.VocabularySize;
+        Width = configuration.ModelDimension;
         int? staticLayer = policy?.StaticExitLayer;
         Speculation = policy?.SelfSpeculation;
-        LastLayer = staticLayer is not null && Speculation is null ? staticLayer.Value : _layerCount;
+        LastLayer = staticLayer is not null && Speculation is null ? staticLayer.Value : layerCount;
         FirstAskedLayer = policy is null ? LastLayer : staticLayer ?? policy.FirstAskedLayer;
         int lastAsked = staticLayer ?? policy?.ShallowDeep?.ExitLayer ?? (LastLayer - 1);
         _asks =
@@ -26,24 +26,27 @@ internal sealed class ExitPlan
                 ? layer >= 1 && layer <= LastLayer
                 : layer >= FirstAskedLayer && layer <= lastAsked && layer < LastLayer),
         ];
-        Pruning = VocabularyPruning.None;
+        VocabularyPruning pruning = VocabularyPruning.None;
+        bool referenceCompatible = false;
         _wholeAtLastLayer = true;
         _keepsHiddenState = new bool[LastLayer + 1];
         _amateurs = [.. Enumerable.Repeat<int[]>([], LastLayer + 1)];
         if (_asks.Contains(true))
         {
-            // Drafts of a static exit leave unasked.
-            Confidence = staticLayer is null ? policy!.Confidence : null;
+            // With a static exit every token is drafted there; no confidence is evaluated.
+            Confidence = staticLayer is null ? policy!.Measure : null;
             StatePropagation = Speculation is null ? policy!.StatePropagation : StatePropagation.ParallelDecoding;
             Adapts = policy!.ShallowDeep is { AdaptiveThreshold: true };
             FirstThreshold = policy.Threshold;
-            ReferenceCompatible = policy.ReferenceCompatible;
+            referenceCompatible = policy.ReferenceCompatible;
 
             // A fixed number that the vocabulary does not exceed cuts nothing at any layer. The published code lists it all the same.
-            bool prunes = policy.Pruning is not FixedPruning || ReferenceCompatible || policy.Pruning.ListSize(FirstAskedLayer, _layerCount) < _vocabularySize;
-            Pruning = prunes ? policy.Pruning : VocabularyPruning.None;
-            _wholeAtLastLayer = policy.FullVocabularyAtLastLayer || Pruning is NoPruning;
-            _thresholds = new ThresholdSchedule(policy, _layerCount, maxNewTokens);
+            if (!policy.Pruning.CutsOnce || referenceCompatible || policy.Pruning.FirstSize(FirstAskedLayer, layerCount) < VocabularySize)
+                pruning = policy.Pruning;
+            _wholeAtLastLayer = policy.FullVocabularyAtLastLayer || !pruning.Prunes;
+            _thresholds = referenceCompatible
+                ? new ReferenceThresholdSchedule(policy, layerCount, maxNewTokens)
+                : new ThresholdSchedule(policy, layerCount, maxNewTokens);
             for (int layer = 0; layer <= LastLayer; layer++)
             {
                 _keepsHiddenState[layer] = Confidence?.NeedsHiddenState(layer, this) ?? false;
@@ -52,6 +55,9 @@ internal sealed class ExitPlan
             }
         }
 
+        Cuts = referenceCompatible
+            ? new ReferenceCuts(pruning, FirstAskedLayer, layerCount, VocabularySize)
+            : new VocabularyCuts(pruning, FirstAskedLayer, layerCount, VocabularySize);
         var segments = new List<DecoderSegment>();
         int first = 1;
         for (int layer = 1; layer <= LastLayer; layer++)
@@ -64,6 +70,14 @@ internal sealed class ExitPlan
 
         Segments = segments;
     }
+
+    /// <summary>The decoder's layers, L.</summary>
+    public int LayerCount { get; }
+
+    /// <summary>The length of a hidden state.</summary>
+    public int Width { get; }
+
+    public int VocabularySize { get; }
 
     /// <summary>The blocks in order, in groups between which a token can leave or its hidden state is kept.</summary>
     public IReadOnlyList<DecoderSegment> Segments { get; }
@@ -82,22 +96,14 @@ internal sealed class ExitPlan
     /// <summary>The threshold that learning begins with.</summary>
     public float FirstThreshold { get; }
 
-    public VocabularyPruning Pruning { get; }
-
-    /// <summary>Whether the published code's deviations are followed.</summary>
-    public bool ReferenceCompatible { get; }
+    /// <summary>How the vocabulary is cut between layers.</summary>
+    public VocabularyCuts Cuts { get; }
 
     /// <summary>The first layer at which a token is asked, j; the last layer where none ever is.</summary>
     public int FirstAskedLayer { get; }
 
     /// <summary>The layer after which every token that is still running leaves.</summary>
     public int LastLayer { get; }
-
-    /// <summary>The most tokens a cut can leave alive; the vocabulary's size where nothing is cut.</summary>
-    public int MostAlive => Math.Min(_vocabularySize, Math.Max(Pruning.ListSize(FirstAskedLayer, _layerCount), AliveAt(FirstAskedLayer + 1, previousConfidence: 0)));
-
-    /// <summary>The size of the list that the published code makes at j.</summary>
-    public int ReferenceListSize => Pruning.ListSize(FirstAskedLayer, _layerCount);
 
     public static ExitPlan Create(ExitPolicy? policy, T5Configuration configuration, int maxNewTokens)
     {
@@ -129,20 +135,15 @@ internal sealed class ExitPlan
     /// <summary>Whether a layer's logits are over the whole vocabulary, also for a token of which others were cut.</summary>
     public bool IsWholeAt(int layer) => layer == LastLayer && _wholeAtLastLayer;
 
-    /// <summary>How many tokens may be alive at a layer after j, given the confidence at the layer before.</summary>
-    public int AliveAt(int layer, float previousConfidence) => Pruning.CountAt(layer, FirstAskedLayer, _layerCount, previousConfidence);
-
-    /// <summary>As <see cref="AliveAt"/>, in the published code's way.</summary>
-    public int ReferenceAliveAt(int layer, float previousConfidence) =>
-        Pruning.ReferenceCountAt(layer, FirstAskedLayer, _layerCount, _vocabularySize, previousConfidence);
-
-    /// <summary>The head rows that the published code charges for an evaluation: without pruning all, with pruning none for a token's first.</summary>
+    /// <summary>The head rows that the published code charges for an evaluation.</summary>
     public int PaperRows(int layer, int alive, float previousConfidence) =>
-        Pruning is NoPruning ? alive : layer == FirstAskedLayer ? 0 : Pruning.PaperRows(alive, _vocabularySize, previousConfidence);
+        ReferenceRows.Of(Cuts.Pruning, layer == FirstAskedLayer, alive, VocabularySize, previousConfidence);
 
     /// <summary>How many tokens a row drafts before they are verified.</summary>
-    public int DraftTokens(DecodingRow row) =>
-        Speculation!.DraftTokens ?? SelfSpeculation.BestDraftTokens(row.AcceptedDrafts, row.VerifiedDrafts, (double)FirstAskedLayer / LastLayer);
+    /// <param name="accepted">Drafts of the row that were accepted so far.</param>
+    /// <param name="verified">Drafts of the row that were verified so far.</param>
+    public int DraftTokens(int accepted, int verified) =>
+        Speculation!.DraftTokens ?? SelfSpeculation.BestDraftTokens(accepted, verified, (double)FirstAskedLayer / LastLayer);
 
     /// <summary>Whether a token of that confidence leaves: strictly above the threshold, so that threshold 1 is the full model.</summary>
     public bool Leaves(float confidence, int layer, int position) => confidence > _thresholds!.At(layer, position);

@@ -215,7 +215,7 @@ public sealed record ExitPolicy
             (nameof(Thresholds), Thresholds),
             (nameof(ThresholdTemperature), ThresholdTemperature != 0 ? ThresholdTemperature : null),
             (nameof(Confidence), compares ? Confidence : null),
-            (nameof(Pruning), Pruning is NoPruning ? null : Pruning),
+            (nameof(Pruning), Pruning.Prunes ? Pruning : null),
             (nameof(FullVocabularyAtLastLayer), FullVocabularyAtLastLayer ? null : false),
             (nameof(StatePropagation), StatePropagation == StatePropagation.StateCopy ? null : StatePropagation),
             (nameof(SelfSpeculation), SelfSpeculation),
@@ -232,6 +232,9 @@ public sealed record ExitPolicy
     /// <summary>The first layer at which a token is asked.</summary>
     internal int FirstAskedLayer => ShallowDeep?.ExitLayer ?? MinimumLayer;
 
+    /// <summary>The measure in the way that it is computed.</summary>
+    internal Confidence Measure => ReferenceCompatible ? Confidence.ForReference() : Confidence;
+
     /// <summary>Checks the policy as a whole, and against a model.</summary>
     /// <exception cref="ArgumentException">Two options exclude each other, or one does not fit the model; the message names them.</exception>
     internal void Validate(T5Configuration configuration)
@@ -247,7 +250,7 @@ public sealed record ExitPolicy
                 throw new ArgumentException("StaticExitLayer and ParallelDecoding exclude each other: after a static exit no deeper block ever runs.");
             if (ShallowDeep is not null)
                 throw new ArgumentException("StaticExitLayer and ShallowDeep exclude each other: give one of them.");
-            if (Pruning is not NoPruning)
+            if (Pruning.Prunes)
                 throw new ArgumentException("StaticExitLayer and Pruning exclude each other: a static exit ranks nothing.");
             CheckLayer(nameof(StaticExitLayer), staticLayer, layerCount, layerCount);
         }
@@ -258,7 +261,7 @@ public sealed record ExitPolicy
                 throw new ArgumentException("ShallowDeep and MinimumLayer exclude each other: there is one exit, after ShallowDeep.ExitLayer.");
             if (Thresholds is not null)
                 throw new ArgumentException("ShallowDeep and Thresholds exclude each other: one exit has one Threshold.");
-            if (Pruning is not NoPruning)
+            if (Pruning.Prunes)
                 throw new ArgumentException("ShallowDeep and Pruning exclude each other: with one exit there is nothing to prune for.");
             if (shallowDeep.AdaptiveThreshold && !Confidence.UsesLogits)
                 throw new ArgumentException($"ShallowDeep.AdaptiveThreshold and Confidence {Confidence.Name} exclude each other: it needs the shallow layer's token.");
@@ -278,7 +281,7 @@ public sealed record ExitPolicy
 
         if (SelfSpeculation is not null)
         {
-            if (Confidence is ContrastiveConfidence { Options.Token: ContrastiveToken.Contrastive })
+            if (Confidence.ChoosesToken)
                 throw new ArgumentException("SelfSpeculation and ContrastiveToken.Contrastive exclude each other: drafts are verified by the full model's own choice.");
             if (ReferenceCompatible)
                 throw new ArgumentException("SelfSpeculation and ReferenceCompatible exclude each other: the published code does not speculate.");
@@ -288,19 +291,11 @@ public sealed record ExitPolicy
                 throw new ArgumentException("SelfSpeculation and ShallowDeep.AdaptiveThreshold exclude each other: drafts are verified anyway.");
         }
 
-        if (Pruning is not NoPruning && !Confidence.UsesLogits)
+        if (Pruning.Prunes && !Confidence.UsesLogits)
             throw new ArgumentException($"Confidence {Confidence.Name} and Pruning exclude each other: it computes no logits, so there is nothing to rank.");
-        Confidence.Validate(this, configuration);
-        if (!ReferenceCompatible || Pruning is NoPruning)
-            return;
-        if (!FullVocabularyAtLastLayer)
-            throw new ArgumentException("ReferenceCompatible and FullVocabularyAtLastLayer = false exclude each other: the published code takes the whole vocabulary there.");
-        int listed = Pruning.ListSize(FirstAskedLayer, layerCount);
-        if (listed > configuration.VocabularySize)
-        {
-            throw new ArgumentException(
-                $"With ReferenceCompatible, Pruning lists {listed} tokens at layer {FirstAskedLayer}, more than the vocabulary's {configuration.VocabularySize}: the published code fails there.");
-        }
+        Measure.Validate(this, configuration);
+        if (ReferenceCompatible)
+            ReferenceRules.Validate(this, configuration);
     }
 
     private static void CheckLayer(string name, int layer, int last, int layerCount)

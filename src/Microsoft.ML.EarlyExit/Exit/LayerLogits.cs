@@ -2,26 +2,26 @@ using System.Numerics.Tensors;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>The logits of one layer for one token, over what was alive there. Either they are kept, or they lie in memory of the session that the next layer uses again.</summary>
+/// <summary>The logits of one layer for one token, over what was alive there. Either they are kept, or they lie in memory of others that the next layer uses again.</summary>
+/// <param name="allocate">Makes memory for those that are kept; of the length that it is asked for.</param>
 /// <param name="capacity">How many logits are kept at most, where it is known.</param>
-internal sealed unsafe class LayerLogits(int capacity = 0) : IDisposable
+internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacity = 0)
 {
     private const int Chunk = 512;
 
-    private NativeBuffer? _kept;
-    private float* _values;
-    private int _count;
+    private Memory<float> _kept;
+    private Memory<float> _values;
     private float _max;
     private double _logSumExp;
     private bool _isSummed;
 
     /// <summary>Whether they are there for the current token.</summary>
-    public bool IsSet => _values != null;
+    public bool IsSet => !_values.IsEmpty;
 
     /// <summary>Whether they are over the whole vocabulary, so that an index is an id; else an index is a place among the alive tokens.</summary>
     public bool IsWhole { get; private set; }
 
-    public Span<float> Values => new(_values, _count);
+    public Span<float> Values => _values.Span;
 
     /// <summary>The largest logit; a NaN or an infinity where there is one.</summary>
     public float Max
@@ -44,32 +44,22 @@ internal sealed unsafe class LayerLogits(int capacity = 0) : IDisposable
     }
 
     /// <summary>Takes logits where they lie, or a copy of them.</summary>
-    public void Set(ReadOnlySpan<float> values, bool isWhole, bool keep)
+    public void Set(Memory<float> values, bool isWhole, bool keep)
     {
+        _values = values;
         if (keep)
         {
-            if (_kept is null || _kept.Bytes < (long)values.Length * sizeof(float))
-            {
-                _kept?.Dispose();
-                _kept = new NativeBuffer((long)Math.Max(values.Length, capacity) * sizeof(float));
-            }
-
-            Span<float> copy = _kept.Span<float>(0, values.Length);
-            values.CopyTo(copy);
-            values = copy;
+            if (_kept.Length < values.Length)
+                _kept = allocate(Math.Max(values.Length, capacity));
+            _values = _kept[..values.Length];
+            values.CopyTo(_values);
         }
 
-        // Memory of native buffers: it does not move.
-        fixed (float* first = values)
-            _values = first;
-        _count = values.Length;
         IsWhole = isWhole;
         _isSummed = false;
     }
 
-    public void Clear() => _values = null;
-
-    public void Dispose() => _kept?.Dispose();
+    public void Clear() => _values = default;
 
     private void Sum()
     {

@@ -6,29 +6,34 @@ namespace Microsoft.ML.EarlyExit;
 /// One row's token on its way through the decoder: the layer it has reached, and what earlier layers left that a confidence measure compares with. Serves one token
 /// after another; allocates nothing once every layer has been reached.
 /// </summary>
-internal sealed unsafe class TokenState : IDisposable
+internal sealed class TokenState
 {
     private readonly EvaluationScratch _scratch;
     private readonly LayerLogits[] _logits;
-    private readonly NativeBuffer? _hiddenStates;
-    private readonly int _width;
-    private readonly int _first;
-    private float* _hidden;
+    private readonly Memory<float>[] _hiddenStates;
+    private ReadOnlyMemory<float> _hidden;
     private int _scored;
 
-    public TokenState(ExitPlan plan, LanguageModelHead head, EvaluationScratch scratch)
+    /// <param name="plan">What is asked at which layer.</param>
+    /// <param name="scratch">What the tokens of a session share.</param>
+    /// <param name="allocate">Makes memory, of the length that it is asked for, for logits and hidden states that are kept; it must live as long as the state is used.</param>
+    public TokenState(ExitPlan plan, EvaluationScratch scratch, Func<int, Memory<float>> allocate)
     {
         Plan = plan;
-        Alive = new AliveVocabulary(head, scratch, plan.MostAlive);
+        Alive = new AliveVocabulary(plan.VocabularySize, scratch, plan.Cuts.MostAlive, allocate);
         _scratch = scratch;
-        _width = head.Width;
-        _logits = [.. Enumerable.Range(0, plan.LastLayer + 1).Select(layer => new LayerLogits(layer > plan.FirstAskedLayer && !plan.IsWholeAt(layer) ? plan.MostAlive : 0))];
-        if (Enumerable.Range(0, plan.LastLayer + 1).Any(plan.KeepsHiddenState))
-            _hiddenStates = new NativeBuffer((long)(plan.LastLayer + 1) * _width * sizeof(float));
-        _first = plan.FirstAskedLayer;
+        _logits =
+        [
+            .. Enumerable.Range(0, plan.LastLayer + 1)
+                .Select(layer => new LayerLogits(allocate, layer > plan.FirstAskedLayer && !plan.IsWholeAt(layer) ? plan.Cuts.MostAlive : 0)),
+        ];
+        _hiddenStates = [.. Enumerable.Range(0, plan.LastLayer + 1).Select(layer => plan.KeepsHiddenState(layer) ? allocate(plan.Width) : default)];
     }
 
     public ExitPlan Plan { get; }
+
+    /// <summary>The token's position in the output, from 0.</summary>
+    public int Position { get; private set; }
 
     /// <summary>Decoder blocks that have run.</summary>
     public int Layer { get; private set; }
@@ -37,7 +42,7 @@ internal sealed unsafe class TokenState : IDisposable
     public AliveVocabulary Alive { get; }
 
     /// <summary>The hidden state after <see cref="Layer"/> blocks.</summary>
-    public ReadOnlySpan<float> Hidden => new(_hidden, _width);
+    public ReadOnlySpan<float> Hidden => _hidden.Span;
 
     /// <summary>The logits at <see cref="Layer"/>.</summary>
     public LayerLogits Logits => _logits[Layer];
@@ -51,9 +56,14 @@ internal sealed unsafe class TokenState : IDisposable
     /// <summary>Scratch for the scores of the head set's tokens.</summary>
     public Span<double> HeadScores => _scratch.HeadScores;
 
+    /// <summary>What is wrong with the last confidence, where it is the measure that fails rather than the model; null where nothing is.</summary>
+    public string? Problem { get; set; }
+
     /// <summary>Begins another token.</summary>
-    public void Begin()
+    /// <param name="position">Its position in the output, from 0.</param>
+    public void Begin(int position)
     {
+        Position = position;
         Layer = 0;
         Alive.Begin();
         foreach (LayerLogits logits in _logits)
@@ -63,60 +73,37 @@ internal sealed unsafe class TokenState : IDisposable
     /// <summary>Says that the token has reached a layer.</summary>
     /// <param name="layer">Blocks that have run.</param>
     /// <param name="hidden">The hidden state; it stays where it is until the next layer is reached.</param>
-    public void Reach(int layer, ReadOnlySpan<float> hidden)
+    public void Reach(int layer, ReadOnlyMemory<float> hidden)
     {
         Layer = layer;
         AmateurLayer = null;
+        Problem = null;
         _scored = -1;
         Move(hidden);
         if (Plan.KeepsHiddenState(layer))
-            hidden.CopyTo(Kept(layer));
+            hidden.CopyTo(_hiddenStates[layer]);
     }
 
     /// <summary>Says that the hidden state has been copied to another place.</summary>
-    public void Move(ReadOnlySpan<float> hidden)
-    {
-        fixed (float* first = hidden)
-            _hidden = first;
-    }
+    public void Move(ReadOnlyMemory<float> hidden) => _hidden = hidden;
 
     /// <summary>The hidden state of an earlier layer that the plan keeps.</summary>
-    public ReadOnlySpan<float> HiddenAfter(int layer) => Kept(layer);
+    public ReadOnlySpan<float> HiddenAfter(int layer) => _hiddenStates[layer].Span;
 
     /// <summary>The logits of this layer or an earlier one.</summary>
     public LayerLogits LogitsAt(int layer) => _logits[layer];
 
-    /// <summary>The logit, at some layer, of the token at a place of <see cref="Logits"/>; false where it was not alive there.</summary>
-    public bool TryGetLogit(LayerLogits layer, int index, out float logit)
+    /// <summary>An earlier layer's logarithms of probabilities, of the tokens at the places of <see cref="Logits"/>.</summary>
+    /// <param name="layer">The layer.</param>
+    /// <param name="ofCut">That of a token that was not alive there.</param>
+    public AmateurLogProbabilities LogProbabilitiesAt(int layer, double ofCut)
     {
-        int at = layer.IsWhole && !Logits.IsWhole ? Alive.Ids[index] : index;
-        if (at >= layer.Values.Length)
-        {
-            logit = float.NegativeInfinity;
-            return false;
-        }
-
-        logit = layer.Values[at];
-        return true;
+        LayerLogits amateur = _logits[layer];
+        return new AmateurLogProbabilities(amateur, amateur.IsWhole && !Logits.IsWhole ? Alive.Ids : [], ofCut);
     }
 
     /// <summary>Cuts the vocabulary for the next layer, after a confidence at this one.</summary>
-    public void Prune(float confidence)
-    {
-        if (Plan.Pruning is NoPruning)
-            return;
-        if (Layer == _first)
-            Alive.RankBy(Logits.Values);
-        if (!Plan.ReferenceCompatible)
-        {
-            Alive.Cut(Plan.AliveAt(Layer + 1, confidence), isFinal: Plan.Pruning is FixedPruning);
-            return;
-        }
-
-        if (Alive.IsWhole)
-            Alive.List(Plan.ReferenceListSize);
-        Alive.Keep(Plan.ReferenceAliveAt(Layer + 1, confidence));
-    }
+    public void Prune(float confidence) => Plan.Cuts.Cut(Alive, Layer, Logits.Values, confidence);
 
     /// <summary>Says that the evaluation scored the first tokens of <see cref="Head"/>.</summary>
     public void HasScores(int count, bool zeroOutside)
@@ -139,14 +126,4 @@ internal sealed unsafe class TokenState : IDisposable
             scores[Head[index]] = (float)Math.Log(HeadScores[index]);
         return true;
     }
-
-    public void Dispose()
-    {
-        Alive.Dispose();
-        _hiddenStates?.Dispose();
-        foreach (LayerLogits logits in _logits)
-            logits.Dispose();
-    }
-
-    private Span<float> Kept(int layer) => _hiddenStates!.Span<float>((long)layer * _width, _width);
 }

@@ -142,10 +142,13 @@ internal sealed class DecodingRow
     }
 
     /// <summary>Ends the row, whose logits after a layer are no numbers.</summary>
+    /// <param name="layer">The layer.</param>
+    /// <param name="problem">What is wrong instead, where it is not the model's weights.</param>
     /// <returns>True: the row's token is done.</returns>
-    public bool FailAt(int layer)
+    public bool FailAt(int layer, string? problem = null)
     {
-        Error = $"After decoder layer {layer} the hidden state of token {TokenCount} holds a NaN or an infinity: the model's weights do not fit this input.";
+        Error = problem
+            ?? $"After decoder layer {layer} the hidden state of token {TokenCount} holds a NaN or an infinity: the model's weights do not fit this input.";
         Stop(StopReason.Error);
         return true;
     }

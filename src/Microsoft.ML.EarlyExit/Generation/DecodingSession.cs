@@ -25,6 +25,7 @@ internal sealed class DecodingSession : IDisposable
     private readonly TokenState?[] _states;
     private readonly int[] _slots;
     private readonly int[] _tokens;
+    private readonly NativeArena _kept = new();
 
     public DecodingSession(
         ModelBundle bundle, ModelSessions sessions, LanguageModelHead head, int slots, ExitPlan plan, TextGenerationOptions options, int maxNewTokens,
@@ -60,7 +61,7 @@ internal sealed class DecodingSession : IDisposable
     {
         _decoder.Admit(slot, input);
         _rows[slot] = new DecodingRow(_configuration, _options, _maxNewTokens);
-        _states[slot] ??= new TokenState(_plan, _head, _scratch);
+        _states[slot] ??= new TokenState(_plan, _scratch, _kept.Floats);
     }
 
     /// <summary>The row in a slot, running or ended; null where there was none yet.</summary>
@@ -86,8 +87,8 @@ internal sealed class DecodingSession : IDisposable
         for (int index = 0; index < count; index++)
         {
             TokenState state = _states[_slots[index]]!;
-            state.Begin();
-            state.Reach(0, _decoder.Hidden(index));
+            state.Begin(_rows[_slots[index]]!.TokenCount);
+            state.Reach(0, _decoder.HiddenMemory(index));
         }
 
         for (int segment = 0; segment < _plan.Segments.Count && count > 0; segment++)
@@ -97,7 +98,7 @@ internal sealed class DecodingSession : IDisposable
             for (int index = 0; index < count; index++)
             {
                 _rows[_slots[index]]!.Count(_decoder.TakeOperations(_slots[index]));
-                _states[_slots[index]]!.Reach(_plan.Segments[segment].LastLayer, _decoder.Hidden(index));
+                _states[_slots[index]]!.Reach(_plan.Segments[segment].LastLayer, _decoder.HiddenMemory(index));
             }
 
             count = Decide(_plan.Segments[segment].LastLayer, count);
@@ -109,8 +110,7 @@ internal sealed class DecodingSession : IDisposable
     public void Dispose()
     {
         _decoder.Dispose();
-        foreach (TokenState? state in _states)
-            state?.Dispose();
+        _kept.Dispose();
         _selector.Dispose();
         _verifier?.Dispose();
         _products.Dispose();
@@ -126,7 +126,7 @@ internal sealed class DecodingSession : IDisposable
         for (int index = 0; index < count; index++)
         {
             if (isLast || !MustGoDeep(_rows[_slots[index]]!))
-                _products.Add(_states[_slots[index]]!, _rows[_slots[index]]!);
+                _products.Add(_slots[index], _states[_slots[index]]!, _rows[_slots[index]]!);
         }
 
         if (isLast || _plan.Confidence is null or { UsesLogits: true })
@@ -155,7 +155,7 @@ internal sealed class DecodingSession : IDisposable
             if (staying != index)
             {
                 _decoder.Hidden(index).CopyTo(_decoder.Hidden(staying));
-                _states[slot]!.Move(_decoder.Hidden(staying));
+                _states[slot]!.Move(_decoder.HiddenMemory(staying));
             }
 
             _slots[staying++] = slot;
@@ -173,7 +173,7 @@ internal sealed class DecodingSession : IDisposable
         DecodingRow row = _rows[slot]!;
         TokenState state = _states[slot]!;
         if (_plan.Confidence is null)
-            return TryTake(state, row);
+            return TryTake(slot, state, row);
 
         int rows = _plan.Confidence.UsesLogits ? state.Logits.Values.Length : 0;
         row.Count(_costs.PaperEvaluation(_plan.PaperRows(state.Layer, rows, row.Confidence)));
@@ -184,25 +184,25 @@ internal sealed class DecodingSession : IDisposable
 
         // In the published code a contrastive confidence that is no number lets the token exit, whose logits are sound.
         bool exits = float.IsNaN(confidence)
-            ? _plan.ReferenceCompatible && _plan.Confidence.ComparesLayers
+            ? _plan.Confidence.LeavesWithoutNumber
             : _learning is null ? _plan.Leaves(confidence, state.Layer, row.TokenCount) : confidence > _learning.Threshold;
         if (float.IsNaN(confidence) && !exits)
-            return row.FailAt(state.Layer);
+            return row.FailAt(state.Layer, state.Problem);
         if (!exits)
             row.Stayed(confidence);
-        else if (TryTake(state, row))
+        else if (TryTake(slot, state, row))
             return true;
         state.Prune(confidence);
         return false;
     }
 
     /// <summary>Gives a row the token that may exit; false where none is allowed, and it does not.</summary>
-    private bool TryTake(TokenState state, DecodingRow row)
+    private bool TryTake(int slot, TokenState state, DecodingRow row)
     {
         if (_plan.Confidence is { UsesLogits: false })
         {
             _products.Begin();
-            _products.Add(state, row);
+            _products.Add(slot, state, row);
             _products.Compute(isChoice: true);
         }
 
@@ -230,7 +230,7 @@ internal sealed class DecodingSession : IDisposable
         if (token == TokenSelector.Forbidden && !state.Logits.IsWhole)
         {
             // Of the alive ones none is allowed.
-            state.Logits.Set(_products.ComputeMany(state.Hidden, 1), isWhole: true, keep: false);
+            _products.ComputeWhole(state);
             row.Count(_costs.ChoiceProduct(_head.VocabularySize));
             token = Choose(state, row);
         }
@@ -243,5 +243,5 @@ internal sealed class DecodingSession : IDisposable
     }
 
     private int Choose(TokenState state, DecodingRow row) => _selector.Choose(
-        state, row, byScores: _plan.Confidence is ContrastiveConfidence { Options.Token: ContrastiveToken.Contrastive } && _plan.Asks(state.Layer));
+        state, row, byScores: _plan.Confidence is { ChoosesToken: true } && _plan.Asks(state.Layer));
 }

@@ -41,7 +41,7 @@ internal sealed class DraftVerifier : IDisposable
     }
 
     /// <summary>Whether a row has drafted enough: its token runs all layers, and the drafts with it.</summary>
-    public bool HasEnough(DecodingRow row) => row.DraftCount > 0 && row.DraftCount >= _plan.DraftTokens(row);
+    public bool HasEnough(DecodingRow row) => row.DraftCount > 0 && row.DraftCount >= _plan.DraftTokens(row.AcceptedDrafts, row.VerifiedDrafts);
 
     /// <summary>
     /// Whether a row's token at hand still follows its text: it had no drafts, or all were the full model's choices and the row goes on. As of the last

@@ -11,6 +11,8 @@ internal sealed unsafe class HeadProducts : IDisposable
     private readonly OnnxThreadPool.Lane _lane;
     private readonly TokenState[] _states;
     private readonly DecodingRow[] _rows;
+    private readonly AliveRows?[] _alive;
+    private readonly int[] _slots;
     private readonly NativeBuffer _normed;
     private readonly NativeBuffer _logits;
     private NativeBuffer? _manyNormed;
@@ -25,19 +27,25 @@ internal sealed unsafe class HeadProducts : IDisposable
         _lane = threadPool.CreateLane();
         _states = new TokenState[slots];
         _rows = new DecodingRow[slots];
+        _alive = new AliveRows?[slots];
+        _slots = new int[slots];
         _normed = new NativeBuffer((long)slots * head.Width * sizeof(float));
         _logits = new NativeBuffer((long)slots * head.VocabularySize * sizeof(float));
     }
 
-    // A measure that compares layers needs them longer than this memory holds them.
+    // Contrastive measures read earlier layers' logits; they are copied out of this shared buffer.
     private bool KeepsLogits => _plan.Confidence is { ComparesLayers: true };
 
     /// <summary>Begins another list of rows.</summary>
     public void Begin() => _count = 0;
 
     /// <summary>Adds a row to those that the next products are for.</summary>
-    public void Add(TokenState state, DecodingRow row)
+    /// <param name="slot">The row's slot, whose rows of the head are kept while its token runs.</param>
+    /// <param name="state">Its token.</param>
+    /// <param name="row">The row that is charged.</param>
+    public void Add(int slot, TokenState state, DecodingRow row)
     {
+        _slots[_count] = slot;
         _states[_count] = state;
         _rows[_count++] = row;
     }
@@ -68,9 +76,10 @@ internal sealed unsafe class HeadProducts : IDisposable
             if (IsWhole(state))
                 continue;
             Span<float> normed = Normed(whole);
-            Span<float> logits = Logits(whole++, state.Alive.Count);
+            Memory<float> logits = Logits(whole++, state.Alive.Count);
             _head.Normalize(state.Hidden, normed);
-            _head.Multiply(_lane, state.Alive.Rows(), state.Alive.Count, normed, 1, logits);
+            AliveRows alive = _alive[_slots[index]] ??= new AliveRows(_head);
+            _head.Multiply(_lane, alive.Gather(state.Alive), state.Alive.Count, normed, 1, logits.Span);
             state.Logits.Set(logits, isWhole: false, keep: KeepsLogits);
             _rows[index].Count(isChoice ? _costs.ChoiceProduct(logits.Length) : _costs.ConfidenceProduct(logits.Length));
         }
@@ -96,6 +105,13 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
     }
 
+    /// <summary>The logits of one token at the layer it has reached, over the whole vocabulary; until the next call of this or of <see cref="ComputeMany"/>.</summary>
+    public void ComputeWhole(TokenState state)
+    {
+        ComputeMany(state.Hidden, 1);
+        state.Logits.Set(_manyLogits!.Floats(0, _head.VocabularySize), isWhole: true, keep: false);
+    }
+
     /// <summary>Logits over the whole vocabulary of several positions of one row: hidden states [count, d] → [count, V], valid until the next call.</summary>
     public Span<float> ComputeMany(ReadOnlySpan<float> hiddenStates, int count)
     {
@@ -112,6 +128,8 @@ internal sealed unsafe class HeadProducts : IDisposable
     public void Dispose()
     {
         _lane.Dispose();
+        foreach (AliveRows? rows in _alive)
+            rows?.Dispose();
         _manyLogits?.Dispose();
         _manyNormed?.Dispose();
         _logits.Dispose();
@@ -142,5 +160,5 @@ internal sealed unsafe class HeadProducts : IDisposable
 
     private Span<float> Normed(int at) => _normed.Span<float>((long)at * _head.Width, _head.Width);
 
-    private Span<float> Logits(int at, int count) => _logits.Span<float>((long)at * _head.VocabularySize, count);
+    private Memory<float> Logits(int at, int count) => _logits.Floats((long)at * _head.VocabularySize, count);
 }

@@ -76,6 +76,9 @@ internal sealed class TeacherForcedRun : IDisposable
     /// <summary>The hidden state after a layer at a position of the last target: [d].</summary>
     public ReadOnlySpan<float> Hidden(int layer, int position) => _decoder.Hidden(layer, position);
 
+    /// <summary>As <see cref="Hidden"/>, to be kept until the next target is decoded.</summary>
+    public ReadOnlyMemory<float> HiddenMemory(int layer, int position) => _decoder.HiddenMemory(layer, position);
+
     /// <summary>The logits after a layer, over the whole vocabulary, at some positions of the last target: [positions, V].</summary>
     /// <param name="layer">The layer, from 1.</param>
     /// <param name="positions">At most <see cref="HeadBlock"/>.</param>

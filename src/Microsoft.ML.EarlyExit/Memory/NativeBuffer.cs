@@ -14,6 +14,7 @@ internal sealed unsafe class NativeBuffer : SafeHandle
 
     private readonly long _bytes;
     private readonly void* _allocated;
+    private NativeFloats? _floats;
 
     public NativeBuffer(long bytes)
         : this(bytes, mapped: null)
@@ -53,6 +54,18 @@ internal sealed unsafe class NativeBuffer : SafeHandle
 
     /// <summary>Gives whole pages back to the system, where it can take them; the content is lost, and the memory can be written again.</summary>
     public void Discard() => MappedPages.Release((void*)handle, _bytes);
+
+    /// <summary>Floats of the buffer from <paramref name="start"/>, as memory that others may keep.</summary>
+    public Memory<float> Floats(long start, int length)
+    {
+        _ = Span<float>(start, length);
+
+        // One object serves all but what lies beyond the reach of an int.
+        if (start + length > int.MaxValue)
+            return new NativeFloats(this, start, length).Memory;
+        _floats ??= new NativeFloats(this, 0, (int)Math.Min(_bytes / sizeof(float), int.MaxValue));
+        return _floats.Memory.Slice((int)start, length);
+    }
 
     protected override bool ReleaseHandle()
     {

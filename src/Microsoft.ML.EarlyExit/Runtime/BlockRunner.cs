@@ -43,6 +43,9 @@ internal sealed class BlockRunner : IDisposable
     public void Begin() => _current = 0;
 
     /// <summary>The hidden state of a row after the last segment that ran.</summary>
+    public Memory<float> HiddenMemory(int row) => _hidden[_current].Floats((long)row * _width, _width);
+
+    /// <summary>As <see cref="HiddenMemory"/>, not to be kept.</summary>
     public Span<float> Hidden(int row) => _hidden[_current].Span((long)row * _width, _width);
 
     /// <summary>Where the hidden state of a row after the next segment belongs.</summary>

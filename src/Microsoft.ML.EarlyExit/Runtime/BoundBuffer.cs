@@ -40,6 +40,9 @@ internal sealed class BoundBuffer<T> : IDisposable
     /// <summary>Elements from <paramref name="start"/>.</summary>
     public Span<T> Span(long start, int length) => _buffer.Span<T>(start, length);
 
+    /// <summary>Elements of a tensor of floats, as memory that others may keep.</summary>
+    public Memory<float> Floats(long start, int length) => _buffer.Floats(start, length);
+
     public void Dispose()
     {
         foreach (OrtValue? view in _firsts ?? [])

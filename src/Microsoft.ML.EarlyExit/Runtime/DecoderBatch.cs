@@ -87,6 +87,9 @@ internal sealed unsafe class DecoderBatch : IDisposable
     }
 
     /// <summary>The hidden state of a row after the last segment that ran.</summary>
+    public Memory<float> HiddenMemory(int row) => _blocks.HiddenMemory(row);
+
+    /// <summary>As <see cref="HiddenMemory"/>, not to be kept.</summary>
     public Span<float> Hidden(int row) => _blocks.Hidden(row);
 
     /// <summary>

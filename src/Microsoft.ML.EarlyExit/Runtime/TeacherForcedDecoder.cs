@@ -79,6 +79,10 @@ internal sealed class TeacherForcedDecoder : IDisposable
     public ReadOnlySpan<float> Hidden(int layer, int position) =>
         Hidden(layer).Slice(position * _configuration.ModelDimension, _configuration.ModelDimension);
 
+    /// <summary>The same, to be kept until the next target is decoded.</summary>
+    public ReadOnlyMemory<float> HiddenMemory(int layer, int position) =>
+        _hidden[layer]!.Floats((long)position * _configuration.ModelDimension, _configuration.ModelDimension);
+
     public void Dispose()
     {
         foreach (NativeBuffer? buffer in _hidden)

@@ -20,6 +20,7 @@ internal sealed class LayerScorer : IDisposable
     private readonly ExitPlan _plan;
     private readonly TeacherForcedRun _run;
     private readonly EvaluationScratch _scratch;
+    private readonly NativeArena _kept = new();
     private readonly int _layerCount;
     private readonly int _vocabularySize;
 
@@ -101,8 +102,7 @@ internal sealed class LayerScorer : IDisposable
     {
         foreach (NativeBuffer? buffer in _logits)
             buffer?.Dispose();
-        foreach (TokenState? state in _states)
-            state?.Dispose();
+        _kept.Dispose();
         _run.Dispose();
     }
 
@@ -129,15 +129,15 @@ internal sealed class LayerScorer : IDisposable
         for (int index = 0; index < count; index++)
         {
             _positions[index] = start + index;
-            _states[index]!.Begin();
-            _states[index]!.Reach(0, _run.Hidden(0, start + index));
+            _states[index]!.Begin(start + index);
+            _states[index]!.Reach(0, _run.HiddenMemory(0, start + index));
         }
 
         // First, since every layer ranks its choice.
         if (!TryCompute(_layerCount, positions))
             return NotANumber("a logit of its target is a NaN or an infinity", _layerCount);
         for (int index = 0; index < count; index++)
-            _lastArgMax[index] = LogitScan.ArgMax(Logits(_layerCount, index, 1));
+            _lastArgMax[index] = LogitScan.ArgMax(Logits(_layerCount, index, 1).Span);
         for (int layer = 1; layer <= _layerCount; layer++)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -146,12 +146,13 @@ internal sealed class LayerScorer : IDisposable
             for (int index = 0; index < count; index++)
             {
                 TokenState state = _states[index]!;
-                Span<float> logits = Logits(layer, index, 1);
-                state.Reach(layer, _run.Hidden(layer, start + index));
-                state.Logits.Set(logits, isWhole: true, keep: false);
+                Memory<float> held = Logits(layer, index, 1);
+                Span<float> logits = held.Span;
+                state.Reach(layer, _run.HiddenMemory(layer, start + index));
+                state.Logits.Set(held, isWhole: true, keep: false);
                 float confidence = _plan.Confidence!.Evaluate(state);
                 if (float.IsNaN(confidence))
-                    return NotANumber($"the confidence of token {start + index} is no number", layer);
+                    return state.Problem ?? NotANumber($"the confidence of token {start + index} is no number", layer);
                 scores[layer].ArgMax[start + index] = LogitScan.ArgMax(logits);
                 scores[layer].Rank[start + index] = LogitScan.Rank(logits, _lastArgMax[index]);
                 scores[layer].Confidence[start + index] = confidence;
@@ -164,15 +165,15 @@ internal sealed class LayerScorer : IDisposable
 
     private bool TryCompute(int layer, ReadOnlySpan<int> positions)
     {
-        Span<float> logits = Logits(layer, 0, positions.Length);
+        Span<float> logits = Logits(layer, 0, positions.Length).Span;
         _run.ComputeLogits(layer, positions, logits);
         return TensorPrimitives.IsFiniteAll<float>(logits);
     }
 
-    private Span<float> Logits(int layer, int index, int count)
+    private Memory<float> Logits(int layer, int index, int count)
     {
         int buffer = _logits.Length == _layerCount ? layer - 1 : layer < _layerCount ? 0 : 1;
-        return _logits[buffer]!.Span<float>((long)index * _vocabularySize, count * _vocabularySize);
+        return _logits[buffer]!.Floats((long)index * _vocabularySize, count * _vocabularySize);
     }
 
     /// <summary>Makes memory for a target, and says how many of its positions are a block.</summary>
@@ -189,7 +190,7 @@ internal sealed class LayerScorer : IDisposable
         }
 
         for (int index = _capacity; index < block; index++)
-            _states[index] = new TokenState(_plan, _model.Head, _scratch);
+            _states[index] = new TokenState(_plan, _scratch, _kept.Floats);
         _capacity = block;
         return block;
     }

@@ -12,16 +12,15 @@ internal static class AnyPolicies
         from alpha in s_unit
         from rate in Gen.OneOf(s_unit, Gen.Elements(3.5f, 1e30f))
         from flags in Gen.Choose(0, 31)
-        from weight in Gen.Elements<HeadWeight?>(null, HeadWeight.One, HeadWeight.HeadMass)
+        from weight in Gen.Elements<PlausibleSetWeight?>(null, PlausibleSetWeight.One, PlausibleSetWeight.Mass)
         select new ContrastiveOptions
         {
             Alpha = alpha,
-            DecayRate = rate,
-            AlphaSchedule = (flags & 1) != 0 ? AlphaSchedule.Hyperbolic : AlphaSchedule.Constant,
+            DecayRate = (flags & 1) != 0 ? rate : null,
             PlausibilityFromPruning = (flags & 2) != 0,
-            Amateurs = (flags & 4) != 0 ? AmateurLayers.All : AmateurLayers.FromMinimumLayer,
+            AmateursBelowMinimumLayer = (flags & 4) != 0,
             Token = (flags & 8) != 0 ? ContrastiveToken.Contrastive : ContrastiveToken.Expert,
-            HeadWeight = weight,
+            PlausibleSetWeight = weight,
         };
 
     private static readonly Gen<Confidence> s_confidence = Gen.OneOf(

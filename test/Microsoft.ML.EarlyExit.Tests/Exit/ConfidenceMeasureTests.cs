@@ -8,8 +8,11 @@ public sealed class ConfidenceMeasureTests
 {
     private const double Tolerance = 1e-4;
 
-    private static readonly string[] s_models = [TestModels.Exits, "tiny-v10", "tiny-v11", "tiny-buckets"];
-    private static readonly Dictionary<string, DefinedHead> s_heads = s_models.ToDictionary(name => name, name => new DefinedHead(TestModels.Model(name)));
+    private static readonly T5Configuration s_deep = Sizes.Of(8);
+    private static readonly T5Configuration[] s_sizes =
+        [s_deep, Sizes.Of(4, 32, 384), Sizes.Of(3, 40, 300) with { ScaleDecoderOutputs = false }, Sizes.Of(6, 24, 256)];
+
+    private static readonly Dictionary<T5Configuration, DefinedHead> s_heads = s_sizes.ToDictionary(sizes => sizes, sizes => new DefinedHead(sizes, seed: 3));
 
     public static TheoryData<int> MinimumLayers => [1, 2, 3, 5, 7];
 
@@ -21,7 +24,7 @@ public sealed class ConfidenceMeasureTests
         foreach (DefinedPolicy policy in DefinedPolicy.EveryMeasureAndCut(minimumLayer, 1))
         {
             for (int seed = 0; seed < 8; seed++)
-                Follow(TestModels.Exits, policy, 100 * seed + minimumLayer, count);
+                Follow(s_deep, policy, 100 * seed + minimumLayer, count);
         }
 
         count.AssertMostCompared();
@@ -32,11 +35,10 @@ public sealed class ConfidenceMeasureTests
     {
         // One body, so that what was skipped is counted over all of them.
         var count = new Counter();
-        foreach (string name in s_models)
+        foreach (T5Configuration configuration in s_sizes)
         {
-            T5Configuration configuration = TestModels.Model(name).Configuration;
             int seed = 0;
-            Prop.ForAll(DefinedPolicy.Any(configuration.DecoderLayerCount, configuration.VocabularySize).ToArbitrary(), policy => Follow(name, policy, seed++, count))
+            Prop.ForAll(DefinedPolicy.Any(configuration.DecoderLayerCount, configuration.VocabularySize).ToArbitrary(), policy => Follow(configuration, policy, seed++, count))
                 .Check(Config.QuickThrowOnFailure.WithMaxTest(150));
         }
 
@@ -49,8 +51,8 @@ public sealed class ConfidenceMeasureTests
         var count = new Counter();
         for (int seed = 0; seed < 40; seed++)
         {
-            Follow(TestModels.Exits, new DefinedPolicy { MinimumLayer = 2, Measure = DefinedMeasure.Weighted, ChoosesContrastive = true, Alpha = 1e-3f }, seed, count);
-            Follow(TestModels.Exits, new DefinedPolicy { MinimumLayer = 2, Measure = DefinedMeasure.Jsd, ChoosesContrastive = true, Cut = DefinedCut.Fixed, K = 50 }, seed, count);
+            Follow(s_deep, new DefinedPolicy { MinimumLayer = 2, Measure = DefinedMeasure.Weighted, ChoosesContrastive = true, Alpha = 1e-3f }, seed, count);
+            Follow(s_deep, new DefinedPolicy { MinimumLayer = 2, Measure = DefinedMeasure.Jsd, ChoosesContrastive = true, Cut = DefinedCut.Fixed, K = 50 }, seed, count);
         }
 
         count.AssertMostCompared();
@@ -62,17 +64,17 @@ public sealed class ConfidenceMeasureTests
     {
         // The amateur's logits lie so far apart that the expert's second token has probability 0 there.
         var plan = ExitPlan.Create(
-            new ExitPolicy { MinimumLayer = 1, Confidence = Confidence.WeightedContrastive(), Threshold = 1 }, TestModels.Model(TestModels.Exits).Configuration, 10);
-        using var token = new TokenState(plan, TestModels.Model(TestModels.Exits).Head, new EvaluationScratch(1024));
-        using var hidden = new NativeBuffer(48 * sizeof(float));
-        token.Begin();
+            new ExitPolicy { MinimumLayer = 1, Confidence = Confidence.WeightedContrastive(), Threshold = 1 }, s_deep, 10);
+        var token = new TokenState(plan, new EvaluationScratch(1024), count => new float[count]);
+        float[] hidden = new float[48];
+        token.Begin(0);
         float[] amateur = [.. Enumerable.Repeat(-500f, 1024)];
         amateur[3] = 500;
         float[] expert = [.. Enumerable.Repeat(-50f, 1024)];
         (expert[3], expert[9]) = (1, 0.5f);
-        token.Reach(1, hidden.Span<float>(0, 48));
+        token.Reach(1, hidden);
         token.Logits.Set(amateur, isWhole: true, keep: true);
-        token.Reach(2, hidden.Span<float>(0, 48));
+        token.Reach(2, hidden);
         token.Logits.Set(expert, isWhole: true, keep: true);
 
         // ln p - ln q is about -0.5 for token 3 and -1 + 87.3 for token 9, which takes all of the head set's mass.
@@ -87,23 +89,22 @@ public sealed class ConfidenceMeasureTests
     {
         foreach (DefinedPolicy policy in DefinedPolicy.EveryMeasureAndCut(3, 1))
         {
-            EarlyExitModel model = TestModels.Model(TestModels.Exits);
-            float[][] hidden = Hidden(model, 7);
+            float[][] hidden = Hidden(s_deep, 7);
             hidden[5][11] = value;
-            using var driven = new DrivenToken(model, policy.ToPolicy(), hidden);
+            var driven = new DrivenToken(s_deep, s_heads[s_deep], policy.ToPolicy(), hidden);
             for (int layer = 3; layer < 5; layer++)
                 Assert.InRange(driven.Evaluate(layer), 0, 1);
             Assert.Equal(float.NaN, driven.Evaluate(5));
         }
     }
 
-    private static void Follow(string name, DefinedPolicy policy, int seed, Counter count)
+    private static void Follow(T5Configuration sizes, DefinedPolicy policy, int seed, Counter count)
     {
-        EarlyExitModel model = TestModels.Model(name);
-        int layers = model.Configuration.DecoderLayerCount;
-        float[][] hidden = Hidden(model, seed);
-        var defined = new DefinedToken(policy, layers, s_heads[name], layer => hidden[layer]);
-        using var driven = new DrivenToken(model, policy.ToPolicy(), hidden);
+        int layers = sizes.DecoderLayerCount;
+        DefinedHead head = s_heads[sizes];
+        float[][] hidden = Hidden(sizes, seed);
+        var defined = new DefinedToken(policy, layers, head, layer => hidden[layer]);
+        var driven = new DrivenToken(sizes, head, policy.ToPolicy(), hidden);
         bool[]? before = null;
         for (int layer = policy.MinimumLayer; layer < layers; layer++)
         {
@@ -140,7 +141,8 @@ public sealed class ConfidenceMeasureTests
                 if (!defined.IsNearTie)
                 {
                     Assert.Equal(choice, driven.Choose());
-                    count.Contrastive += choice != new DefinedToken(policy with { ChoosesContrastive = false }, layers, s_heads[name], at => hidden[at]).Choose(layer, new DefinedOptions(), [0]) ? 1 : 0;
+                    var expert = new DefinedToken(policy with { ChoosesContrastive = false }, layers, head, at => hidden[at]);
+                    count.Contrastive += choice != expert.Choose(layer, new DefinedOptions(), [0]) ? 1 : 0;
                 }
             }
 
@@ -149,15 +151,15 @@ public sealed class ConfidenceMeasureTests
     }
 
     /// <summary>States that turn, layer by layer, towards some tokens' rows of the head, so that confidences of all sizes occur.</summary>
-    private static float[][] Hidden(EarlyExitModel model, int seed)
+    private static float[][] Hidden(T5Configuration sizes, int seed)
     {
         var random = new Random(seed);
-        int width = model.Configuration.ModelDimension;
-        float[] target = model.Head.Row(random.Next(model.Configuration.VocabularySize)).ToArray();
-        float[] other = model.Head.Row(random.Next(model.Configuration.VocabularySize)).ToArray();
+        int width = sizes.ModelDimension;
+        float[] target = Row();
+        float[] other = Row();
         float length = MathF.Sqrt(target.Sum(value => value * value) / width);
         float noise = length * random.NextSingle() * 3;
-        var hidden = new float[model.Configuration.DecoderLayerCount + 1][];
+        var hidden = new float[sizes.DecoderLayerCount + 1][];
         for (int layer = 0; layer < hidden.Length; layer++)
         {
             float pull = random.NextSingle() * 2 * layer / hidden.Length;
@@ -167,6 +169,8 @@ public sealed class ConfidenceMeasureTests
         }
 
         return hidden;
+
+        float[] Row() => [.. s_heads[sizes].Row(random.Next(sizes.VocabularySize)).Select(weight => (float)weight)];
     }
 
     private sealed class Counter

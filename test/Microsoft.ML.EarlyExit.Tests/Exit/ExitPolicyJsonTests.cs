@@ -130,7 +130,7 @@ public class ExitPolicyJsonTests
             Assert.Equal(policy, ExitPolicyJson.Parse(ExitPolicyJson.Write(policy), "p"));
 
             // 9000 / (1 + 299 · 2 / 8).
-            Assert.Equal(118, policy.Pruning.ListSize(2, 8));
+            Assert.Equal(118, policy.Pruning.FirstSize(2, 8));
         }
     }
 }

@@ -123,7 +123,7 @@ public sealed class ExitPolicyTests
 
         Assert.Equal(policy.SelfSpeculation is null ? policy.StaticExitLayer ?? 6 : 6, covered);
         Assert.False(plan.Asks(covered));
-        Assert.InRange(plan.MostAlive, 2, 1024);
+        Assert.InRange(plan.Cuts.MostAlive, 2, 1024);
     });
 
     [Fact]
@@ -204,12 +204,12 @@ public sealed class ExitPolicyTests
 
     private static float Margin(params float[] logits)
     {
-        using var kept = new LayerLogits();
+        var kept = new LayerLogits(count => new float[count]);
         kept.Set(logits, isWhole: true, keep: true);
         return SoftmaxMargin.Of(kept);
     }
 
-    private static T5Configuration Layers(int count) => TestModels.Model(TestModels.Exits).Configuration with { DecoderLayerCount = count };
+    private static T5Configuration Layers(int count) => Sizes.Of(count);
 
     private static void AssertRefused(ExitPolicy policy, params string[] names)
     {

@@ -61,9 +61,8 @@ public sealed class PruningTests
          select (counts, levels)).ToArbitrary(),
         one =>
         {
-            LanguageModelHead head = TestModels.Model("tiny-buckets").Head;
-            int size = head.VocabularySize;
-            using var alive = new AliveVocabulary(head, new EvaluationScratch(size), one.counts.Max());
+            const int size = 256;
+            var alive = new AliveVocabulary(size, new EvaluationScratch(size), one.counts.Max(), count => new float[count]);
             var random = new Random(seed);
             for (int token = 0; token < 3; token++)
             {
@@ -80,10 +79,7 @@ public sealed class PruningTests
                     Assert.Equal(expected.Length, alive.Count);
                     Assert.Equal(alive.IsWhole, expected.Length == size);
                     if (!alive.IsWhole)
-                    {
                         Assert.Equal(expected, alive.Ids.ToArray());
-                        AssertRows(head, alive);
-                    }
 
                     before = expected;
                 }
@@ -96,7 +92,6 @@ public sealed class PruningTests
             int kept = Math.Min(one.counts[0], size - 1);
             alive.Cut(kept, isFinal: true);
             Assert.Equal(Enumerable.Range(0, size).OrderByDescending(id => last[id]).ThenBy(id => id).Take(kept).Order(), alive.Ids.ToArray().Order());
-            AssertRows(head, alive);
         });
 
     public static TheoryData<string> Models => [TestModels.Exits, "tiny-v10", "tiny-v11", TestModels.Demo];
@@ -148,15 +143,5 @@ public sealed class PruningTests
         }
 
         Assert.True(sequence.Compared > 25, $"Only {sequence.Compared} tokens were compared.");
-    }
-
-    private static void AssertRows(LanguageModelHead head, AliveVocabulary alive)
-    {
-        unsafe
-        {
-            var rows = new ReadOnlySpan<float>(alive.Rows(), alive.Count * head.Width);
-            for (int at = 0; at < alive.Count; at++)
-                Assert.True(rows.Slice(at * head.Width, head.Width).SequenceEqual(head.Row(alive.Ids[at])));
-        }
     }
 }

@@ -57,11 +57,10 @@ public sealed class SaveLoadTests : IDisposable
         var contrastive = new ContrastiveOptions
         {
             Alpha = 0.05f,
-            AlphaSchedule = AlphaSchedule.Hyperbolic,
             DecayRate = 0.3f,
             PlausibilityFromPruning = true,
-            Amateurs = AmateurLayers.All,
-            HeadWeight = HeadWeight.HeadMass,
+            AmateursBelowMinimumLayer = true,
+            PlausibleSetWeight = PlausibleSetWeight.Mass,
             Token = ContrastiveToken.Contrastive,
         };
         var exit = new ExitPolicy

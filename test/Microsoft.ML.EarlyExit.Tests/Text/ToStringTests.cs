@@ -27,7 +27,7 @@ public class ToStringTests
         { Confidence.JsdContrastive(), "jsdContrastive" },
         {
             Confidence.WeightedContrastive(new ContrastiveOptions { Alpha = 0.25f }),
-            "weightedContrastive (Alpha = 0.25, AlphaSchedule = Constant, DecayRate = 0.1, PlausibilityFromPruning = False, Amateurs = FromMinimumLayer, Token = Expert)"
+            "weightedContrastive (Alpha = 0.25, PlausibilityFromPruning = False, AmateursBelowMinimumLayer = False, Token = Expert)"
         },
         { VocabularyPruning.None, "none" },
         { VocabularyPruning.Fixed(500), "fixed (k 500)" },

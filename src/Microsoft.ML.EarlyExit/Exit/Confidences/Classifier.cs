@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>A learned linear probe on the hidden state, <c>sigmoid(w · h^l + b)</c> (CALM, section 3.5).</summary>
@@ -5,7 +7,14 @@ internal sealed class Classifier(ClassifierProbe probe) : Confidence
 {
     internal ClassifierProbe Probe { get; } = probe;
 
-    internal override string Name => "classifier";
+    internal static ConfidenceKind Kind { get; } = new(
+        "classifier",
+        new ConfidenceParameters("classifier", fields => new ClassifierProbe(fields.GetSingleRows("weights"), fields.GetSingles("biases"))),
+        (fields, probe) => probe is null
+            ? throw fields.Refuse("confidence", "it needs the field classifier, with weights and biases")
+            : new Classifier((ClassifierProbe)probe));
+
+    internal override string Name => Kind.Name;
 
     internal override bool UsesLogits => false;
 
@@ -19,4 +28,24 @@ internal sealed class Classifier(ClassifierProbe probe) : Confidence
         Probe.Validate(configuration.ModelDimension, configuration.DecoderLayerCount);
 
     internal override float Evaluate(TokenState token) => Probe.Evaluate(token.Layer, token.Hidden);
+
+    private protected override void WriteParameters(Utf8JsonWriter writer)
+    {
+        writer.WriteStartObject("classifier");
+        writer.WriteStartArray("weights");
+        for (int row = 0; row < Probe.RowCount; row++)
+        {
+            writer.WriteStartArray();
+            foreach (float weight in Probe.Weights(row))
+                writer.WriteNumberValue(weight);
+            writer.WriteEndArray();
+        }
+
+        writer.WriteEndArray();
+        writer.WriteStartArray("biases");
+        foreach (float bias in Probe.Biases)
+            writer.WriteNumberValue(bias);
+        writer.WriteEndArray();
+        writer.WriteEndObject();
+    }
 }

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
 
 namespace Microsoft.ML.EarlyExit;
@@ -17,6 +18,12 @@ public abstract class Confidence
     /// rest. It needs no LM head before the exit, and so cannot be combined with pruning.</summary>
     public static Confidence HiddenStateSaturation { get; } = new HiddenStateSaturation();
 
+    /// <summary>Every kind of measure there is.</summary>
+    internal static IReadOnlyList<ConfidenceKind> Kinds { get; } =
+    [
+        EarlyExit.SoftmaxMargin.Kind, EarlyExit.HiddenStateSaturation.Kind, EarlyExit.Classifier.Kind, EarlyExit.WeightedContrastive.Kind, EarlyExit.JsdContrastive.Kind,
+    ];
+
     /// <summary>The name in policy files.</summary>
     internal abstract string Name { get; }
 
@@ -25,6 +32,12 @@ public abstract class Confidence
 
     /// <summary>Whether <see cref="Evaluate"/> needs the logits of layers before it.</summary>
     internal virtual bool ComparesLayers => false;
+
+    /// <summary>Whether the token chosen at an exit is the measure's own rather than that of the largest logit; see <see cref="TokenState.TryGetLogScores"/>.</summary>
+    internal virtual bool ChoosesToken => false;
+
+    /// <summary>Whether a token leaves whose confidence is no number.</summary>
+    internal virtual bool LeavesWithoutNumber => false;
 
     /// <summary>A learned linear probe on the hidden state, <c>sigmoid(w · h + b)</c> (CALM): how likely the model is to say the same at full depth. It needs no LM head
     /// before the exit, and so cannot be combined with pruning.</summary>
@@ -46,9 +59,54 @@ public abstract class Confidence
     /// <returns>The measure.</returns>
     public static Confidence JsdContrastive(ContrastiveOptions? options = null) => new JsdContrastive(options ?? new ContrastiveOptions());
 
+    /// <summary>A measure of your own: a delegate that says from a layer's logits or hidden state how sure the model is.</summary>
+    /// <remarks>
+    /// It is called for every token after every layer that is asked, by several threads where several generate, and must give the same number for the same token. A number
+    /// outside [0, 1], or NaN, fails the row with an error that names the measure; an exception that it throws ends the call. A delegate has no form in a file: a policy
+    /// with it cannot be saved unless it is registered, see <see cref="Register"/>. Two are equal if name, needs and delegate are.
+    /// </remarks>
+    /// <param name="name">Its name in messages and files: 1 to 100 ASCII letters, digits, dots, hyphens and underscores; none of the library's.</param>
+    /// <param name="needs">What it is computed from.</param>
+    /// <param name="evaluate">The confidence of a token, in [0, 1]. The view's numbers are finite: a row whose logits or hidden state hold a NaN or an infinity fails
+    /// before.</param>
+    /// <returns>The measure.</returns>
+    /// <exception cref="ArgumentException">The name is empty, holds other characters, or is one of the library's.</exception>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="needs"/> is not one of the enumeration's.</exception>
+    public static Confidence Custom(string name, ConfidenceNeeds needs, Func<TokenView, float> evaluate) => new CustomConfidence(name, needs, evaluate);
+
+    /// <summary>
+    /// Makes a measure of your own known by its name, for this process: what is saved with it holds the name, and loading finds it. Register it before either, at the
+    /// program's start; from any thread, and as often as you like with the same delegate.
+    /// </summary>
+    /// <inheritdoc cref="Custom" path="/remarks"/>
+    /// <param name="name"><inheritdoc cref="Custom" path="/param[@name='name']"/></param>
+    /// <param name="needs"><inheritdoc cref="Custom" path="/param[@name='needs']"/></param>
+    /// <param name="evaluate"><inheritdoc cref="Custom" path="/param[@name='evaluate']"/></param>
+    /// <returns>The measure, equal to that of <see cref="Custom"/> with the same arguments.</returns>
+    /// <exception cref="ArgumentException">The name is empty, holds other characters, or is one of the library's.</exception>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="needs"/> is not one of the enumeration's.</exception>
+    /// <exception cref="InvalidOperationException">The name is registered with another delegate or other needs.</exception>
+    public static Confidence Register(string name, ConfidenceNeeds needs, Func<TokenView, float> evaluate) =>
+        RegisteredConfidences.Add(new CustomConfidence(name, needs, evaluate));
+
     /// <summary>The measure's name, as policy files have it, and what else it was given.</summary>
     /// <returns>For instance <c>softmaxMargin</c>.</returns>
     public override string ToString() => Name;
+
+    /// <summary>Writes the fields from which <see cref="ConfidenceKind.Read"/> makes an equal measure.</summary>
+    internal void Write(Utf8JsonWriter writer)
+    {
+        writer.WriteString("confidence", Name);
+        WriteParameters(writer);
+    }
+
+    /// <summary>Writes what else the measure was given.</summary>
+    /// <exception cref="InvalidOperationException">A file cannot hold the measure.</exception>
+    private protected virtual void WriteParameters(Utf8JsonWriter writer)
+    {
+    }
 
     /// <summary>Whether hidden states of a layer are needed when a later one is evaluated.</summary>
     /// <param name="layer">The layer, from 0, the embedding.</param>
@@ -60,6 +118,9 @@ public abstract class Confidence
 
     /// <summary>The measure as it is at j, before the first cut, where it would otherwise follow the pruning.</summary>
     internal virtual Confidence WithoutPruning() => this;
+
+    /// <summary>The measure as the published code computes it; see <see cref="ExitPolicy.ReferenceCompatible"/>.</summary>
+    internal virtual Confidence ForReference() => this;
 
     /// <summary>Checks the measure against a policy and a model.</summary>
     /// <exception cref="ArgumentException">They exclude each other.</exception>

@@ -7,12 +7,12 @@ namespace Microsoft.ML.EarlyExit;
 internal sealed class ConfidenceConverter : JsonConverter<Confidence>
 {
     public override Confidence Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
-        JsonFields.Read(ref reader, "the confidence", ExitPolicyJson.ReadConfidence);
+        JsonFields.Read(ref reader, "the confidence", ConfidenceKind.Read);
 
     public override void Write(Utf8JsonWriter writer, Confidence value, JsonSerializerOptions options)
     {
         writer.WriteStartObject();
-        ExitPolicyJson.WriteConfidence(writer, value);
+        value.Write(writer);
         writer.WriteEndObject();
     }
 }

@@ -1,18 +1,21 @@
 using System.Numerics.Tensors;
+using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>What the contrastive measures share: the head set, the scores inside and outside it, and their margin. The formulas are in <see cref="ContrastiveOptions"/>.</summary>
 internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Confidence
 {
-    // A probability of 0 inside the head set counts as this.
-    private static readonly double s_smallestLogarithm = Math.Log(1.17549435e-38);
+    /// <summary>The field of both measures.</summary>
+    private protected static ConfidenceParameters Parameters { get; } = new("contrastive", ContrastiveOptions.Read, new ContrastiveOptions());
 
     internal ContrastiveOptions Options { get; } = options;
 
     internal override bool UsesLogits => true;
 
     internal override bool ComparesLayers => true;
+
+    internal sealed override bool ChoosesToken => Options.Token == ContrastiveToken.Contrastive;
 
     public override bool Equals(object? obj) => obj is ContrastiveConfidence other && other.GetType() == GetType() && other.Options == Options;
 
@@ -22,7 +25,7 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
 
     internal override void Validate(ExitPolicy policy, T5Configuration configuration)
     {
-        if (Options.PlausibilityFromPruning && policy.Pruning is NoPruning)
+        if (Options.PlausibilityFromPruning && !policy.Pruning.Prunes)
             throw new ArgumentException("PlausibilityFromPruning needs Pruning: without it every token would be plausible.");
     }
 
@@ -39,17 +42,17 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
 
         token.AmateurLayer = amateur;
         Span<double> scores = token.HeadScores[..head.Length];
-        Score(token, expert, token.LogitsAt(amateur), head, scores);
-        bool zeroOutside = token.Plan.ReferenceCompatible && HasNothingOutsideTheHead;
-        token.HasScores(head.Length, zeroOutside);
-        double margin = Margin(expert, head, scores, zeroOutside);
-        return token.Plan.ReferenceCompatible ? (float)margin : (float)Math.Clamp(margin, 0, 1);
+        Score(expert, AmateurAt(token, amateur), head, scores);
+        token.HasScores(head.Length, ScoresZeroOutside);
+        return Bound(Margin(expert, head, scores, ScoresZeroOutside));
     }
 
-    /// <summary>Whether the published code scores tokens outside the head set with 0 rather than with their probability.</summary>
-    private protected abstract bool HasNothingOutsideTheHead { get; }
+    private protected sealed override void WriteParameters(Utf8JsonWriter writer) => Options.Write(writer, Parameters.Field);
 
-    private protected abstract HeadWeight DefaultHeadWeight { get; }
+    /// <summary>Whether tokens outside the head set score 0 rather than their probability.</summary>
+    private protected virtual bool ScoresZeroOutside => false;
+
+    private protected abstract PlausibleSetWeight DefaultWeight { get; }
 
     /// <summary>The same measure with other options.</summary>
     private protected abstract Confidence With(ContrastiveOptions options);
@@ -57,13 +60,11 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
     /// <summary>The amateur of an expert; false where there is none, and the softmax margin takes the measure's place.</summary>
     private protected abstract bool TryFindAmateur(TokenState token, ReadOnlySpan<int> head, out int amateur);
 
-    /// <summary>ln q of one of the expert's tokens at a layer, never below that of the smallest normal number; -∞ in the published code's way where it is not alive.</summary>
-    private protected static double LogProbability(TokenState token, LayerLogits layer, int index)
-    {
-        if (!token.TryGetLogit(layer, index, out float logit))
-            return token.Plan.ReferenceCompatible ? double.NegativeInfinity : s_smallestLogarithm;
-        return Math.Max(logit - layer.LogSumExp, s_smallestLogarithm);
-    }
+    /// <summary>ln q at an amateur's layer; what was cut there counts as the smallest normal number, so that q is never 0.</summary>
+    private protected virtual AmateurLogProbabilities AmateurAt(TokenState token, int layer) => token.LogProbabilitiesAt(layer, AmateurLogProbabilities.Smallest);
+
+    /// <summary>The confidence that a margin is.</summary>
+    private protected virtual float Bound(double margin) => (float)Math.Clamp(margin, 0, 1);
 
     private ReadOnlySpan<int> FindHead(TokenState token, LayerLogits expert)
     {
@@ -77,8 +78,8 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
         }
 
         double alpha = Options.Alpha;
-        if (Options.AlphaSchedule == AlphaSchedule.Hyperbolic)
-            alpha = alpha / (1 + (Options.DecayRate * (double)token.Layer)) * (1 - EarlyExit.SoftmaxMargin.Of(expert));
+        if (Options.DecayRate is { } decayRate)
+            alpha = alpha / (1 + (decayRate * (double)token.Layer)) * (1 - EarlyExit.SoftmaxMargin.Of(expert));
 
         // p(x) ≥ α' max p, in logits; α' = 0 lets all in.
         return head[..LogitScan.FindAtLeast(logits, AtLeast(expert.Max + Math.Log(alpha)), head)];
@@ -91,7 +92,7 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
         return rounded < border ? MathF.BitIncrement(rounded) : rounded;
     }
 
-    private void Score(TokenState token, LayerLogits expert, LayerLogits amateur, ReadOnlySpan<int> head, Span<double> scores)
+    private void Score(LayerLogits expert, AmateurLogProbabilities amateur, ReadOnlySpan<int> head, Span<double> scores)
     {
         double mass = 0;
         double logSumExp = expert.LogSumExp;
@@ -100,10 +101,10 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
         {
             double logP = logits[head[index]] - logSumExp;
             mass += Math.Exp(logP);
-            scores[index] = logP - LogProbability(token, amateur, head[index]);
+            scores[index] = logP - amateur[head[index]];
         }
 
-        double weight = (Options.HeadWeight ?? DefaultHeadWeight) == HeadWeight.One ? 1 : mass;
+        double weight = (Options.PlausibleSetWeight ?? DefaultWeight) == PlausibleSetWeight.One ? 1 : mass;
         double largest = TensorPrimitives.Max<double>(scores);
         double sum = 0;
         for (int index = 0; index < scores.Length; index++)

@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>How a contrastive confidence compares an expert layer's distribution p with an amateur layer's q (section 4.3 of the paper). Immutable.</summary>
@@ -7,8 +9,10 @@ namespace Microsoft.ML.EarlyExit;
 /// </remarks>
 public sealed record ContrastiveOptions
 {
+    private const float DefaultDecayRate = 0.1f;
+
     private readonly float _alpha = 0.1f;
-    private readonly float _decayRate = 0.1f;
+    private readonly float? _decayRate;
 
     /// <summary>α, in [0, 1]: the share of the largest probability that a token of the head set has at least.</summary>
     /// <value>The default value is 0.1.</value>
@@ -19,17 +23,15 @@ public sealed record ContrastiveOptions
         init => _alpha = value is >= 0 and <= 1 ? value : throw new ArgumentOutOfRangeException(nameof(Alpha), value, "Alpha must be from 0 to 1.");
     }
 
-    /// <summary>Whether α' is α at every layer, or falls with the layer and the softmax margin.</summary>
-    /// <value>The default value is <see cref="EarlyExit.AlphaSchedule.Constant"/>.</value>
-    public AlphaSchedule AlphaSchedule { get; init; }
-
-    /// <summary>How fast the hyperbolic schedule falls with the layer, at least 0.</summary>
-    /// <value>The default value is 0.1.</value>
+    /// <summary>
+    /// How fast α' falls with the layer l, at least 0: <c>α' = α / (1 + DecayRate · l) · (1 - c)</c>, c being the softmax margin at that layer (the hyperbolic schedule).
+    /// </summary>
+    /// <value>The default value is null: α' is α at every layer.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is not a finite number of at least 0.</exception>
-    public float DecayRate
+    public float? DecayRate
     {
         get => _decayRate;
-        init => _decayRate = float.IsFinite(value) && value >= 0
+        init => _decayRate = value is null || (float.IsFinite(value.Value) && value >= 0)
             ? value
             : throw new ArgumentOutOfRangeException(nameof(DecayRate), value, "DecayRate must be a finite number of at least 0.");
     }
@@ -38,13 +40,16 @@ public sealed record ContrastiveOptions
     /// <value>The default value is false.</value>
     public bool PlausibilityFromPruning { get; init; }
 
-    /// <summary>Which layers <see cref="Confidence.JsdContrastive"/> may take as amateur.</summary>
-    /// <value>The default value is <see cref="AmateurLayers.FromMinimumLayer"/>.</value>
-    public AmateurLayers Amateurs { get; init; }
+    /// <summary>
+    /// Whether <see cref="Confidence.JsdContrastive"/> may take layers below the minimum exit layer j as amateur too: 2 to l - 1, as the published code does, which
+    /// multiplies the LM head below j. Else they are j to l - 1, as in the paper.
+    /// </summary>
+    /// <value>The default value is false.</value>
+    public bool AmateursBelowMinimumLayer { get; init; }
 
     /// <summary>w: one, or the head set's probability.</summary>
     /// <value>The default value is null: one for <see cref="Confidence.JsdContrastive"/>, the head set's mass for <see cref="Confidence.WeightedContrastive"/>.</value>
-    public HeadWeight? HeadWeight { get; init; }
+    public PlausibleSetWeight? PlausibleSetWeight { get; init; }
 
     /// <summary>Which token is chosen at an exit.</summary>
     /// <value>The default value is <see cref="ContrastiveToken.Expert"/>.</value>
@@ -53,4 +58,41 @@ public sealed record ContrastiveOptions
     /// <summary>The values by their names, alike in every culture.</summary>
     /// <returns>One line of text.</returns>
     public override string ToString() => MemberText.Of(this);
+
+    /// <summary>Reads the options that the fields of an object are.</summary>
+    internal static ContrastiveOptions Read(JsonFields fields)
+    {
+        var options = new ContrastiveOptions();
+        options = fields.Set(options, "alpha", o => o with { Alpha = fields.GetSingle("alpha") });
+        bool falls = fields.Set(false, "alphaSchedule", _ => fields.GetChoice("alphaSchedule", ("constant", false), ("hyperbolic", true)));
+        options = fields.Set(options with { DecayRate = DefaultDecayRate }, "decayRate", o => o with { DecayRate = fields.GetSingle("decayRate") });
+        if (!falls)
+            options = options with { DecayRate = null };
+        options = fields.Set(options, "plausibility", o => o with { PlausibilityFromPruning = fields.GetChoice("plausibility", ("head", false), ("pruning", true)) });
+        options = fields.Set(
+            options, "amateurs", o => o with { AmateursBelowMinimumLayer = fields.GetChoice("amateurs", ("fromMinimumLayer", false), ("all", true)) });
+        options = fields.SetUnlessNull(options, "headWeight", o => o with
+        {
+            PlausibleSetWeight = fields.GetChoice("headWeight", ("one", EarlyExit.PlausibleSetWeight.One), ("headMass", EarlyExit.PlausibleSetWeight.Mass)),
+        });
+        return fields.Set(options, "token", o => o with
+        {
+            Token = fields.GetChoice("token", ("expert", ContrastiveToken.Expert), ("contrastive", ContrastiveToken.Contrastive)),
+        });
+    }
+
+    /// <summary>Writes an object that <see cref="Read"/> reads.</summary>
+    internal void Write(Utf8JsonWriter writer, string field)
+    {
+        writer.WriteStartObject(field);
+        writer.WriteNumber("alpha", Alpha);
+        writer.WriteString("alphaSchedule", DecayRate is null ? "constant" : "hyperbolic");
+        writer.WriteNumber("decayRate", DecayRate ?? DefaultDecayRate);
+        writer.WriteString("plausibility", PlausibilityFromPruning ? "pruning" : "head");
+        writer.WriteString("amateurs", AmateursBelowMinimumLayer ? "all" : "fromMinimumLayer");
+        if (PlausibleSetWeight is { } weight)
+            writer.WriteString("headWeight", weight == EarlyExit.PlausibleSetWeight.One ? "one" : "headMass");
+        writer.WriteString("token", Token == ContrastiveToken.Expert ? "expert" : "contrastive");
+        writer.WriteEndObject();
+    }
 }

@@ -5,7 +5,9 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>Cosine similarity of <c>h^l</c> and <c>h^(l-1)</c>, clamped to [0, 1] (CALM, section 3.5).</summary>
 internal sealed class HiddenStateSaturation : Confidence
 {
-    internal override string Name => "hiddenStateSaturation";
+    internal static ConfidenceKind Kind { get; } = new("hiddenStateSaturation", null, (_, _) => Confidence.HiddenStateSaturation);
+
+    internal override string Name => Kind.Name;
 
     internal override bool UsesLogits => false;
 

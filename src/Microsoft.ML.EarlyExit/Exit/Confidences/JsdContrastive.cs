@@ -4,22 +4,15 @@ namespace Microsoft.ML.EarlyExit;
 /// DoLa-like (Chuang et al., 2024; section 4.3 of the paper): the amateur of layer l is the candidate m of the largest <c>JSD(p^l, p^m) / (l - m)</c>, with
 /// <c>JSD = 1/2 Σ p (ln p - ln r) + 1/2 Σ q (ln q - ln r)</c>, <c>r = (p + q) / 2</c>, over the head set. Without candidates the softmax margin takes its place.
 /// </summary>
-internal sealed class JsdContrastive(ContrastiveOptions options) : ContrastiveConfidence(options)
+internal class JsdContrastive(ContrastiveOptions options) : ContrastiveConfidence(options)
 {
-    private const int FirstOfAll = 2;
+    private protected const int FirstOfAll = 2;
 
-    internal override string Name => "jsdContrastive";
+    internal static ConfidenceKind Kind { get; } = new("jsdContrastive", Parameters, (_, options) => Confidence.JsdContrastive((ContrastiveOptions?)options));
 
-    private protected override bool HasNothingOutsideTheHead => false;
+    internal sealed override string Name => Kind.Name;
 
-    private protected override HeadWeight DefaultHeadWeight => HeadWeight.One;
-
-    internal override void Validate(ExitPolicy policy, T5Configuration configuration)
-    {
-        base.Validate(policy, configuration);
-        if (policy.ReferenceCompatible && policy.FirstAskedLayer <= FirstOfAll)
-            throw new ArgumentException("With ReferenceCompatible, JsdContrastive needs a MinimumLayer of at least 3: the published code fails below, where there is no amateur.");
-    }
+    private protected override PlausibleSetWeight DefaultWeight => PlausibleSetWeight.One;
 
     internal override bool NeedsHiddenState(int layer, ExitPlan plan) => layer >= FirstCandidate(plan) && layer < plan.FirstAskedLayer;
 
@@ -29,6 +22,8 @@ internal sealed class JsdContrastive(ContrastiveOptions options) : ContrastiveCo
         return Enumerable.Range(first, Math.Max(0, plan.FirstAskedLayer - first));
     }
 
+    internal sealed override Confidence ForReference() => new ReferenceJsdContrastive(Options);
+
     private protected override Confidence With(ContrastiveOptions options) => new JsdContrastive(options);
 
     private protected override bool TryFindAmateur(TokenState token, ReadOnlySpan<int> head, out int amateur)
@@ -37,8 +32,8 @@ internal sealed class JsdContrastive(ContrastiveOptions options) : ContrastiveCo
         double best = 0;
         for (int layer = FirstCandidate(token.Plan); layer < token.Layer; layer++)
         {
-            // A divergence that is no number, which the published code can have, is never larger, nor is any other larger than it.
-            double score = Divergence(token, token.LogitsAt(layer), head) / (token.Layer - layer);
+            // In the published code a divergence can be no number: it is never larger, nor is any other larger than it.
+            double score = Divergence(token.Logits, AmateurAt(token, layer), head) / (token.Layer - layer);
             if (amateur == 0 || score > best)
                 (best, amateur) = (score, layer);
         }
@@ -46,26 +41,22 @@ internal sealed class JsdContrastive(ContrastiveOptions options) : ContrastiveCo
         return amateur > 0;
     }
 
-    private int FirstCandidate(ExitPlan plan) =>
-        plan.ReferenceCompatible || Options.Amateurs == EarlyExit.AmateurLayers.All ? FirstOfAll : plan.FirstAskedLayer;
+    private protected virtual int FirstCandidate(ExitPlan plan) => Options.AmateursBelowMinimumLayer ? FirstOfAll : plan.FirstAskedLayer;
 
-    private static double Divergence(TokenState token, LayerLogits amateur, ReadOnlySpan<int> head)
+    private static double Divergence(LayerLogits expert, AmateurLogProbabilities amateur, ReadOnlySpan<int> head)
     {
-        ReadOnlySpan<float> logits = token.Logits.Values;
-        double logSumExp = token.Logits.LogSumExp;
+        ReadOnlySpan<float> logits = expert.Values;
+        double logSumExp = expert.LogSumExp;
         double sum = 0;
         foreach (int index in head)
         {
             double logP = logits[index] - logSumExp;
-            double logQ = LogProbability(token, amateur, index);
+            double logQ = amateur[index];
             double p = Math.Exp(logP);
             double q = Math.Exp(logQ);
             double logR = Math.Log((p + q) / 2);
             sum += p * (logP - logR);
-
-            // 0 ln 0 = 0; in the published code it is no number.
-            if (q > 0 || token.Plan.ReferenceCompatible)
-                sum += q * (logQ - logR);
+            sum += q * (logQ - logR);
         }
 
         return sum / 2;

@@ -3,7 +3,9 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>Top-1 minus top-2 of <c>softmax(z)</c>, clamped to [0, 1] (section 4.1 of the paper).</summary>
 internal sealed class SoftmaxMargin : Confidence
 {
-    internal override string Name => "softmaxMargin";
+    internal static ConfidenceKind Kind { get; } = new("softmaxMargin", null, (_, _) => Confidence.SoftmaxMargin);
+
+    internal override string Name => Kind.Name;
 
     internal override bool UsesLogits => true;
 

@@ -4,25 +4,20 @@ namespace Microsoft.ML.EarlyExit;
 /// Auto-contrastive (Gera et al., 2023; section 4.3 of the paper): the amateur of layer l is layer <c>floor(l / 2)</c>. Where that is 0 the softmax margin takes its
 /// place.
 /// </summary>
-internal sealed class WeightedContrastive(ContrastiveOptions options) : ContrastiveConfidence(options)
+internal class WeightedContrastive(ContrastiveOptions options) : ContrastiveConfidence(options)
 {
-    internal override string Name => "weightedContrastive";
+    internal static ConfidenceKind Kind { get; } = new("weightedContrastive", Parameters, (_, options) => Confidence.WeightedContrastive((ContrastiveOptions?)options));
 
-    private protected override bool HasNothingOutsideTheHead => true;
+    internal sealed override string Name => Kind.Name;
 
-    private protected override HeadWeight DefaultHeadWeight => HeadWeight.HeadMass;
-
-    internal override void Validate(ExitPolicy policy, T5Configuration configuration)
-    {
-        base.Validate(policy, configuration);
-        if (policy.ReferenceCompatible && policy.FirstAskedLayer == 1)
-            throw new ArgumentException("With ReferenceCompatible, WeightedContrastive needs a MinimumLayer of at least 2: the published code fails at 1, where there is no amateur.");
-    }
+    private protected override PlausibleSetWeight DefaultWeight => PlausibleSetWeight.Mass;
 
     internal override bool NeedsHiddenState(int layer, ExitPlan plan) =>
         layer > 0 && layer < plan.FirstAskedLayer && (plan.Asks(2 * layer) || plan.Asks((2 * layer) + 1));
 
     internal override IEnumerable<int> AmateurLayers(int layer, ExitPlan plan) => layer / 2 is > 0 and int amateur && amateur < plan.FirstAskedLayer ? [amateur] : [];
+
+    internal sealed override Confidence ForReference() => new ReferenceWeightedContrastive(Options);
 
     private protected override Confidence With(ContrastiveOptions options) => new WeightedContrastive(options);
 

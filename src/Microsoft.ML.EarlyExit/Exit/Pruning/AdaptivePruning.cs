@@ -18,26 +18,26 @@ internal sealed class AdaptivePruning(float scale, int? k, int kMax, int kMin) :
 
     internal int KMin => _decaying.KMin;
 
-    internal override string Kind => "adaptive";
+    internal static PruningKind Kind { get; } = new("adaptive", given => new AdaptivePruning(given.Scale, given.K, given.KMax, given.KMin));
+
+    internal override string Name => Kind.Name;
+
+    internal override PruningParameters Parameters => new(K, KMax, KMin, Scale);
 
     public override bool Equals(VocabularyPruning? other) =>
         other is AdaptivePruning same && (same.Scale, same.K) == (Scale, K) && same._decaying.Equals(_decaying);
 
-    public override int GetHashCode() => HashCode.Combine(Kind, Scale, K, _decaying);
+    public override int GetHashCode() => HashCode.Combine(Name, Scale, K, _decaying);
 
     public override string ToString() => string.Create(
-        CultureInfo.InvariantCulture, $"{Kind} (scale {Scale}, {(K is { } k ? $"k {k}" : $"kMax {KMax}")}, kMin {KMin})");
+        CultureInfo.InvariantCulture, $"{Name} (scale {Scale}, {(K is { } k ? $"k {k}" : $"kMax {KMax}")}, kMin {KMin})");
 
     internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) =>
-        Math.Max(KMin, Share(ListSize(firstLayer, layerCount), previousConfidence));
+        Math.Max(KMin, Share(FirstSize(firstLayer, layerCount), previousConfidence));
 
-    internal override int ListSize(int firstLayer, int layerCount) => K ?? _decaying.ListSize(firstLayer, layerCount);
+    internal override int FirstSize(int firstLayer, int layerCount) => K ?? _decaying.FirstSize(firstLayer, layerCount);
 
-    // Of the whole vocabulary each time, and with no lower bound: the alive set can grow again.
-    internal override int ReferenceCountAt(int layer, int firstLayer, int layerCount, int vocabularySize, float previousConfidence) =>
-        Share(vocabularySize, previousConfidence);
-
-    internal override int PaperRows(int alive, int vocabularySize, float previousConfidence) => Share(vocabularySize, previousConfidence);
+    internal override int? ShareOf(int count, float previousConfidence) => Share(count, previousConfidence);
 
     private int Share(int of, float confidence) => (int)Math.Floor(of * (1 - (Scale * (double)confidence)));
 }

@@ -10,17 +10,21 @@ internal sealed class DecayingPruning(int kMax, int kMin) : VocabularyPruning
 
     internal int KMax { get; } = kMax >= kMin ? kMax : throw new ArgumentOutOfRangeException(nameof(kMax), kMax, $"kMax must be at least kMin, which is {kMin}.");
 
-    internal override string Kind => "decaying";
+    internal static PruningKind Kind { get; } = new("decaying", given => new DecayingPruning(given.KMax, given.KMin), TakesK: false);
+
+    internal override string Name => Kind.Name;
+
+    internal override PruningParameters Parameters => new(KMax: KMax, KMin: KMin);
 
     public override bool Equals(VocabularyPruning? other) => other is DecayingPruning same && (same.KMax, same.KMin) == (KMax, KMin);
 
-    public override int GetHashCode() => HashCode.Combine(Kind, KMax, KMin);
+    public override int GetHashCode() => HashCode.Combine(Name, KMax, KMin);
 
-    public override string ToString() => $"{Kind} (kMax {KMax}, kMin {KMin})";
+    public override string ToString() => $"{Name} (kMax {KMax}, kMin {KMin})";
 
     internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) => At(layer, layerCount, KMax, KMin);
 
-    internal override int ListSize(int firstLayer, int layerCount) => At(firstLayer, layerCount, KMax, KMin);
+    internal override int FirstSize(int firstLayer, int layerCount) => At(firstLayer, layerCount, KMax, KMin);
 
     /// <summary>The formula; at j it is also what the other kinds start from unless they are told a number.</summary>
     internal static int At(int layer, int layerCount, int kMax, int kMin)

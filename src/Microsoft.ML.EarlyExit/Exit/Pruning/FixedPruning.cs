@@ -11,15 +11,21 @@ internal sealed class FixedPruning(int? k, int kMax, int kMin) : VocabularyPruni
 
     internal int KMin => _decaying.KMin;
 
-    internal override string Kind => "fixed";
+    internal static PruningKind Kind { get; } = new("fixed", given => new FixedPruning(given.K, given.KMax, given.KMin));
+
+    internal override string Name => Kind.Name;
+
+    internal override PruningParameters Parameters => new(K, KMax, KMin);
+
+    internal override bool CutsOnce => true;
 
     public override bool Equals(VocabularyPruning? other) => other is FixedPruning same && same.K == K && same._decaying.Equals(_decaying);
 
-    public override int GetHashCode() => HashCode.Combine(Kind, K, _decaying);
+    public override int GetHashCode() => HashCode.Combine(Name, K, _decaying);
 
-    public override string ToString() => K is { } k ? $"{Kind} (k {k})" : $"{Kind} (kMax {KMax}, kMin {KMin})";
+    public override string ToString() => K is { } k ? $"{Name} (k {k})" : $"{Name} (kMax {KMax}, kMin {KMin})";
 
-    internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) => ListSize(firstLayer, layerCount);
+    internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) => FirstSize(firstLayer, layerCount);
 
-    internal override int ListSize(int firstLayer, int layerCount) => K ?? _decaying.ListSize(firstLayer, layerCount);
+    internal override int FirstSize(int firstLayer, int layerCount) => K ?? _decaying.FirstSize(firstLayer, layerCount);
 }

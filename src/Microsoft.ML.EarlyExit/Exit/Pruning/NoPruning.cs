@@ -3,7 +3,11 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>The whole vocabulary at every layer.</summary>
 internal sealed class NoPruning : VocabularyPruning
 {
-    internal override string Kind => "none";
+    internal static PruningKind Kind { get; } = new("none", _ => None);
+
+    internal override string Name => Kind.Name;
+
+    internal override bool Prunes => false;
 
     public override bool Equals(VocabularyPruning? other) => other is NoPruning;
 
@@ -11,5 +15,5 @@ internal sealed class NoPruning : VocabularyPruning
 
     internal override int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence) => int.MaxValue;
 
-    internal override int ListSize(int firstLayer, int layerCount) => int.MaxValue;
+    internal override int FirstSize(int firstLayer, int layerCount) => int.MaxValue;
 }

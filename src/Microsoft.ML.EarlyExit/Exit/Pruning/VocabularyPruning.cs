@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
 
 namespace Microsoft.ML.EarlyExit;
@@ -23,8 +24,20 @@ public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
     /// <summary>The whole vocabulary at every layer.</summary>
     public static VocabularyPruning None { get; } = new NoPruning();
 
+    /// <summary>Every kind of pruning there is.</summary>
+    internal static IReadOnlyList<PruningKind> Kinds { get; } = [NoPruning.Kind, FixedPruning.Kind, DecayingPruning.Kind, AdaptivePruning.Kind];
+
     /// <summary>The name in policy files.</summary>
-    internal abstract string Kind { get; }
+    internal abstract string Name { get; }
+
+    /// <summary>The numbers it was given.</summary>
+    internal virtual PruningParameters Parameters => new();
+
+    /// <summary>Whether anything is ever cut.</summary>
+    internal virtual bool Prunes => true;
+
+    /// <summary>Whether the first cut is the last, as the number is the same at every layer.</summary>
+    internal virtual bool CutsOnce => false;
 
     /// <summary>The same number at every layer after j.</summary>
     /// <param name="k">How many, at least 2; null for what <see cref="Decaying"/> with its defaults leaves at j, as in the paper. With k of the vocabulary's size
@@ -61,7 +74,7 @@ public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
 
     /// <summary>The kind's name, as policy files have it, and its numbers.</summary>
     /// <returns>For instance <c>decaying (kMax 35000, kMin 250)</c>.</returns>
-    public override string ToString() => Kind;
+    public override string ToString() => Name;
 
     /// <summary>The most tokens that may stay alive at a layer after j; more than the vocabulary has says that nothing is cut there.</summary>
     /// <param name="layer">The layer l, j + 1 to L.</param>
@@ -70,15 +83,18 @@ public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
     /// <param name="previousConfidence">The confidence at layer l - 1.</param>
     internal abstract int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence);
 
-    /// <summary>The size of the list that the published code makes at j, of which it cuts at later layers.</summary>
-    internal abstract int ListSize(int firstLayer, int layerCount);
+    /// <summary>Writes the fields from which <see cref="PruningKind.Read"/> makes an equal pruning.</summary>
+    internal void Write(Utf8JsonWriter writer)
+    {
+        writer.WriteString("kind", Name);
+        Parameters.Write(writer);
+    }
 
-    /// <summary>How many tokens of its list the published code keeps at a layer after j; see <see cref="ExitPolicy.ReferenceCompatible"/>.</summary>
-    internal virtual int ReferenceCountAt(int layer, int firstLayer, int layerCount, int vocabularySize, float previousConfidence) =>
-        CountAt(layer, firstLayer, layerCount, previousConfidence);
+    /// <summary>How many tokens the first cut starts from.</summary>
+    internal abstract int FirstSize(int firstLayer, int layerCount);
 
-    /// <summary>The head rows that the published code charges for an evaluation after j.</summary>
-    internal virtual int PaperRows(int alive, int vocabularySize, float previousConfidence) => alive;
+    /// <summary>What a pruning that follows the confidence keeps of a number of tokens, without its lower bound; null for the others.</summary>
+    internal virtual int? ShareOf(int count, float previousConfidence) => null;
 
     private protected static int AtLeastTwo(int value, string name) =>
         value >= 2 ? value : throw new ArgumentOutOfRangeException(name, value, $"{name} must be at least 2: a margin needs two tokens.");

@@ -7,12 +7,12 @@ namespace Microsoft.ML.EarlyExit;
 internal sealed class VocabularyPruningConverter : JsonConverter<VocabularyPruning>
 {
     public override VocabularyPruning Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
-        JsonFields.Read(ref reader, "the pruning", ExitPolicyJson.ReadPruning);
+        JsonFields.Read(ref reader, "the pruning", PruningKind.Read);
 
     public override void Write(Utf8JsonWriter writer, VocabularyPruning value, JsonSerializerOptions options)
     {
         writer.WriteStartObject();
-        ExitPolicyJson.WritePruning(writer, value);
+        value.Write(writer);
         writer.WriteEndObject();
     }
 }

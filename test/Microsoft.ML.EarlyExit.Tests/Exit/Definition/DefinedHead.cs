@@ -1,6 +1,6 @@
 namespace Microsoft.ML.EarlyExit.Tests;
 
-/// <summary>A model's norm and head in double precision: <c>W · s · RMSNorm(h)</c> in plain loops.</summary>
+/// <summary>A norm and a head in double precision: <c>W · s · RMSNorm(h)</c> in plain loops.</summary>
 internal sealed class DefinedHead
 {
     private readonly double[][] _rows;
@@ -17,6 +17,17 @@ internal sealed class DefinedHead
         _norm = new double[configuration.ModelDimension];
         for (int column = 0; column < _norm.Length; column++)
             _norm[column] = norm[column];
+        _epsilon = configuration.LayerNormEpsilon;
+        _scale = configuration.ScaleDecoderOutputs ? Math.Pow(configuration.ModelDimension, -0.5) : 1;
+    }
+
+    /// <summary>A head of random rows, which no model has.</summary>
+    public DefinedHead(T5Configuration configuration, int seed)
+    {
+        var random = new Random(seed);
+        VocabularySize = configuration.VocabularySize;
+        _norm = [.. Enumerable.Range(0, configuration.ModelDimension).Select(_ => 0.5 + random.NextDouble())];
+        _rows = [.. Enumerable.Range(0, VocabularySize).Select(_ => _norm.Select(_ => (2 * random.NextDouble()) - 1).ToArray())];
         _epsilon = configuration.LayerNormEpsilon;
         _scale = configuration.ScaleDecoderOutputs ? Math.Pow(configuration.ModelDimension, -0.5) : 1;
     }

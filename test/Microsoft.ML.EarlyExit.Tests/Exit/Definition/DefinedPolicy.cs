@@ -101,11 +101,10 @@ internal sealed record DefinedPolicy
         var contrastive = new ContrastiveOptions
         {
             Alpha = Alpha,
-            AlphaSchedule = HyperbolicRate is null ? AlphaSchedule.Constant : AlphaSchedule.Hyperbolic,
-            DecayRate = HyperbolicRate ?? 0.1f,
+            DecayRate = HyperbolicRate,
             PlausibilityFromPruning = PrunedIsPlausible,
-            Amateurs = AllAmateurs ? AmateurLayers.All : AmateurLayers.FromMinimumLayer,
-            HeadWeight = WeighsHeadMass is null ? null : WeighsHeadMass.Value ? HeadWeight.HeadMass : HeadWeight.One,
+            AmateursBelowMinimumLayer = AllAmateurs,
+            PlausibleSetWeight = WeighsHeadMass is null ? null : WeighsHeadMass.Value ? PlausibleSetWeight.Mass : PlausibleSetWeight.One,
             Token = ChoosesContrastive ? ContrastiveToken.Contrastive : ContrastiveToken.Expert,
         };
         ExitPolicy thresholds = Thresholds is null ? new ExitPolicy { Threshold = Threshold } : new ExitPolicy { Thresholds = Thresholds };

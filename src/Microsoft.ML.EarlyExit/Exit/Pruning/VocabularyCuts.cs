@@ -1,0 +1,34 @@
+namespace Microsoft.ML.EarlyExit;
+
+/// <summary>A plan's pruning at work on tokens: the first logits rank the vocabulary, and every later layer keeps the best of those alive.</summary>
+internal class VocabularyCuts(VocabularyPruning pruning, int firstLayer, int layerCount, int vocabularySize)
+{
+    public VocabularyPruning Pruning { get; } = pruning;
+
+    /// <summary>The most tokens a cut can leave alive; the vocabulary's size where nothing is cut.</summary>
+    public int MostAlive => Math.Min(VocabularySize, Math.Max(FirstSize, CountAt(firstLayer + 1, previousConfidence: 0)));
+
+    private protected int VocabularySize => vocabularySize;
+
+    /// <summary>How many tokens the first cut starts from.</summary>
+    private protected int FirstSize => Pruning.FirstSize(firstLayer, layerCount);
+
+    /// <summary>Cuts a token's vocabulary for the next layer.</summary>
+    /// <param name="alive">The vocabulary.</param>
+    /// <param name="layer">The layer the token has reached.</param>
+    /// <param name="logits">Its logits there.</param>
+    /// <param name="confidence">Its confidence there.</param>
+    public void Cut(AliveVocabulary alive, int layer, ReadOnlySpan<float> logits, float confidence)
+    {
+        if (!Pruning.Prunes)
+            return;
+        if (layer == firstLayer)
+            alive.RankBy(logits);
+        Cut(alive, layer, confidence);
+    }
+
+    private protected virtual void Cut(AliveVocabulary alive, int layer, float confidence) => alive.Cut(CountAt(layer + 1, confidence), isFinal: Pruning.CutsOnce);
+
+    /// <summary>How many tokens may be alive at a layer after j, given the confidence at the layer before.</summary>
+    private protected int CountAt(int layer, float previousConfidence) => Pruning.CountAt(layer, firstLayer, layerCount, previousConfidence);
+}
