@@ -19,7 +19,7 @@ internal static class PolicyComparison
             .. from measure in Measures()
                from pruning in measure.Prunings
                from threshold in (float[])[0.5f, 0.8f, 0.9f, 0.95f]
-               select ($"{measure.Confidence.Name} | {pruning.Kind} | {threshold}",
+               select ($"{measure.Confidence.Name} | {pruning.Name} | {threshold}",
                    (ExitPolicy?)new ExitPolicy { MinimumLayer = MinimumLayer, Threshold = threshold, Confidence = measure.Confidence, Pruning = pruning }),
             .. from layer in (int[])[4, 6, 8]
                select ($"self-speculation | static exit after {layer} | ", (ExitPolicy?)new ExitPolicy { StaticExitLayer = layer, SelfSpeculation = new SelfSpeculation() }),
