@@ -38,6 +38,7 @@ internal sealed record ReportData(
     {
         "softmax" => "softmax",
         "weighted" => "weighted contrastive",
-        _ => "JSD contrastive",
+        "jsd" => "JSD contrastive",
+        _ => throw new ArgumentOutOfRangeException(nameof(measure), measure, "The plan has no such measure."),
     };
 }

@@ -126,7 +126,8 @@ internal sealed class ReproductionPlan
     {
         "softmax" => Confidence.SoftmaxMargin,
         "weighted" => Confidence.WeightedContrastive(),
-        _ => Confidence.JsdContrastive(),
+        "jsd" => Confidence.JsdContrastive(),
+        _ => throw new ArgumentOutOfRangeException(nameof(name), name, "The plan has no such measure."),
     };
 
     private static VocabularyPruning Pruning(string name) => name switch
@@ -134,7 +135,8 @@ internal sealed class ReproductionPlan
         "none" => VocabularyPruning.None,
         "fixed" => VocabularyPruning.Fixed(),
         "decaying" => VocabularyPruning.Decaying(),
-        _ => VocabularyPruning.Adaptive(),
+        "adaptive" => VocabularyPruning.Adaptive(),
+        _ => throw new ArgumentOutOfRangeException(nameof(name), name, "The plan has no such pruning."),
     };
 
     private double Weight(double layers, double evaluations, bool isPruned)

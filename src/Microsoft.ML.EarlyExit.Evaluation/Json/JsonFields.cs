@@ -179,16 +179,6 @@ internal sealed class JsonFields
     /// <summary>As <see cref="Set"/>, for a field whose null says that the option is not given.</summary>
     internal T SetUnlessNull<T>(T options, string name, Func<T, T> set) => Has(name) ? Set(options, name, set) : options;
 
-    /// <summary>Accepts a field of something that this version does not implement where it is absent, null, or says that the thing is not wanted.</summary>
-    internal void RequireDefault(string name, string defaultJson)
-    {
-        if (!Has(name))
-            return;
-        using JsonDocument expected = JsonDocument.Parse(defaultJson);
-        if (!JsonElement.DeepEquals(_fields[name], expected.RootElement))
-            throw Refuse(name, $"this version supports only {defaultJson}");
-    }
-
     /// <summary>The exception that refuses a field for what it holds.</summary>
     internal InvalidDataException Refuse(string name, string expectation) => new($"{_source}: {_path}{name} is {Quote(Get(name))}; {expectation}.");
 

@@ -8,7 +8,6 @@ internal sealed class PolicyFlags
 {
     private const string Confidence = "confidence";
     private const string Pruning = "pruning";
-    private const string Classifier = "classifier";
 
     private readonly Option<int?> _minimumLayer = NumberOption.CreateWhole(
         "--minimum-layer", "The first layer a token may exit after, counted from 1.", 1, int.MaxValue);
@@ -16,9 +15,10 @@ internal sealed class PolicyFlags
         "--threshold", "A token whose confidence is above it exits early; at 1 none does. 0.9 by default.", "from 0 to 1", value => value is >= 0 and <= 1);
 
     private readonly Option<string?> _confidence = Choice.CreateOption(
-        "--confidence", "What is compared with the threshold", "softmaxMargin", "hiddenStateSaturation", Classifier, "weightedContrastive", "jsdContrastive");
+        "--confidence", "What is compared with the threshold", names: [.. EarlyExit.Confidence.Kinds.Select(kind => kind.Name)]);
 
-    private readonly Option<string?> _pruning = Choice.CreateOption("--pruning", "How many tokens stay alive from layer to layer", "none", "fixed", "decaying", "adaptive");
+    private readonly Option<string?> _pruning = Choice.CreateOption(
+        "--pruning", "How many tokens stay alive from layer to layer", names: [.. VocabularyPruning.Kinds.Select(kind => kind.Name)]);
 
     /// <summary>The flags.</summary>
     public Option[] All => [_minimumLayer, _threshold, _confidence, _pruning];
@@ -44,17 +44,19 @@ internal sealed class PolicyFlags
         if (parsed.GetValue(_confidence) is { } confidence)
         {
             fields[Confidence] = confidence;
-            if (confidence != Classifier)
-                fields.Remove(Classifier);
-            if (!confidence.EndsWith("Contrastive", StringComparison.Ordinal))
-                fields.Remove("contrastive");
+            ConfidenceParameters? taken = EarlyExit.Confidence.Kinds.Single(one => one.Name == confidence).Parameters;
+            foreach (ConfidenceKind other in EarlyExit.Confidence.Kinds)
+            {
+                if (other.Parameters is { } parameters && parameters != taken)
+                    fields.Remove(parameters.Field);
+            }
         }
 
         if (parsed.GetValue(_pruning) is { } kind)
         {
             JsonObject pruning = fields[Pruning]?.AsObject() ?? [];
             pruning["kind"] = kind;
-            if (kind == "decaying")
+            if (!VocabularyPruning.Kinds.Single(one => one.Name == kind).TakesK)
                 pruning.Remove("k");
             fields[Pruning] = pruning;
         }

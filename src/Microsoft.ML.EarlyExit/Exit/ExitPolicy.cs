@@ -105,9 +105,9 @@ public sealed record ExitPolicy
     public SelfSpeculation? SelfSpeculation { get; init; }
 
     /// <summary>
-    /// Whether the deviations of the paper's published code from its definitions are followed, to compare with that code: cuts keep the lowest ids rather than the best
-    /// tokens; adaptive cuts take a share of the whole vocabulary, and a set can grow again; tokens outside a weighted contrastive head set score 0; contrastive
-    /// amateurs are layers 2 to l - 1 and nothing is clamped; thresholds decay in another way; and what that code cannot run is refused.
+    /// Whether the deviations of the paper's published code from its definitions are followed, to compare with that code: cuts keep the lowest ids rather
+    /// than the best tokens; adaptive cuts take a share of the whole vocabulary, and a set can grow again; tokens outside a weighted contrastive head set
+    /// score 0; contrastive amateurs are layers 2 to l - 1 and nothing is clamped; thresholds decay in another way; and what that code cannot run is refused.
     /// </summary>
     /// <value>The default value is false.</value>
     public bool ReferenceCompatible { get; init; }
@@ -143,8 +143,8 @@ public sealed record ExitPolicy
     /// <exception cref="ArgumentException">The path is null or empty.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     /// <exception cref="UnauthorizedAccessException">The file must not be read, or the path is a folder.</exception>
-    /// <exception cref="InvalidDataException">The file is no policy: it is not JSON, or a field is unknown, occurs twice or has an impossible value; the message
-    /// names it.</exception>
+    /// <exception cref="InvalidDataException">The file is no policy: it is not JSON, or a field is unknown, occurs twice or has an impossible value; the
+    /// message names it.</exception>
     public static ExitPolicy Load(string filePath)
     {
         ArgumentException.ThrowIfNullOrEmpty(filePath);

@@ -2,7 +2,8 @@ using System.Numerics.Tensors;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>The logits of one layer for one token, over what was alive there. Either they are kept, or they lie in memory of others that the next layer uses again.</summary>
+/// <summary>The logits of one layer for one token, over what was alive there. Either they are kept, or they lie in memory of others that the next layer uses
+/// again.</summary>
 /// <param name="allocate">Makes memory for those that are kept; of the length that it is asked for.</param>
 /// <param name="capacity">How many logits are kept at most, where it is known.</param>
 internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacity = 0)

@@ -1,14 +1,14 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// Lossless self-speculation (as LayerSkip, Elhoushi et al., 2024, has it for decoders): what the rest of the policy lets leave early is a draft, and the deeper blocks
-/// verify several drafts in one run. The output is that of full depth: the longest run of drafts that equal the deep choices stays, and the first deep choice that
-/// differs takes the place of its draft. Immutable.
+/// Lossless self-speculation (as LayerSkip, Elhoushi et al., 2024, has it for decoders): what the rest of the policy lets leave early is a draft, and the
+/// deeper blocks verify several drafts in one run. The output is that of full depth: the longest run of drafts that equal the deep choices stays, and the
+/// first deep choice that differs takes the place of its draft. Immutable.
 /// </summary>
 /// <remarks>
-/// Drafts are verified when there are <see cref="DraftTokens"/> of them, when a token is not sure enough to leave, and when a draft would end the row. Keys and values
-/// of drafts come from real deep states, so <see cref="ExitPolicy.StatePropagation"/> has no meaning beside it. Options that change logits apply to drafts and deep
-/// choices alike.
+/// Drafts are verified when there are <see cref="DraftTokens"/> of them, when a token is not sure enough to leave, and when a draft would end the row. Keys
+/// and values of drafts come from real deep states, so <see cref="ExitPolicy.StatePropagation"/> has no meaning beside it. Options that change logits apply
+/// to drafts and deep choices alike.
 /// </remarks>
 public sealed record SelfSpeculation
 {
@@ -32,8 +32,8 @@ public sealed record SelfSpeculation
     public override string ToString() => MemberText.Of(this);
 
     /// <summary>
-    /// The number of drafts n, at most <see cref="MostDraftTokens"/>, for which most tokens are gained for the work: with a share a of drafts accepted, n drafts give
-    /// <c>(1 - a^(n+1)) / (1 - a)</c> tokens on average, for n shallow runs of cost c of a deep one, and one deep run.
+    /// The number of drafts n, at most <see cref="MostDraftTokens"/>, for which most tokens are gained for the work: with a share a of drafts accepted, n
+    /// drafts give <c>(1 - a^(n+1)) / (1 - a)</c> tokens on average, for n shallow runs of cost c of a deep one, and one deep run.
     /// </summary>
     /// <param name="accepted">Drafts of the row that were accepted so far.</param>
     /// <param name="drafted">Drafts of the row that were verified so far.</param>

@@ -19,8 +19,8 @@ public sealed record ShallowDeep
 
     /// <summary>
     /// Whether the threshold adapts to how the confidence has told shallow tokens that full depth would choose too from others, from
-    /// <see cref="ExitPolicy.Threshold"/> on: FREE's Beta mixture. It is learned anew in every call or reading of a data view; rows are taken in closed batches, each with
-    /// the threshold frozen at its start, so a row's result depends on the rows before its batch.
+    /// <see cref="ExitPolicy.Threshold"/> on: FREE's Beta mixture. It is learned anew in every call or reading of a data view; rows are taken in closed
+    /// batches, each with the threshold frozen at its start, so a row's result depends on the rows before its batch.
     /// </summary>
     /// <value>The default value is false.</value>
     public bool AdaptiveThreshold { get; init; }

@@ -3,8 +3,8 @@ using System.Numerics.Tensors;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// One row's token on its way through the decoder: the layer it has reached, and what earlier layers left that a confidence measure compares with. Serves one token
-/// after another; allocates nothing once every layer has been reached.
+/// One row's token on its way through the decoder: the layer it has reached, and what earlier layers left that a confidence measure compares with. Serves one
+/// token after another; allocates nothing once every layer has been reached.
 /// </summary>
 internal sealed class TokenState
 {
@@ -16,7 +16,8 @@ internal sealed class TokenState
 
     /// <param name="plan">What is asked at which layer.</param>
     /// <param name="scratch">What the tokens of a session share.</param>
-    /// <param name="allocate">Makes memory, of the length that it is asked for, for logits and hidden states that are kept; it must live as long as the state is used.</param>
+    /// <param name="allocate">Makes memory, of the length that it is asked for, for logits and hidden states that are kept; it must live as long as the state
+    /// is used.</param>
     public TokenState(ExitPlan plan, EvaluationScratch scratch, Func<int, Memory<float>> allocate)
     {
         Plan = plan;
@@ -70,7 +71,7 @@ internal sealed class TokenState
             logits.Clear();
     }
 
-    /// <summary>Says that the token has reached a layer.</summary>
+    /// <summary>Records that the token has reached a layer.</summary>
     /// <param name="layer">Blocks that have run.</param>
     /// <param name="hidden">The hidden state; it stays where it is until the next layer is reached.</param>
     public void Reach(int layer, ReadOnlyMemory<float> hidden)
@@ -84,7 +85,7 @@ internal sealed class TokenState
             hidden.CopyTo(_hiddenStates[layer]);
     }
 
-    /// <summary>Says that the hidden state has been copied to another place.</summary>
+    /// <summary>Records that the hidden state has been copied to another place.</summary>
     public void Move(ReadOnlyMemory<float> hidden) => _hidden = hidden;
 
     /// <summary>The hidden state of an earlier layer that the plan keeps.</summary>
@@ -105,7 +106,7 @@ internal sealed class TokenState
     /// <summary>Cuts the vocabulary for the next layer, after a confidence at this one.</summary>
     public void Prune(float confidence) => Plan.Cuts.Cut(Alive, Layer, Logits.Values, confidence);
 
-    /// <summary>Says that the evaluation scored the first tokens of <see cref="Head"/>.</summary>
+    /// <summary>Records that the evaluation scored the first tokens of <see cref="Head"/>.</summary>
     public void HasScores(int count, bool zeroOutside)
     {
         _scored = count;

@@ -105,7 +105,8 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
     }
 
-    /// <summary>The logits of one token at the layer it has reached, over the whole vocabulary; until the next call of this or of <see cref="ComputeMany"/>.</summary>
+    /// <summary>The logits of one token at the layer it has reached, over the whole vocabulary; until the next call of this or of
+    /// <see cref="ComputeMany"/>.</summary>
     public void ComputeWhole(TokenState state)
     {
         ComputeMany(state.Hidden, 1);

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.EarlyExit;
@@ -43,6 +44,20 @@ internal static class Snippets
     internal static void ConversionPackage()
     {
         T5Converter.Convert("flan-t5-small", "flan-t5-small.bundle");
+    }
+
+    internal static void CustomMeasure()
+    {
+        var entropy = Confidence.Register("entropy", ConfidenceNeeds.Logits, static token =>
+        {
+            float[] probabilities = new float[token.Logits.Length];
+            TensorPrimitives.SoftMax(token.Logits, probabilities);
+            double sum = 0;
+            foreach (float probability in probabilities)
+                sum -= probability > 0 ? probability * Math.Log(probability) : 0;
+            return (float)Math.Clamp(1 - (sum / Math.Log(probabilities.Length)), 0, 1);
+        });
+        var policy = new ExitPolicy { MinimumLayer = 2, Threshold = 0.95f, Confidence = entropy };
     }
 
     internal static void Drift(IEnumerable<double> losses)

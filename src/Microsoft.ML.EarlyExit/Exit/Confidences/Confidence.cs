@@ -21,7 +21,11 @@ public abstract class Confidence
     /// <summary>Every kind of measure there is.</summary>
     internal static IReadOnlyList<ConfidenceKind> Kinds { get; } =
     [
-        EarlyExit.SoftmaxMargin.Kind, EarlyExit.HiddenStateSaturation.Kind, EarlyExit.Classifier.Kind, EarlyExit.WeightedContrastive.Kind, EarlyExit.JsdContrastive.Kind,
+        EarlyExit.SoftmaxMargin.Kind,
+        EarlyExit.HiddenStateSaturation.Kind,
+        EarlyExit.Classifier.Kind,
+        EarlyExit.WeightedContrastive.Kind,
+        EarlyExit.JsdContrastive.Kind,
     ];
 
     /// <summary>The name in policy files.</summary>
@@ -33,42 +37,45 @@ public abstract class Confidence
     /// <summary>Whether <see cref="Evaluate"/> needs the logits of layers before it.</summary>
     internal virtual bool ComparesLayers => false;
 
-    /// <summary>Whether the token chosen at an exit is the measure's own rather than that of the largest logit; see <see cref="TokenState.TryGetLogScores"/>.</summary>
+    /// <summary>Whether the token chosen at an exit is the measure's own rather than that of the largest logit; see
+    /// <see cref="TokenState.TryGetLogScores"/>.</summary>
     internal virtual bool ChoosesToken => false;
 
     /// <summary>Whether a token leaves whose confidence is no number.</summary>
     internal virtual bool LeavesWithoutNumber => false;
 
-    /// <summary>A learned linear probe on the hidden state, <c>sigmoid(w · h + b)</c> (CALM): how likely the model is to say the same at full depth. It needs no LM head
-    /// before the exit, and so cannot be combined with pruning.</summary>
-    /// <param name="weights">One row of the model's width for all layers, or one row per layer, 1 to L; those below the minimum exit layer and at L are not used.</param>
+    /// <summary>A learned linear probe on the hidden state, <c>sigmoid(w · h + b)</c> (CALM): how likely the model is to say the same at full depth. It needs
+    /// no LM head before the exit, and so cannot be combined with pruning.</summary>
+    /// <param name="weights">One row of the model's width for all layers, or one row per layer, 1 to L; those below the minimum exit layer and at L are not
+    /// used.</param>
     /// <param name="biases">One number per row.</param>
     /// <returns>The measure.</returns>
     /// <exception cref="ArgumentException">Rows and biases differ in number, rows differ in length, or a number is not finite.</exception>
     public static Confidence Classifier(IReadOnlyList<IReadOnlyList<float>> weights, IReadOnlyList<float> biases) =>
         new Classifier(new ClassifierProbe(weights, biases));
 
-    /// <summary>Compares the layer's expert with an amateur: an earlier layer of fixed depth, by auto-contrastive decoding (section 4.3 of the paper; Gera et al., 2023).</summary>
+    /// <summary>Compares the layer's expert with an amateur: an earlier layer of fixed depth, by auto-contrastive decoding (section 4.3 of the paper; Gera et
+    /// al., 2023).</summary>
     /// <param name="options">How the two are compared; null for the defaults.</param>
     /// <returns>The measure.</returns>
     public static Confidence WeightedContrastive(ContrastiveOptions? options = null) => new WeightedContrastive(options ?? new ContrastiveOptions());
 
-    /// <summary>Compares the layer's expert with the earlier layer that is most unlike it, by Jensen-Shannon divergence per layer between them (section 4.3 of the
-    /// paper; DoLa, Chuang et al., 2024).</summary>
+    /// <summary>Compares the layer's expert with the earlier layer that is most unlike it, by Jensen-Shannon divergence per layer between them (section 4.3
+    /// of the paper; DoLa, Chuang et al., 2024).</summary>
     /// <param name="options">How the two are compared; null for the defaults.</param>
     /// <returns>The measure.</returns>
     public static Confidence JsdContrastive(ContrastiveOptions? options = null) => new JsdContrastive(options ?? new ContrastiveOptions());
 
     /// <summary>A measure of your own: a delegate that says from a layer's logits or hidden state how sure the model is.</summary>
     /// <remarks>
-    /// It is called for every token after every layer that is asked, by several threads where several generate, and must give the same number for the same token. A number
-    /// outside [0, 1], or NaN, fails the row with an error that names the measure; an exception that it throws ends the call. A delegate has no form in a file: a policy
-    /// with it cannot be saved unless it is registered, see <see cref="Register"/>. Two are equal if name, needs and delegate are.
+    /// It is called for every token after every layer that is asked, by several threads where several generate, and must give the same number for the same
+    /// token. A number outside [0, 1], or NaN, fails the row with an error that names the measure; an exception that it throws ends the call. A delegate has
+    /// no form in a file: a policy with it cannot be saved unless it is registered, see <see cref="Register"/>. Two are equal if name, needs and delegate are.
     /// </remarks>
     /// <param name="name">Its name in messages and files: 1 to 100 ASCII letters, digits, dots, hyphens and underscores; none of the library's.</param>
     /// <param name="needs">What it is computed from.</param>
-    /// <param name="evaluate">The confidence of a token, in [0, 1]. The view's numbers are finite: a row whose logits or hidden state hold a NaN or an infinity fails
-    /// before.</param>
+    /// <param name="evaluate">The confidence of a token, in [0, 1]. The view's numbers are finite: a row whose logits or hidden state hold a NaN or an
+    /// infinity fails before.</param>
     /// <returns>The measure.</returns>
     /// <exception cref="ArgumentException">The name is empty, holds other characters, or is one of the library's.</exception>
     /// <exception cref="ArgumentNullException">An argument is null.</exception>
@@ -76,8 +83,8 @@ public abstract class Confidence
     public static Confidence Custom(string name, ConfidenceNeeds needs, Func<TokenView, float> evaluate) => new CustomConfidence(name, needs, evaluate);
 
     /// <summary>
-    /// Makes a measure of your own known by its name, for this process: what is saved with it holds the name, and loading finds it. Register it before either, at the
-    /// program's start; from any thread, and as often as you like with the same delegate.
+    /// Makes a measure of your own known by its name, for this process: what is saved with it holds the name, and loading finds it. Register it before
+    /// either, at the program's start; from any thread, and as often as you like with the same delegate.
     /// </summary>
     /// <inheritdoc cref="Custom" path="/remarks"/>
     /// <param name="name"><inheritdoc cref="Custom" path="/param[@name='name']"/></param>

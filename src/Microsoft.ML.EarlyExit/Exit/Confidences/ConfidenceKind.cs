@@ -35,8 +35,8 @@ internal sealed record ConfidenceKind(string Name, ConfidenceParameters? Paramet
         string name = fields.GetString("confidence");
         if (Confidence.Kinds.FirstOrDefault(one => one.Name == name) is { } kind)
             return kind.Create(fields, kind.Parameters is null ? null : values.GetValueOrDefault(kind.Parameters));
-        return RegisteredConfidences.Find(name) ?? throw fields.Refuse(
-            "confidence",
-            $"it must be {FieldChoice.Alternatives([.. Confidence.Kinds.Select(one => one.Name)])}, or one that the program has registered with Confidence.Register");
+        string names = FieldChoice.Alternatives([.. Confidence.Kinds.Select(one => one.Name)]);
+        return RegisteredConfidences.Find(name)
+            ?? throw fields.Refuse("confidence", $"it must be {names}, or one that the program has registered with Confidence.Register");
     }
 }

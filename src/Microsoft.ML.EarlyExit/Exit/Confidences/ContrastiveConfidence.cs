@@ -3,7 +3,8 @@ using System.Text.Json;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>What the contrastive measures share: the head set, the scores inside and outside it, and their margin. The formulas are in <see cref="ContrastiveOptions"/>.</summary>
+/// <summary>What the contrastive measures share: the head set, the scores inside and outside it, and their margin. The formulas are in
+/// <see cref="ContrastiveOptions"/>.</summary>
 internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Confidence
 {
     /// <summary>The field of both measures.</summary>
@@ -61,7 +62,8 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
     private protected abstract bool TryFindAmateur(TokenState token, ReadOnlySpan<int> head, out int amateur);
 
     /// <summary>ln q at an amateur's layer; what was cut there counts as the smallest normal number, so that q is never 0.</summary>
-    private protected virtual AmateurLogProbabilities AmateurAt(TokenState token, int layer) => token.LogProbabilitiesAt(layer, AmateurLogProbabilities.Smallest);
+    private protected virtual AmateurLogProbabilities AmateurAt(TokenState token, int layer) =>
+        token.LogProbabilitiesAt(layer, AmateurLogProbabilities.Smallest);
 
     /// <summary>The confidence that a margin is.</summary>
     private protected virtual float Bound(double margin) => (float)Math.Clamp(margin, 0, 1);

@@ -24,7 +24,8 @@ public sealed record ContrastiveOptions
     }
 
     /// <summary>
-    /// How fast α' falls with the layer l, at least 0: <c>α' = α / (1 + DecayRate · l) · (1 - c)</c>, c being the softmax margin at that layer (the hyperbolic schedule).
+    /// How fast α' falls with the layer l, at least 0: <c>α' = α / (1 + DecayRate · l) · (1 - c)</c>, c being the softmax margin at that layer (the
+    /// hyperbolic schedule).
     /// </summary>
     /// <value>The default value is null: α' is α at every layer.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is not a finite number of at least 0.</exception>
@@ -36,19 +37,21 @@ public sealed record ContrastiveOptions
             : throw new ArgumentOutOfRangeException(nameof(DecayRate), value, "DecayRate must be a finite number of at least 0.");
     }
 
-    /// <summary>Whether the set alive after pruning takes the head set's place; at the first layer, before the first cut, α's head set does. Needs pruning.</summary>
+    /// <summary>Whether the set alive after pruning takes the head set's place; at the first layer, before the first cut, α's head set does. Needs
+    /// pruning.</summary>
     /// <value>The default value is false.</value>
     public bool PlausibilityFromPruning { get; init; }
 
     /// <summary>
-    /// Whether <see cref="Confidence.JsdContrastive"/> may take layers below the minimum exit layer j as amateur too: 2 to l - 1, as the published code does, which
-    /// multiplies the LM head below j. Else they are j to l - 1, as in the paper.
+    /// Whether <see cref="Confidence.JsdContrastive"/> may take layers below the minimum exit layer j as amateur too: 2 to l - 1, as the published code does,
+    /// which multiplies the LM head below j. Else they are j to l - 1, as in the paper.
     /// </summary>
     /// <value>The default value is false.</value>
     public bool AmateursBelowMinimumLayer { get; init; }
 
     /// <summary>w: one, or the head set's probability.</summary>
-    /// <value>The default value is null: one for <see cref="Confidence.JsdContrastive"/>, the head set's mass for <see cref="Confidence.WeightedContrastive"/>.</value>
+    /// <value>The default value is null: one for <see cref="Confidence.JsdContrastive"/>, the head set's mass for
+    /// <see cref="Confidence.WeightedContrastive"/>.</value>
     public PlausibleSetWeight? PlausibleSetWeight { get; init; }
 
     /// <summary>Which token is chosen at an exit.</summary>
@@ -68,7 +71,8 @@ public sealed record ContrastiveOptions
         options = fields.Set(options with { DecayRate = DefaultDecayRate }, "decayRate", o => o with { DecayRate = fields.GetSingle("decayRate") });
         if (!falls)
             options = options with { DecayRate = null };
-        options = fields.Set(options, "plausibility", o => o with { PlausibilityFromPruning = fields.GetChoice("plausibility", ("head", false), ("pruning", true)) });
+        options = fields.Set(
+            options, "plausibility", o => o with { PlausibilityFromPruning = fields.GetChoice("plausibility", ("head", false), ("pruning", true)) });
         options = fields.Set(
             options, "amateurs", o => o with { AmateursBelowMinimumLayer = fields.GetChoice("amateurs", ("fromMinimumLayer", false), ("all", true)) });
         options = fields.SetUnlessNull(options, "headWeight", o => o with

@@ -6,6 +6,7 @@ public enum ContrastiveToken
     /// <summary>The expert's likeliest token, as in the paper.</summary>
     Expert,
 
-    /// <summary>The token of the largest contrastive score, the paper's future work. Generation options that change logits change the logarithm of the score.</summary>
+    /// <summary>The token of the largest contrastive score, the paper's future work. Generation options that change logits change the logarithm of the
+    /// score.</summary>
     Contrastive,
 }

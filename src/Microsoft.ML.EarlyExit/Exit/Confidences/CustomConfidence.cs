@@ -17,7 +17,11 @@ internal sealed class CustomConfidence : Confidence
         ArgumentException.ThrowIfNullOrEmpty(name);
         ArgumentNullException.ThrowIfNull(evaluate);
         if (name.Length > LongestName || !name.All(character => char.IsAsciiLetterOrDigit(character) || character is '-' or '_' or '.'))
-            throw new ArgumentException($"The name '{name}' is none for a confidence: give 1 to {LongestName} ASCII letters, digits, dots, hyphens and underscores.", nameof(name));
+        {
+            throw new ArgumentException(
+                $"The name '{name}' is none for a confidence: give 1 to {LongestName} ASCII letters, digits, dots, hyphens and underscores.", nameof(name));
+        }
+
         if (Kinds.Any(kind => kind.Name == name))
             throw new ArgumentException($"The name '{name}' is that of one of the library's confidences: give another.", nameof(name));
         if (!Enum.IsDefined(needs))
@@ -31,7 +35,8 @@ internal sealed class CustomConfidence : Confidence
 
     internal override bool UsesLogits => _needs == ConfidenceNeeds.Logits;
 
-    public override bool Equals(object? obj) => obj is CustomConfidence other && other.Name == Name && other._needs == _needs && other._evaluate.Equals(_evaluate);
+    public override bool Equals(object? obj) =>
+        obj is CustomConfidence other && other.Name == Name && other._needs == _needs && other._evaluate.Equals(_evaluate);
 
     public override int GetHashCode() => HashCode.Combine(Name, _needs, _evaluate);
 

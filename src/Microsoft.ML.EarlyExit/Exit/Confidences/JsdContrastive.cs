@@ -2,7 +2,8 @@ namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
 /// DoLa-like (Chuang et al., 2024; section 4.3 of the paper): the amateur of layer l is the candidate m of the largest <c>JSD(p^l, p^m) / (l - m)</c>, with
-/// <c>JSD = 1/2 Σ p (ln p - ln r) + 1/2 Σ q (ln q - ln r)</c>, <c>r = (p + q) / 2</c>, over the head set. Without candidates the softmax margin takes its place.
+/// <c>JSD = 1/2 Σ p (ln p - ln r) + 1/2 Σ q (ln q - ln r)</c>, <c>r = (p + q) / 2</c>, over the head set. Without candidates the softmax margin takes its
+/// place.
 /// </summary>
 internal class JsdContrastive(ContrastiveOptions options) : ContrastiveConfidence(options)
 {

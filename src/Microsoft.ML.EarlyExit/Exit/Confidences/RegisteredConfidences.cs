@@ -15,7 +15,8 @@ internal static class RegisteredConfidences
         return registered.Equals(confidence)
             ? registered
             : throw new InvalidOperationException(
-                $"Another confidence is registered as '{confidence.Name}'. Give this one another name, or register the same delegate: one of a static method or field, not a new one each time.");
+                $"Another confidence is registered as '{confidence.Name}'. Give this one another name, or register the same delegate: "
+                + "one of a static method or field, not a new one each time.");
     }
 
     /// <summary>Whether a file that names the confidence gives this one back.</summary>

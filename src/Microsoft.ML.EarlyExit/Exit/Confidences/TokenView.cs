@@ -1,6 +1,7 @@
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>A token after some decoder layer, as a confidence of your own sees it. The spans are valid until the delegate returns, and all their numbers are finite.</summary>
+/// <summary>A token after some decoder layer, as a confidence of your own sees it. The spans are valid until the delegate returns, and all their numbers are
+/// finite.</summary>
 public readonly ref struct TokenView
 {
     internal TokenView(TokenState token, bool hasLogits)
@@ -30,6 +31,7 @@ public readonly ref struct TokenView
     /// <summary>The logits at <see cref="Layer"/>; empty for a measure that needs the hidden state only.</summary>
     public ReadOnlySpan<float> Logits { get; }
 
-    /// <summary>The ids of the tokens that <see cref="Logits"/> are of, where the vocabulary is pruned; empty where they are of all tokens, the first of id 0.</summary>
+    /// <summary>The ids of the tokens that <see cref="Logits"/> are of, where the vocabulary is pruned; empty where they are of all tokens, the first of id
+    /// 0.</summary>
     public ReadOnlySpan<int> TokenIds { get; }
 }

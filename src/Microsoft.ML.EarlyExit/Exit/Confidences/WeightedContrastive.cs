@@ -1,12 +1,13 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// Auto-contrastive (Gera et al., 2023; section 4.3 of the paper): the amateur of layer l is layer <c>floor(l / 2)</c>. Where that is 0 the softmax margin takes its
-/// place.
+/// Auto-contrastive (Gera et al., 2023; section 4.3 of the paper): the amateur of layer l is layer <c>floor(l / 2)</c>. Where that is 0 the softmax margin
+/// takes its place.
 /// </summary>
 internal class WeightedContrastive(ContrastiveOptions options) : ContrastiveConfidence(options)
 {
-    internal static ConfidenceKind Kind { get; } = new("weightedContrastive", Parameters, (_, options) => Confidence.WeightedContrastive((ContrastiveOptions?)options));
+    internal static ConfidenceKind Kind { get; } = new(
+        "weightedContrastive", Parameters, (_, options) => Confidence.WeightedContrastive((ContrastiveOptions?)options));
 
     internal sealed override string Name => Kind.Name;
 
@@ -15,7 +16,8 @@ internal class WeightedContrastive(ContrastiveOptions options) : ContrastiveConf
     internal override bool NeedsHiddenState(int layer, ExitPlan plan) =>
         layer > 0 && layer < plan.FirstAskedLayer && (plan.Asks(2 * layer) || plan.Asks((2 * layer) + 1));
 
-    internal override IEnumerable<int> AmateurLayers(int layer, ExitPlan plan) => layer / 2 is > 0 and int amateur && amateur < plan.FirstAskedLayer ? [amateur] : [];
+    internal override IEnumerable<int> AmateurLayers(int layer, ExitPlan plan) =>
+        layer / 2 is > 0 and int amateur && amateur < plan.FirstAskedLayer ? [amateur] : [];
 
     internal sealed override Confidence ForReference() => new ReferenceWeightedContrastive(Options);
 

@@ -1,18 +1,18 @@
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// Where the layers that a token skipped get its self-attention keys and values from. Later tokens that go deeper read them there; a layer that no later token of
-/// the row reaches never computes any.
+/// Where the layers that a token skipped get its self-attention keys and values from. Later tokens that go deeper read them there; a layer that no later
+/// token of the row reaches never computes any.
 /// </summary>
 /// <remarks>
-/// <c>h^l</c> is the hidden state with which the token left after <c>l</c> blocks, and <c>i &gt; l</c> a deeper layer with its own norm <c>LN_i</c> and projections
-/// <c>Wk_i</c> and <c>Wv_i</c>.
+/// <c>h^l</c> is the hidden state with which the token left after <c>l</c> blocks, and <c>i &gt; l</c> a deeper layer with its own norm <c>LN_i</c> and
+/// projections <c>Wk_i</c> and <c>Wv_i</c>.
 /// </remarks>
 public enum StatePropagation
 {
     /// <summary>
-    /// The state is copied: <c>K_i = Wk_i · LN_i(h^l)</c>, <c>V_i = Wv_i · LN_i(h^l)</c>. Two projections instead of a block, for all missing positions at once; an
-    /// approximation of what the skipped blocks would have given.
+    /// The state is copied: <c>K_i = Wk_i · LN_i(h^l)</c>, <c>V_i = Wv_i · LN_i(h^l)</c>. Two projections instead of a block, for all missing positions at
+    /// once; an approximation of what the skipped blocks would have given.
     /// Source: CALM, arXiv 2207.07061.
     /// </summary>
     StateCopy,

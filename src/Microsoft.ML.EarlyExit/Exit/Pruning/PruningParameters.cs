@@ -4,7 +4,10 @@ namespace Microsoft.ML.EarlyExit;
 
 /// <summary>The numbers that prunings are given, those that a kind does not take at their defaults.</summary>
 internal sealed record PruningParameters(
-    int? K = null, int KMax = VocabularyPruning.Defaults.LargestAlive, int KMin = VocabularyPruning.Defaults.SmallestAlive, float Scale = VocabularyPruning.Defaults.Scale)
+    int? K = null,
+    int KMax = VocabularyPruning.Defaults.LargestAlive,
+    int KMin = VocabularyPruning.Defaults.SmallestAlive,
+    float Scale = VocabularyPruning.Defaults.Scale)
 {
     /// <summary>Reads the numbers among the fields of a pruning.</summary>
     /// <exception cref="InvalidDataException">A number is outside its range.</exception>

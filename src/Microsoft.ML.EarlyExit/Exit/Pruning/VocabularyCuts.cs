@@ -27,7 +27,8 @@ internal class VocabularyCuts(VocabularyPruning pruning, int firstLayer, int lay
         Cut(alive, layer, confidence);
     }
 
-    private protected virtual void Cut(AliveVocabulary alive, int layer, float confidence) => alive.Cut(CountAt(layer + 1, confidence), isFinal: Pruning.CutsOnce);
+    private protected virtual void Cut(AliveVocabulary alive, int layer, float confidence) =>
+        alive.Cut(CountAt(layer + 1, confidence), isFinal: Pruning.CutsOnce);
 
     /// <summary>How many tokens may be alive at a layer after j, given the confidence at the layer before.</summary>
     private protected int CountAt(int layer, float previousConfidence) => Pruning.CountAt(layer, firstLayer, layerCount, previousConfidence);

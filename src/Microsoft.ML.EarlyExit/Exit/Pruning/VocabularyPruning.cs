@@ -4,8 +4,9 @@ using System.Text.Json.Serialization;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// How many tokens stay alive from layer to layer (section 4.2 of the paper): at the first layer where a confidence is computed, j, all tokens are ranked by their
-/// logits; at a later layer l of the same token only the best k_l of that ranking are looked at. Alive sets only shrink, ties go to the lower id. Immutable.
+/// How many tokens stay alive from layer to layer (section 4.2 of the paper): at the first layer where a confidence is computed, j, all tokens are ranked by
+/// their logits; at a later layer l of the same token only the best k_l of that ranking are looked at. Alive sets only shrink, ties go to the lower id.
+/// Immutable.
 /// </summary>
 [JsonConverter(typeof(VocabularyPruningConverter))]
 public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
@@ -40,8 +41,8 @@ public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
     internal virtual bool CutsOnce => false;
 
     /// <summary>The same number at every layer after j.</summary>
-    /// <param name="k">How many, at least 2; null for what <see cref="Decaying"/> with its defaults leaves at j, as in the paper. With k of the vocabulary's size
-    /// or more nothing is pruned.</param>
+    /// <param name="k">How many, at least 2; null for what <see cref="Decaying"/> with its defaults leaves at j, as in the paper. With k of the vocabulary's
+    /// size or more nothing is pruned.</param>
     /// <returns>The pruning.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="k"/> is below 2.</exception>
     public static VocabularyPruning Fixed(int? k = null) => new FixedPruning(k, Defaults.LargestAlive, Defaults.SmallestAlive);
@@ -56,8 +57,8 @@ public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
     /// <summary>Fewer the surer the model was at the layer before: <c>k_l = max(kMin, floor(K · (1 - scale · c^(l-1))))</c>.</summary>
     /// <param name="scale">How much a confidence counts, in [0, 1].</param>
     /// <param name="kMin">The least number, at least 2.</param>
-    /// <param name="k">K, at least 2; null for what <see cref="Decaying"/> with its default kMax and <paramref name="kMin"/> leaves at j. The vocabulary's size is
-    /// the literal formula of the paper.</param>
+    /// <param name="k">K, at least 2; null for what <see cref="Decaying"/> with its default kMax and <paramref name="kMin"/> leaves at j. The vocabulary's
+    /// size is the literal formula of the paper.</param>
     /// <returns>The pruning.</returns>
     /// <exception cref="ArgumentOutOfRangeException">A number is outside its range.</exception>
     public static VocabularyPruning Adaptive(float scale = Defaults.Scale, int kMin = Defaults.SmallestAlive, int? k = null) =>

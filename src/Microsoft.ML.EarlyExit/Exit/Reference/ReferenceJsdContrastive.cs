@@ -1,6 +1,7 @@
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>The published code's JSD contrastive measure: every layer from 2 on may be amateur, what was cut has no probability, and nothing is clamped.</summary>
+/// <summary>The published code's JSD contrastive measure: every layer from 2 on may be amateur, what was cut has no probability, and nothing is
+/// clamped.</summary>
 internal sealed class ReferenceJsdContrastive(ContrastiveOptions options) : JsdContrastive(options)
 {
     internal override bool LeavesWithoutNumber => true;

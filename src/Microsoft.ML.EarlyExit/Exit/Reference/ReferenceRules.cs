@@ -10,12 +10,17 @@ internal static class ReferenceRules
         if (!policy.Pruning.Prunes)
             return;
         if (!policy.FullVocabularyAtLastLayer)
-            throw new ArgumentException("ReferenceCompatible and FullVocabularyAtLastLayer = false exclude each other: the published code takes the whole vocabulary there.");
-        int listed = policy.Pruning.FirstSize(policy.FirstAskedLayer, configuration.DecoderLayerCount);
+        {
+            throw new ArgumentException(
+                "ReferenceCompatible and FullVocabularyAtLastLayer = false exclude each other: the published code takes the whole vocabulary there.");
+        }
+
+        int layer = policy.FirstAskedLayer;
+        int listed = policy.Pruning.FirstSize(layer, configuration.DecoderLayerCount);
         if (listed > configuration.VocabularySize)
         {
             throw new ArgumentException(
-                $"With ReferenceCompatible, Pruning lists {listed} tokens at layer {policy.FirstAskedLayer}, more than the vocabulary's {configuration.VocabularySize}: "
+                $"With ReferenceCompatible, Pruning lists {listed} tokens at layer {layer}, more than the vocabulary's {configuration.VocabularySize}: "
                 + "the published code fails there.");
         }
     }

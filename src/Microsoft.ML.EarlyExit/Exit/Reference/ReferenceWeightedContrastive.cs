@@ -1,6 +1,7 @@
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>The published code's weighted contrastive measure: tokens outside the head set score 0, what was cut has no probability, and nothing is clamped.</summary>
+/// <summary>The published code's weighted contrastive measure: tokens outside the head set score 0, what was cut has no probability, and nothing is
+/// clamped.</summary>
 internal sealed class ReferenceWeightedContrastive(ContrastiveOptions options) : WeightedContrastive(options)
 {
     internal override bool LeavesWithoutNumber => true;

@@ -1,23 +1,24 @@
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>The threshold of the shallow-deep test as it adapts while text is generated: FREE's adaptive threshold estimator (Bae et al. 2023, arXiv 2310.05424).</summary>
+/// <summary>The threshold of the shallow-deep test as it adapts while text is generated: FREE's adaptive threshold estimator (Bae et al. 2023, arXiv
+/// 2310.05424).</summary>
 /// <remarks>
 /// <para>
-/// Where the deep blocks run, the full model's tokens are known beside the shallow model's, those of pending tokens included. Each gives a pair: the shallow confidence, and
-/// whether the tokens agree. <see cref="BetaMixture"/> fits one Beta distribution to the agreeing and one to the others; the threshold is the smallest confidence in
-/// [0.3, 0.9] from which on the agreeing one's posterior exceeds ζ = 0.4. These numbers, and the fit by the labels alone, are those of FREE's published code
-/// (<c>util/bmm.py</c>, and <c>predict_proba(0.3, 0.9)</c> in <c>models/deploying_t5.py</c>). The code starts from the configured threshold, keeps every pair, and refits before each
-/// sequence from the second on, for at most 300 (T5) or 100 (LongT5) refits.
+/// Where the deep blocks run, the full model's tokens are known beside the shallow model's, those of pending tokens included. Each gives a pair: the shallow
+/// confidence, and whether the tokens agree. <see cref="BetaMixture"/> fits one Beta distribution to the agreeing and one to the others; the threshold is the
+/// smallest confidence in [0.3, 0.9] from which on the agreeing one's posterior exceeds ζ = 0.4. These numbers, and the fit by the labels alone, are those of
+/// FREE's published code (<c>util/bmm.py</c>, and <c>predict_proba(0.3, 0.9)</c> in <c>models/deploying_t5.py</c>). The code starts from the configured
+/// threshold, keeps every pair, and refits before each sequence from the second on, for at most 300 (T5) or 100 (LongT5) refits.
 /// </para>
 /// <para>
-/// Chosen here: a refit at the end of each batch, without an end, because a further refit costs little and changes less and less. Until there are enough pairs of both
-/// labels, the threshold stays, except that enough disagreeing pairs raise it to 0.9 if it is lower. The same holds where the agreeing confidences are not the larger on
-/// average, by 1/4096 at least: such a confidence tells nothing. (The published code sets 0.3 when every pair or no pair agrees, and swaps the components when the disagreeing confidences are
-/// the larger.) So <see cref="Current"/> is the initial threshold or in [0.3, 0.9].
+/// Chosen here: a refit at the end of each batch, without an end, because a further refit costs little and changes less and less. Until there are enough
+/// pairs of both labels, the threshold stays, except that enough disagreeing pairs raise it to 0.9 if it is lower. The same holds where the agreeing
+/// confidences are not the larger on average, by 1/4096 at least: such a confidence tells nothing. (The published code sets 0.3 when every pair or no pair
+/// agrees, and swaps the components when the disagreeing confidences are the larger.) So <see cref="Current"/> is the initial threshold or in [0.3, 0.9].
 /// </para>
 /// <para>
-/// Pairs are counted in histograms, so that memory is bounded (64 KiB) and so is the time of an update; the order of the pairs between two updates has no influence.
-/// Not for use by several threads at once.
+/// Pairs are counted in histograms, so that memory is bounded (64 KiB) and so is the time of an update; the order of the pairs between two updates has no
+/// influence. Not for use by several threads at once.
 /// </para>
 /// </remarks>
 internal sealed class AdaptiveThreshold

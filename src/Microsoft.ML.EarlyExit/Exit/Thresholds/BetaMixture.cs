@@ -4,20 +4,21 @@ namespace Microsoft.ML.EarlyExit;
 /// <remarks>
 /// <para>
 /// This is FREE's Beta mixture model (Bae et al. 2023, arXiv 2310.05424, the adaptive threshold estimator); details are those of its published code
-/// (<see href="https://github.com/raymin0223/fast_robust_early_exit"/>, <c>util/bmm.py</c>). There the pairs' labels stand in for the E step: a pair belongs to the
-/// component of its label with 0.2 and to the other with 1e-4, divided by their sum (a share of 0.8 of the components' densities is computed and then overwritten).
-/// One M step by moments follows: α = m (m (1 - m) / s² - 1), β = α (1 - m) / m, with m and s² the weighted mean and variance. The code runs this once
-/// (<c>max_iters = 1</c>), and since it would take the same labels again, running it more often would change nothing. That is the fit with <c>maxIterations</c> 1.
-/// Confidences are clipped to [1e-4, 1 - 1e-4], as in the code.
+/// (<see href="https://github.com/raymin0223/fast_robust_early_exit"/>, <c>util/bmm.py</c>). There the pairs' labels stand in for the E step: a pair belongs
+/// to the component of its label with 0.2 and to the other with 1e-4, divided by their sum (a share of 0.8 of the components' densities is computed and then
+/// overwritten). One M step by moments follows: α = m (m (1 - m) / s² - 1), β = α (1 - m) / m, with m and s² the weighted mean and variance. The code runs
+/// this once (<c>max_iters = 1</c>), and since it would take the same labels again, running it more often would change nothing. That is the fit with
+/// <c>maxIterations</c> 1. Confidences are clipped to [1e-4, 1 - 1e-4], as in the code.
 /// </para>
 /// <para>
-/// Chosen here: more iterations continue with EM proper, whose E step takes each component's share of the density, weights included, and no longer sees the labels. An
-/// M step by moments does not maximize the likelihood, so an iteration counts only if it raises it; the first that does not ends the fit, and so does a relative rise of
-/// at most 1e-6, a component left with less than one pair, and the maximum.
+/// Chosen here: more iterations continue with EM proper, whose E step takes each component's share of the density, weights included, and no longer sees the
+/// labels. An M step by moments does not maximize the likelihood, so an iteration counts only if it raises it; the first that does not ends the fit, and so
+/// does a relative rise of at most 1e-6, a component left with less than one pair, and the maximum.
 /// </para>
 /// <para>
-/// Also chosen: confidences are counted on a grid of step 1/4096, so that memory and time are bounded and the order of the pairs has no influence at all; a variance is
-/// at least that of rounding to this grid, so that equal confidences have a fit; with fewer than <see cref="MinimumPairs"/> pairs of either label there is none.
+/// Also chosen: confidences are counted on a grid of step 1/4096, so that memory and time are bounded and the order of the pairs has no influence at all; a
+/// variance is at least that of rounding to this grid, so that equal confidences have a fit; with fewer than <see cref="MinimumPairs"/> pairs of either label
+/// there is none.
 /// </para>
 /// </remarks>
 internal sealed class BetaMixture
@@ -105,15 +106,15 @@ internal sealed class BetaMixture
 
     /// <summary>
     /// The smallest confidence from <paramref name="low"/> to <paramref name="high"/> from which on, up to <paramref name="high"/>, the posterior probability
-    /// that the tokens
-    /// agree exceeds <paramref name="level"/>, both components weighing the same.
+    /// that the tokens agree exceeds <paramref name="level"/>, both components weighing the same.
     /// </summary>
     /// <remarks>
     /// <para>FREE's code leaves the weights out where it looks for a threshold (<c>predict_proba</c>): how often the tokens agree has no part in it.</para>
     /// <para>
-    /// FREE's code takes ten confidences from 0.3 to 0.9, counts the n whose posterior exceeds the level (ζ = 0.4), and answers the n-th from the end, or the last if n = 0.
-    /// Where the posterior rises, that is the smallest of the ten that exceeds the level. Chosen here: no grid, which rounds the answer up by as much as 1/15; and where the
-    /// posterior does not only rise, only the confidences in one piece with <paramref name="high"/> matter, since everything above a threshold leaves.
+    /// FREE's code takes ten confidences from 0.3 to 0.9, counts the n whose posterior exceeds the level (ζ = 0.4), and answers the n-th from the end, or the
+    /// last if n = 0. Where the posterior rises, that is the smallest of the ten that exceeds the level. Chosen here: no grid, which rounds the answer up by
+    /// as much as 1/15; and where the posterior does not only rise, only the confidences in one piece with <paramref name="high"/> matter, since everything
+    /// above a threshold leaves.
     /// </para>
     /// <para>The answer never falls as the level rises. It is <paramref name="high"/> where the posterior there does not exceed the level.</para>
     /// </remarks>
@@ -124,8 +125,8 @@ internal sealed class BetaMixture
     {
         double wanted = Math.Log(level / (1 - level));
 
-        // The log odds are (Δα) ln x + (Δβ) ln (1 - x) + constant, with one extremum at most, at Δα / (Δα + Δβ). Left of a minimum nothing is in one piece with high
-        // unless all is; right of a maximum the odds fall, so that high decides.
+        // The log odds are (Δα) ln x + (Δβ) ln (1 - x) + constant, with one extremum at most, at Δα / (Δα + Δβ). Left of a minimum nothing is in one piece
+        // with high unless all is; right of a maximum the odds fall, so that high decides.
         double from = low;
         double to = high;
         double alpha = Agreeing.Alpha - Disagreeing.Alpha;

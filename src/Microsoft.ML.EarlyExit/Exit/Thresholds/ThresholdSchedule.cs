@@ -2,8 +2,8 @@ namespace Microsoft.ML.EarlyExit;
 
 /// <summary>The threshold at a layer and a position.</summary>
 /// <remarks>
-/// Constant, or CALM's decaying one (equation 5 of CALM): <c>clip(0.9 τ_l + 0.1 exp(-T t / N), 0, 1)</c>, t = 0 for the first token, N the maximum number of new
-/// tokens.
+/// Constant, or CALM's decaying one (equation 5 of CALM): <c>clip(0.9 τ_l + 0.1 exp(-T t / N), 0, 1)</c>, t = 0 for the first token, N the maximum number of
+/// new tokens.
 /// </remarks>
 internal class ThresholdSchedule
 {
@@ -18,7 +18,8 @@ internal class ThresholdSchedule
         _maxNewTokens = maxNewTokens;
     }
 
-    /// <summary>The threshold after <paramref name="layer"/> blocks, from 1, at <paramref name="position"/>, from 0, in single precision as it is compared.</summary>
+    /// <summary>The threshold after <paramref name="layer"/> blocks, from 1, at <paramref name="position"/>, from 0, in single precision as it is
+    /// compared.</summary>
     public float At(int layer, int position)
     {
         float threshold = _byLayer[layer - 1];
