@@ -8,7 +8,7 @@ internal static class BenchmarkModels
     public const string Demo = "demo";
     public const string Large = "large";
 
-    public static EarlyExitModel Load(string name)
+    public static EarlyExitModel Load(string name, EarlyExitModelOptions? options = null)
     {
         string folder = Path.Combine(Path.GetTempPath(), "early-exit-benchmarks");
         string bundle = Path.Combine(folder, name + ".bundle");
@@ -27,6 +27,6 @@ internal static class BenchmarkModels
                 Directory.Delete(source, recursive: true);
         }
 
-        return EarlyExitModel.Load(bundle);
+        return EarlyExitModel.Load(bundle, options);
     }
 }

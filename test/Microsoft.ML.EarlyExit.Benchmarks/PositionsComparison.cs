@@ -18,11 +18,14 @@ internal static class PositionsComparison
     /// Measures a model, <c>demo</c>, <c>small</c>, <c>base</c> or <c>large</c>; where <paramref name="others"/> has another build of this program (its .dll),
     /// beside that.
     /// </summary>
-    public static int Run(string model, string[] others)
+    /// <param name="model">The model.</param>
+    /// <param name="others">The other build, or none.</param>
+    /// <param name="busy">Whether others use the machine: one thread is then measured, by the time that it has had of a processor.</param>
+    public static int Run(string model, string[] others, bool busy)
     {
         BenchmarkModels.Load(model).Dispose();
-        using var ours = new Worker(typeof(PositionsComparison).Assembly.Location, model);
-        using Worker? other = others is [string path] ? new Worker(path, model) : null;
+        using var ours = new Worker(typeof(PositionsComparison).Assembly.Location, model, busy);
+        using Worker? other = others is [string path] ? new Worker(path, model, busy) : null;
         string beside = other is null ? "" : " | other build: tokens/s | times as fast | equal rows";
         Console.WriteLine($"{model}, batch {BatchSize}: policy | mean exit | tokens/s | against full depth{beside}");
         double full = 0;
@@ -59,22 +62,24 @@ internal static class PositionsComparison
     }
 
     /// <summary>Serves a comparison: for every line with a policy's number, a line with the seconds and one per row, its mean exit and ids.</summary>
-    public static int Work(string name)
+    public static int Work(string name, bool busy)
     {
-        using EarlyExitModel model = BenchmarkModels.Load(name);
+        using EarlyExitModel model = BenchmarkModels.Load(name, busy ? new EarlyExitModelOptions { ThreadCount = 1 } : null);
         GenerationInput[] inputs = name == BenchmarkModels.Demo ? [.. DemoPrompts.Test(Rows / 2).Select(GenerationInput.FromText)] : RandomInputs(model);
         ExitPolicy?[] policies = Policies(model, inputs);
         while (Console.ReadLine() is { } line)
         {
-            var watch = Stopwatch.StartNew();
+            TimeSpan start = Now();
             IReadOnlyList<GenerationResult> results = model.Generate(inputs, Options(policies[int.Parse(line, CultureInfo.InvariantCulture)]));
-            Console.WriteLine(watch.Elapsed.TotalSeconds.ToString("R", CultureInfo.InvariantCulture));
+            Console.WriteLine((Now() - start).TotalSeconds.ToString("R", CultureInfo.InvariantCulture));
             foreach (GenerationResult result in results)
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{result.ExitLayers.Average()} {string.Join(' ', result.TokenIds)}"));
             Console.WriteLine();
         }
 
         return 0;
+
+        TimeSpan Now() => busy ? Environment.CpuUsage.TotalTime : Stopwatch.GetElapsedTime(0);
     }
 
     private static string[] PolicyNames { get; } =
@@ -129,9 +134,13 @@ internal static class PositionsComparison
     {
         private readonly Process _process;
 
-        public Worker(string program, string model)
+        public Worker(string program, string model, bool busy)
         {
-            var start = new ProcessStartInfo("dotnet", [program, "positions-worker", model]) { RedirectStandardInput = true, RedirectStandardOutput = true };
+            var start = new ProcessStartInfo("dotnet", [program, busy ? "positions-busy-worker" : "positions-worker", model])
+            {
+                RedirectStandardInput = true,
+                RedirectStandardOutput = true,
+            };
             _process = Process.Start(start)!;
         }
 

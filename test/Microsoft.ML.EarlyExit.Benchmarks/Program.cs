@@ -7,8 +7,10 @@ return args switch
     ["policies"] => PolicyComparison.Run(100),
     ["policies", string prompts] => PolicyComparison.Run(int.Parse(prompts, System.Globalization.CultureInfo.InvariantCulture)),
     ["asking"] => AskingCost.Run(),
-    ["positions", string model, .. string[] others] => PositionsComparison.Run(model, others),
-    ["positions-worker", string model] => PositionsComparison.Work(model),
+    ["positions", string model, .. string[] others] => PositionsComparison.Run(model, others, busy: false),
+    ["positions-busy", string model, .. string[] others] => PositionsComparison.Run(model, others, busy: true),
+    ["positions-worker", string model] => PositionsComparison.Work(model, busy: false),
+    ["positions-busy-worker", string model] => PositionsComparison.Work(model, busy: true),
     ["traces"] => TraceComparison.Run(),
     ["metrics"] => MetricThroughput.Run(),
     ["pipeline"] => PipelineOverhead.Run(),
@@ -32,7 +34,7 @@ static int Usage()
         policies [PROMPTS]          every measure and pruning at several thresholds on PROMPTS prompts of each task, 100 by default
         asking                      what confidences cost on the shape of T5-large when no token leaves
         positions MODEL [OTHER]     parallel decoding and self-speculation at batch 8 against full depth, on demo, small, base or large; OTHER is another build of this program
-                                    (its .dll), measured in turns with this one
+                                    (its .dll), measured in turns with this one; positions-busy measures one thread by its time of a processor, for a machine that others use
         traces                      the traces of the paper's code, with its deviations and without; fails where one with them differs
         metrics                     pairs per second of each text metric; fails where a pair allocates
         pipeline                    what a row costs through ML.NET against the model itself; fails above 3 %

@@ -1,8 +1,11 @@
+using System.Text.Json.Serialization;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>One confidence that was computed on the way to a token.</summary>
 public readonly record struct ConfidenceEvaluation
 {
+    [JsonConstructor]
     internal ConfidenceEvaluation(int layer, float confidence, int rows, int? amateurLayer)
     {
         Layer = layer;

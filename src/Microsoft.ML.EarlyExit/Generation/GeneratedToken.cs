@@ -5,6 +5,7 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>A token as it is generated.</summary>
 public readonly record struct GeneratedToken
 {
+    [JsonConstructor]
     internal GeneratedToken(int tokenId, string textDelta, int exitLayer, float confidence, StopReason? stopReason)
     {
         TokenId = tokenId;

@@ -1,8 +1,11 @@
+using System.Text.Json.Serialization;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>How one token came about.</summary>
 public sealed record GenerationStep
 {
+    [JsonConstructor]
     internal GenerationStep(int tokenId, int exitLayer, IReadOnlyList<ConfidenceEvaluation> evaluations, OperationCounts operations)
     {
         TokenId = tokenId;

@@ -123,6 +123,10 @@ public sealed class ExitPolicyFileTests : IDisposable
         Assert.Equal((result.Text, result.StopReason), (read.Text, read.StopReason));
         var token = new GeneratedToken(5, "a", 2, float.NaN, StopReason.EndOfSequence);
         Assert.Equal(token, JsonSerializer.Deserialize<GeneratedToken>(JsonSerializer.Serialize(token)));
+        var step = new GenerationStep(5, 2, [new ConfidenceEvaluation(1, 0.5f, 10, null)], new OperationCounts(1, 2, 3, 4, 5));
+        GenerationStep readStep = JsonSerializer.Deserialize<GenerationStep>(JsonSerializer.Serialize(step))!;
+        Assert.Equal((step.TokenId, step.ExitLayer, step.Operations), (readStep.TokenId, readStep.ExitLayer, readStep.Operations));
+        Assert.Equal(step.Evaluations, readStep.Evaluations);
     }
 
     private string Place(string name) => Path.Combine(_folder, name);
