@@ -1,5 +1,14 @@
 using System.Reflection;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Conversion.Bundle;
+using Microsoft.ML.EarlyExit.Conversion.Checkpoint;
+using Microsoft.ML.EarlyExit.Conversion.Graphs;
+using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Graphs;
+using Microsoft.ML.EarlyExit.Model.Tokenization;
+using Microsoft.ML.EarlyExit.Model.Weights;
 
 namespace Microsoft.ML.EarlyExit.Conversion;
 

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Evaluation.Numerics;
+
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>95 % percentile intervals by resampling the sample's rows. The same seed draws the same rows for every cell.</summary>
 internal static class Bootstrap

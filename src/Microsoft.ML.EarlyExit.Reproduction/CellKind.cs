@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>What a cell of the protocol does with the sample.</summary>
 internal enum CellKind

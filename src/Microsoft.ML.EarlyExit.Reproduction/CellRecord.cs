@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>A finished cell, as its file holds it.</summary>
 internal sealed record CellRecord

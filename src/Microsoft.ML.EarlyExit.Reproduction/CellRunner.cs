@@ -1,7 +1,12 @@
 using System.Diagnostics;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
+using Microsoft.ML.EarlyExit.Evaluation.Numerics;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Generation;
+using Microsoft.ML.EarlyExit.Scoring;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>Computes the cells of one model.</summary>
 /// <param name="model">The model.</param>

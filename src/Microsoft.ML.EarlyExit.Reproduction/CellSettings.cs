@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>One cell.</summary>
 /// <param name="Name">Its name.</param>

@@ -1,6 +1,7 @@
 using System.Diagnostics;
+using Microsoft.ML.EarlyExit.Generation;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>
 /// Measures the time per token of a policy at batch 1, each row beside the same row at full depth, so that a slow moment of the machine hits both: policy,

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>The time a token takes at batch 1, measured row by row beside the same row at full depth.</summary>
 internal sealed record LatencySummary

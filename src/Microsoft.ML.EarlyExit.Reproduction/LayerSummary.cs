@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>What one layer says about the tokens of full depth's own outputs.</summary>
 internal sealed record LayerSummary

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>What the times were measured on.</summary>
 /// <param name="Processor">The processor's name as its maker has it; the architecture where the system does not tell.</param>

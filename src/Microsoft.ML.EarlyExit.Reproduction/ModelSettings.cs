@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>One model and what is done with it.</summary>
 /// <param name="Name">Its name in the report.</param>

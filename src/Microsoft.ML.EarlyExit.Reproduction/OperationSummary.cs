@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>Mean floating-point operations; see <see cref="OperationCounts"/> for what each counts.</summary>
 internal sealed record OperationSummary(double Decoder, double StatePropagation, double Confidence, double Head, double Total, double Paper)

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>The decoder layers that the paper's experiments name, of T5-large's 24, and what they are in a model of another depth.</summary>
 internal static class PaperLayers

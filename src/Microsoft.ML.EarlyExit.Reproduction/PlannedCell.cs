@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>One cell of the protocol: one model with one policy on the whole sample.</summary>
 /// <param name="Model">The model's name in the report.</param>

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
+
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>The numbers that the paper publishes for one data set: its figures 4, 5 and 8 as bar charts, its table 1, and its text. All with T5-large.</summary>
 /// <param name="DataSet">The data set.</param>

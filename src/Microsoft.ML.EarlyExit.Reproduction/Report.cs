@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Text;
+using Microsoft.ML.EarlyExit.Reproduction.Figures;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>Writes tables, figures and the page that holds them together.</summary>
 internal sealed class Report(ReportData data)

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>A cell of a report's table: what people read, and the numbers behind it.</summary>
 /// <param name="Markdown">For people.</param>

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>A column of a report's table.</summary>
 /// <param name="Name">Its heading.</param>

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
+
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>What the report is made of: the settings, the plans, and the cells that are finished.</summary>
 /// <param name="Settings">The settings.</param>

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Reproduction.Figures;
+
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>The report's figures.</summary>
 internal sealed class ReportFigures(ReportData data)

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>A table of the report.</summary>
 /// <param name="Name">Its files' name, without extension.</param>

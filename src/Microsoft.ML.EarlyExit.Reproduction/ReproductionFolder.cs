@@ -1,7 +1,10 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+using Microsoft.ML.EarlyExit.Reproduction.Figures;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>
 /// The output folder: settings, finished cells, tables, figures and the report. Every file appears in its place only when it is complete, so the folder can be used

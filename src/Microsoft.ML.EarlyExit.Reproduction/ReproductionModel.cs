@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>A model as the command line names it: <c>[NAME=]BUNDLE</c>.</summary>
 /// <param name="Name">Its name in the report; letters, digits, dots, dashes and underscores, since files are called by it.</param>

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Model;
+
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>The cells of the protocol for one model, in the order in which they run.</summary>
 internal sealed class ReproductionPlan

@@ -1,6 +1,7 @@
 using System.Diagnostics;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>Computes the cells that a folder lacks, and writes the report meanwhile and at the end.</summary>
 internal sealed class ReproductionRun(

@@ -1,6 +1,8 @@
 using System.Security.Cryptography;
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>The examples that all cells and models are run on.</summary>
 /// <param name="Settings">Where they come from.</param>

@@ -1,6 +1,7 @@
 using System.Diagnostics;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>Cells done of all, time spent, and time left, estimated from what the finished cells of this run cost.</summary>
 internal sealed class RunProgress(MessageWriter messages, IReadOnlyList<PlannedCell> toDo, int kept)

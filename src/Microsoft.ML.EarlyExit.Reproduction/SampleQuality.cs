@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
+
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>The task's metrics of one output, in percent.</summary>
 internal static class SampleQuality

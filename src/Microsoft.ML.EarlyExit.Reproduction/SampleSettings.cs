@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>The data and the sample drawn from it.</summary>
 /// <param name="File">The file's name, without its folder.</param>

@@ -1,5 +1,9 @@
 using System.CommandLine;
 using System.CommandLine.Help;
+using Microsoft.ML.EarlyExit.Tool.Commands;
+using Microsoft.ML.EarlyExit.Tool.Completion;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
 namespace Microsoft.ML.EarlyExit.Tool;
 

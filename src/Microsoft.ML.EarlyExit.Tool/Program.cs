@@ -1,6 +1,9 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
 using Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
 Console.OutputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
 var interruption = new Interruption();

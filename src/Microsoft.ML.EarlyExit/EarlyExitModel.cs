@@ -1,4 +1,8 @@
 using System.Runtime.CompilerServices;
+using Microsoft.ML.EarlyExit.Generation;
+using Microsoft.ML.EarlyExit.Head;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Runtime;
 
 namespace Microsoft.ML.EarlyExit;
 

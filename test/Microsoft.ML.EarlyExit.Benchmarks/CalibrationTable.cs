@@ -1,6 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Calibration;
+using Microsoft.ML.EarlyExit.Calibration.Procedures;
+using Microsoft.ML.EarlyExit.Calibration.Statistics;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Memory;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Runtime;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;

@@ -1,6 +1,8 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json.Nodes;
+using Microsoft.ML.EarlyExit.Conversion.Checkpoint;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json.Nodes;
+using Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 

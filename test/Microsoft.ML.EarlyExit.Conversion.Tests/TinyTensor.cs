@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Conversion.Checkpoint;
+
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 
 /// <summary>A tensor to be written: its values are already rounded to the data type.</summary>

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Microsoft.ML.EarlyExit.Conversion;
+using Microsoft.ML.EarlyExit.Files;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

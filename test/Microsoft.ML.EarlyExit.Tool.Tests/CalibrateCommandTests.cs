@@ -1,4 +1,6 @@
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 

@@ -1,6 +1,7 @@
 using System.Xml.Linq;
 using FsCheck;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Reproduction.Figures;
 using SkiaSharp;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;

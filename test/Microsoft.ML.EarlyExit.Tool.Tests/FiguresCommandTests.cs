@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Reproduction.Figures;
+
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 
 public sealed class FiguresCommandTests : IDisposable

@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Json;
 using FsCheck;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Tool.Rows;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 

@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Tool.Figures.Scores;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 

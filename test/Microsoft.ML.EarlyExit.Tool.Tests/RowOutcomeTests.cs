@@ -1,5 +1,8 @@
 using System.Text;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 

@@ -1,4 +1,5 @@
 using System.Xml.Linq;
+using Microsoft.ML.EarlyExit.Reproduction.Figures;
 using SkiaSharp;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;

@@ -1,3 +1,6 @@
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 
 /// <summary>Runs the tool inside the test process.</summary>

@@ -11,6 +11,7 @@ using System.Runtime.Loader;
 using Google.Protobuf;
 using Microsoft.ML.EarlyExit;
 using Microsoft.ML.EarlyExit.Onnx;
+using Microsoft.ML.EarlyExit.Runtime;
 using Microsoft.ML.OnnxRuntime;
 
 string bundle = args[0];

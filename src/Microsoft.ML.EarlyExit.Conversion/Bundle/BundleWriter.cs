@@ -1,7 +1,9 @@
 using Google.Protobuf;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Weights;
 using Microsoft.ML.EarlyExit.Onnx;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Bundle;
 
 /// <summary>Collects the files of a bundle in a folder beside the target, and moves the folder into place when all are written.</summary>
 internal sealed class BundleWriter : IDisposable

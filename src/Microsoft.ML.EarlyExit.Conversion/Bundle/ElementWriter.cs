@@ -1,6 +1,7 @@
 using System.Buffers;
+using Microsoft.ML.EarlyExit.Model.Weights;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Bundle;
 
 /// <summary>Writes weights as a format stores them.</summary>
 internal sealed class ElementWriter(Stream destination, WeightFormat format)

@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Bundle;
 
 /// <summary>Writes through to a file and hashes on the way, so that a large file need not be read again.</summary>
 internal sealed class HashingStream(FileStream file) : Stream

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>What a checkpoint's configuration files say.</summary>
 /// <param name="Model">The sizes and conventions.</param>

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>How a checkpoint stores one tensor's elements.</summary>
 internal enum CheckpointDataType

@@ -1,7 +1,9 @@
 using System.Text;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+using Microsoft.ML.EarlyExit.Files;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>One JSON file of a checkpoint: an object whose fields are read with their type and range checked. A field that is null counts as absent.</summary>
 internal sealed class CheckpointJson : IDisposable

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>One tensor of an open checkpoint, row-major. Its elements stay in the mapped file; reading widens them to single precision.</summary>
 internal sealed class CheckpointTensor

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>Text of an untrusted file, fit for a message.</summary>
 internal static class CheckpointText

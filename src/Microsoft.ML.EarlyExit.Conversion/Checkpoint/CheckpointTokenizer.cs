@@ -1,6 +1,8 @@
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Model.Tokenization;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>
 /// What a checkpoint says of its tokenizer besides <c>spiece.model</c>: <c>tokenizer_config.json</c>, and where that lists no added tokens

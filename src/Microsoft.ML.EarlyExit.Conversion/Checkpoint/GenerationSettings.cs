@@ -1,8 +1,9 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Model;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>
 /// How a checkpoint asks to be generated from: what a bundle keeps, and in words what it does not. The file is <c>generation_config.json</c>; older checkpoints,

@@ -1,7 +1,8 @@
 using System.IO.MemoryMappedFiles;
+using Microsoft.ML.EarlyExit.Files;
 using Microsoft.Win32.SafeHandles;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>A whole file, mapped read-only. Reading from several threads is safe, also while it is being disposed.</summary>
 internal sealed unsafe class MappedFile : IDisposable

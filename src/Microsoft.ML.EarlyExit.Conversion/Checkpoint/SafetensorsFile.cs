@@ -1,6 +1,6 @@
 using System.Buffers.Binary;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>An open safetensors file, its header checked.</summary>
 internal sealed class SafetensorsFile : IDisposable

@@ -1,6 +1,7 @@
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>The JSON at the start of a safetensors file: what it says of each tensor, checked against the size of the data behind it.</summary>
 internal static class SafetensorsHeader

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>
 /// A Hugging Face T5 checkpoint folder, open for reading: its configuration, and its tensors in mapped files.

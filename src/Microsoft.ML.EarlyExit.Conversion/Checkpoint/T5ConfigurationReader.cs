@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit.Conversion;
+using Microsoft.ML.EarlyExit.Model;
+
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>Reads <c>config.json</c> and <c>generation_config.json</c> with the defaults of transformers.</summary>
 internal static class T5ConfigurationReader

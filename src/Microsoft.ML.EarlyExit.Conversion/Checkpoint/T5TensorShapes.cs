@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>The tensors of a Hugging Face <c>T5ForConditionalGeneration</c>, by name, and the shapes its configuration gives them.</summary>
 internal static class T5TensorShapes

@@ -1,6 +1,7 @@
 using System.Buffers;
+using Microsoft.ML.EarlyExit.Conversion.Bundle;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>Writes tensors element by element, in bounded memory whatever their size.</summary>
 internal static class TensorStreaming

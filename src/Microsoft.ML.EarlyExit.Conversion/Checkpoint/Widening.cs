@@ -1,7 +1,8 @@
 using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
+using Microsoft.ML.EarlyExit.Model.Weights;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>Little-endian elements, unaligned, to single precision.</summary>
 internal static class Widening

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Graphs;
 
 /// <summary>T5's buckets of relative positions: exact for near ones, logarithmic up to the maximum distance, one for all beyond.</summary>
 internal static class RelativePositionBuckets

@@ -1,7 +1,8 @@
 using Google.Protobuf;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.EarlyExit.Onnx;
 
-namespace Microsoft.ML.EarlyExit.Conversion;
+namespace Microsoft.ML.EarlyExit.Conversion.Graphs;
 
 /// <summary>An ONNX model with its weights inside. They are copied from the bundle to the file as they lie, so that none is held in memory.</summary>
 internal sealed unsafe class SelfContainedModel

@@ -1,8 +1,9 @@
 using System.Buffers;
 using System.Text;
 using System.Text.Unicode;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 /// <summary>
 /// The records of a CSV file as RFC 4180 has them: commas between fields, double quotes around a field that holds a comma, a quote (doubled) or a line's end; LF or

@@ -1,4 +1,6 @@
 using Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
 
 namespace Microsoft.ML;
 

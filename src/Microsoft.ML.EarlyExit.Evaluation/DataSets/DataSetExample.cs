@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 /// <summary>One example of a data set.</summary>
 /// <param name="Id">Its id in the file; a number from 1 where the file has none.</param>

@@ -1,8 +1,10 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 /// <summary>Reads data sets, one example after the other.</summary>
 internal static class DataSetFile

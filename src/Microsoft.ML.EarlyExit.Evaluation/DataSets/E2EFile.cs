@@ -1,4 +1,7 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+
+namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 /// <summary>Reads the E2E NLG challenge: CSV with the columns <c>mr</c> and <c>ref</c>.</summary>
 internal static class E2EFile

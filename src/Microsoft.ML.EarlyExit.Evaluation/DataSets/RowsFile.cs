@@ -1,8 +1,10 @@
 using System.Buffers;
 using System.Globalization;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 /// <summary>
 /// Reads rows: a JSON object per line with <c>text</c>, one of <c>reference</c>, <c>references</c> and <c>answers</c>, and perhaps an <c>id</c>. Answers are an array of texts, or

@@ -1,6 +1,8 @@
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 /// <summary>Reads SamSum: an array of objects with <c>id</c>, <c>dialogue</c> and <c>summary</c>. Fields it does not know are passed over.</summary>
 internal static class SamSumFile

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 /// <summary>One question of SQuAD.</summary>
 internal sealed record SquadQuestion(string Id, string Question, string Context, string[] Answers)

@@ -1,8 +1,9 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Unicode;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 /// <summary>
 /// Reads lines of a text, a tab, and a reference. There is no header, unless the first line is exactly <c>text</c>, a tab, and <c>reference</c>; no quoting, so

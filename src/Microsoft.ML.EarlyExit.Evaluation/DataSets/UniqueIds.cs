@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+
+namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 /// <summary>The ids of a data set so far, and the lines they stand in.</summary>
 internal sealed class UniqueIds

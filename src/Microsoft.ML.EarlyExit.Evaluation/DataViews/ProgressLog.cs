@@ -1,6 +1,6 @@
 using Microsoft.ML.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.DataViews;
 
 /// <summary>A reader's channel to the context's log: opened when it first has something to say, it tells every ten seconds how far the work is, and in the end of the
 /// whole.</summary>

@@ -1,6 +1,6 @@
 using Microsoft.ML.Data;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.DataViews;
 
 /// <summary>The names of a vector column's numbers, where ML.NET looks for them.</summary>
 internal static class SlotNames

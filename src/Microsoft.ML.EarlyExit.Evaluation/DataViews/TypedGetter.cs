@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.DataViews;
 
 /// <summary>Getters of columns whose type is known only where they are asked for.</summary>
 internal static class TypedGetter

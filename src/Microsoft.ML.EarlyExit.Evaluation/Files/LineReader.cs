@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.Files;
 
 /// <summary>The lines of a stream as bytes, one in memory at a time.</summary>
 internal sealed class LineReader(Stream stream)

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.Json;
 
 /// <summary>A field whose values have names.</summary>
 internal static class FieldChoice

@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.Json;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.Json;
 
 /// <summary>
 /// The fields of one JSON object of a small file. Every value asked for is checked, and <see cref="Complete"/> refuses what nobody asked for; a message names

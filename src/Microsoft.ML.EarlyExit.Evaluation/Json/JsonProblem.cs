@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Text.Unicode;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.Json;
 
 /// <summary>What is wrong with a JSON text, in words for whoever wrote it: System.Text.Json speaks to those who call it.</summary>
 internal static class JsonProblem

@@ -3,8 +3,9 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Unicode;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.Json;
 
 /// <summary>
 /// The tokens of a JSON text of any length, one in memory at a time, each with its line and its path. What is wrong becomes an

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.Numerics;
 
 /// <summary>What is read off sorted numbers.</summary>
 internal static class SortedNumbers

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.Outcomes;
 
 /// <summary>The largest numbers that a generation can have given.</summary>
 internal static class GenerationLimits

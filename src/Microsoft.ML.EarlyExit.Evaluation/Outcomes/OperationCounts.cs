@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Evaluation.Text;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>

@@ -2,7 +2,7 @@ using System.Collections;
 using System.Globalization;
 using System.Reflection;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Evaluation.Text;
 
 /// <summary>Objects as people read them in logs and debuggers: the type and its public properties, as records have it, but alike in every culture, lists with their
 /// items, and without what is null.</summary>

@@ -2,7 +2,7 @@ using System.Globalization;
 using ScottPlot;
 using ScottPlot.TickGenerators;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 /// <summary>The range of an axis and its ticks.</summary>
 /// <param name="Min">Where it begins, as it is drawn: of a logarithmic axis the logarithm.</param>

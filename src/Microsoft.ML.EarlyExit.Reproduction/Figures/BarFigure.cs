@@ -1,7 +1,7 @@
 using System.Text.Json;
 using ScottPlot;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 /// <summary>Grouped bars in one or more panels, such as quality and operations of each pruning for each model.</summary>
 /// <param name="Name">Its files' name.</param>

@@ -1,7 +1,7 @@
 using System.Text.Json;
 using ScottPlot;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 /// <summary>Boxes side by side, such as the ranks of a token by layer.</summary>
 /// <param name="Name">Its files' name.</param>

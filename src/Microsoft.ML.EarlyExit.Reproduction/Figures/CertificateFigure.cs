@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Calibration.Procedures;
+
+namespace Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 /// <summary>The figure of a certificate: risk, p-value and mean exit layer against the threshold.</summary>
 internal static class CertificateFigure

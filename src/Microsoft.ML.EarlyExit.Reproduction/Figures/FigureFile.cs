@@ -1,6 +1,9 @@
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 /// <summary>Reads a figure again from its description, <c>NAME.figure.json</c>, and its numbers, <c>NAME.csv</c>.</summary>
 internal sealed class FigureFile

@@ -1,7 +1,7 @@
 using ScottPlot;
 using SkiaSharp;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 /// <summary>The one font of all figures, which the tool brings: what a machine has installed changes nothing.</summary>
 internal sealed class FigureFont : IFontResolver

@@ -1,7 +1,7 @@
 using ScottPlot;
 using SkiaSharp;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 /// <summary>A line with markers. Its dashes are drawn as what they cover, since Skia's SVG knows no dashes.</summary>
 internal sealed class FigureLine(IReadOnlyList<Coordinates> points, FigureStyle style) : IPlottable

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 /// <summary>Numbers as figures and their files show them, whatever the culture.</summary>
 internal static class FigureNumbers

@@ -4,7 +4,7 @@ using System.Xml.Linq;
 using ScottPlot;
 using SkiaSharp;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 /// <summary>A whole figure as it is drawn: the title, the panels in rows, and below them, where they cover nothing, the legend and a note.</summary>
 internal sealed class FigurePage : IDisposable

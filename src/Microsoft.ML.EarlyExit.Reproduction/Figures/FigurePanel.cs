@@ -1,7 +1,7 @@
 using ScottPlot;
 using ScottPlot.Plottables;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 /// <summary>One panel of a figure while it is made: its axes, and what is drawn in them.</summary>
 internal sealed class FigurePanel : IDisposable

@@ -1,6 +1,6 @@
 using ScottPlot;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 /// <summary>
 /// How a series looks: in the colours that Okabe and Ito chose for all kinds of colour vision, with a marker and a pattern that tell it apart without them.

@@ -1,7 +1,7 @@
 using System.Text.Json;
 using ScottPlot;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 /// <summary>Lines over one axis, in one or more panels, such as mean exit and quality by minimum exit layer.</summary>
 /// <param name="Name">Its files' name.</param>

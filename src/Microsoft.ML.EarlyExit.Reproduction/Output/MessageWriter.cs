@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Output;
 
 /// <summary>Standard error: whole lines, and on a terminal a progress bar that gives way to them.</summary>
 internal sealed class MessageWriter(TextWriter writer, bool isTerminal)

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Output;
 
 /// <summary>
 /// An output file that is written beside its place, as <c>NAME.partial</c>, and moved there when complete. What was written of an incomplete one stays there.

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Reproduction.Output;
 
 /// <summary>The size of the process's terminal.</summary>
 internal static class TerminalSize

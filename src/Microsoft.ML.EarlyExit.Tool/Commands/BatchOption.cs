@@ -1,6 +1,6 @@
 using System.CommandLine;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary><c>--batch</c>: how many rows are decoded side by side.</summary>
 internal static class BatchOption

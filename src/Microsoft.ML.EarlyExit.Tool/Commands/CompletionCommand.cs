@@ -1,6 +1,9 @@
 using System.CommandLine;
+using Microsoft.ML.EarlyExit.Tool.Completion;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary><c>completion</c>: the script with which a shell completes the tool's commands, options and values.</summary>
 internal sealed class CompletionCommand : ToolCommand

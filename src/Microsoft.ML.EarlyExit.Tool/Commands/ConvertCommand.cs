@@ -4,8 +4,11 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Microsoft.ML.EarlyExit.Conversion;
+using Microsoft.ML.EarlyExit.Model.Weights;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary><c>convert</c>: a Hugging Face T5 folder becomes a model bundle.</summary>
 internal sealed class ConvertCommand : ToolCommand

@@ -1,7 +1,12 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Microsoft.ML.EarlyExit.Calibration;
+using Microsoft.ML.EarlyExit.Evaluation.Metrics;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Rows;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary><c>evaluate</c>: metrics of predictions against references, and statistics of exits.</summary>
 internal sealed class EvaluateCommand : ToolCommand

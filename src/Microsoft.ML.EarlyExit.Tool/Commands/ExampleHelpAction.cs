@@ -1,8 +1,9 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary>The usual help, followed by the command's example, or those of all commands.</summary>
 internal sealed class ExampleHelpAction(HelpAction help) : SynchronousCommandLineAction

@@ -1,6 +1,11 @@
 using System.CommandLine;
+using Microsoft.ML.EarlyExit.Calibration;
+using Microsoft.ML.EarlyExit.Reproduction.Figures;
+using Microsoft.ML.EarlyExit.Tool.Figures.Scores;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary><c>figures</c>: what rows of <c>score</c> look like by layer, or a folder's figures drawn again from their numbers.</summary>
 internal sealed class FiguresCommand : ToolCommand

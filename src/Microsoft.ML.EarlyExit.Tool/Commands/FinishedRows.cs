@@ -1,7 +1,10 @@
 using System.Text;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+using Microsoft.ML.EarlyExit.Tool.Rows;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary>The rows that an interrupted run left in <c>OUTPUT.partial</c>.</summary>
 internal static class FinishedRows

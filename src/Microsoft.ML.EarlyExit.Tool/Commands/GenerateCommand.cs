@@ -1,6 +1,10 @@
 using System.CommandLine;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
+using Microsoft.ML.EarlyExit.Tool.Rows;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary><c>generate</c>: rows in, generations out; on a terminal text that appears as it comes, and a prompt line.</summary>
 internal sealed class GenerateCommand : ToolCommand

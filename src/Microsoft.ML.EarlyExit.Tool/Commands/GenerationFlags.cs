@@ -1,6 +1,7 @@
 using System.CommandLine;
+using Microsoft.ML.EarlyExit.Model;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary>The common fields of an options file as flags, each of which wins over the file.</summary>
 internal sealed class GenerationFlags

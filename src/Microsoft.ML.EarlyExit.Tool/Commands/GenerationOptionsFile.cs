@@ -1,4 +1,7 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+using Microsoft.ML.EarlyExit.Generation;
+
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary>An options file: the library's options, and what the rows are to say besides.</summary>
 /// <param name="Options">The options.</param>

@@ -1,4 +1,8 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Generation;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Rows;
+
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary>Generates for rows side by side, all in one batch that rows enter as others end, and writes them in their order as soon as that is possible.</summary>
 internal sealed class GenerationRun : IDisposable

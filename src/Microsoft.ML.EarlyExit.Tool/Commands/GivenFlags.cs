@@ -1,6 +1,6 @@
 using System.CommandLine;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary>Which of some options stand on the command line.</summary>
 internal static class GivenFlags

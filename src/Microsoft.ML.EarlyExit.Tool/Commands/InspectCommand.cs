@@ -4,8 +4,13 @@ using System.Globalization;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Weights;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary><c>inspect</c>: what a bundle holds, after its files were verified.</summary>
 internal sealed class InspectCommand : ToolCommand

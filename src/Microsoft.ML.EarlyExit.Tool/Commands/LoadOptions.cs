@@ -1,6 +1,7 @@
 using System.CommandLine;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary><c>--threads</c> and <c>--gpu</c>: how a command loads its model.</summary>
 internal sealed class LoadOptions

@@ -1,6 +1,11 @@
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Calibration;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary>What <c>--policy</c> names: a policy, a certificate, or a pipeline that was saved.</summary>
 /// <param name="Name">The file, for messages.</param>

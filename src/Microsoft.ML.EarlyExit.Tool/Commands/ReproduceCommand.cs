@@ -4,8 +4,15 @@ using System.Globalization;
 using System.Reflection;
 using System.Text;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+using Microsoft.ML.EarlyExit.Generation;
+using Microsoft.ML.EarlyExit.Reproduction;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary><c>reproduce</c>: the paper's experiments on one's own model and data.</summary>
 internal sealed class ReproduceCommand : ToolCommand

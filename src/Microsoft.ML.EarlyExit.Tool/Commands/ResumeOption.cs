@@ -1,7 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary><c>--resume</c>: whether to go on with the rows that an interrupted run left.</summary>
 internal static class ResumeOption

@@ -1,4 +1,7 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+using Microsoft.ML.EarlyExit.Tool.Rows;
+
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary>What is said of the rows that a command has written.</summary>
 internal static class RowCounts

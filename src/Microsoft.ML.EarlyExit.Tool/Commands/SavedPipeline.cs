@@ -1,8 +1,12 @@
 using System.IO.Compression;
 using System.Text;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Calibration;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary>Saved pipelines, of which only the policy of their text generation is read: neither the model in them nor what else they hold.</summary>
 internal static class SavedPipeline

@@ -1,6 +1,11 @@
 using System.CommandLine;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+using Microsoft.ML.EarlyExit.Scoring;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
+using Microsoft.ML.EarlyExit.Tool.Rows;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary><c>score</c>: what every decoder layer would have said for given targets.</summary>
 internal sealed class ScoreCommand : ToolCommand

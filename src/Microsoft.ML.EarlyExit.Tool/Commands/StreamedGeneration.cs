@@ -1,7 +1,10 @@
 using System.Diagnostics;
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Generation;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary>Generates for somebody who watches: text as it comes, in the colours of its exit layers, then a line of figures.</summary>
 /// <param name="context">Where text and messages go.</param>

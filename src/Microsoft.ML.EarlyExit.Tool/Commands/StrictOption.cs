@@ -1,6 +1,6 @@
 using System.CommandLine;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary><c>--strict</c>: whether any failed row is a failure.</summary>
 internal static class StrictOption

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
 /// <summary>A command with an example for its help.</summary>
 internal abstract class ToolCommand(string name, string description, string example) : System.CommandLine.Command(name, description)

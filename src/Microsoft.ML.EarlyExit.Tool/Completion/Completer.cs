@@ -2,7 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.RegularExpressions;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Completion;
 
 /// <summary>What could be typed at a place of a command line, for the shells' scripts: <c>early-exit "[suggest:PLACE]" "LINE"</c>.</summary>
 internal static partial class Completer

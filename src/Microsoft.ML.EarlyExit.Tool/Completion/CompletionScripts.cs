@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Completion;
 
 /// <summary>The scripts that make shells ask the tool for candidates.</summary>
 internal static class CompletionScripts

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+
+namespace Microsoft.ML.EarlyExit.Tool.Interaction;
 
 /// <summary>The keys of the process's terminal.</summary>
 internal sealed class ConsoleKeyboard : IKeyboard

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Interaction;
 
 /// <summary>Ctrl+C: it cancels the whole command, or only a part of it while there is one that ends by itself, as one answer of many does.</summary>
 internal sealed class Interruption

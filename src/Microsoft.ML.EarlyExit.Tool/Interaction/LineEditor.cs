@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Interaction;
 
 /// <summary>
 /// One line typed on a terminal, with the keys that shells have, and the lines before it. A line longer than the terminal is wide moves sideways under the cursor, so that

@@ -1,7 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Interaction;
 
 /// <summary>Arguments and options that name a file or folder; an empty name is wrong usage.</summary>
 internal static class PathSymbols

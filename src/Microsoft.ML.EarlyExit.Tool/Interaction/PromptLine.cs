@@ -1,6 +1,7 @@
 using System.Text;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Interaction;
 
 /// <summary>A prompt line: asks for texts and answers each, until whoever types leaves.</summary>
 /// <param name="context">The terminal.</param>

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Interaction;
 
 /// <summary>The terminal that results are shown on.</summary>
 /// <param name="UsesColours">Whether it shows colours, and whoever sits at it wants them.</param>

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Interaction;
 
 /// <summary>How many columns of a terminal a text takes.</summary>
 internal static class TextWidth

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+
+namespace Microsoft.ML.EarlyExit.Tool.Interaction;
 
 /// <summary>What a command talks to.</summary>
 /// <param name="Output">Standard output: results only.</param>

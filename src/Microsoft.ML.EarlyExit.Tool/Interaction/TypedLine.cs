@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Interaction;
 
 /// <summary>A line that was typed.</summary>
 /// <param name="Text">What it holds; of an interrupted one what had been typed.</param>

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Output;
 
 /// <summary>An exception as one line for a person.</summary>
 internal static class ErrorSentence

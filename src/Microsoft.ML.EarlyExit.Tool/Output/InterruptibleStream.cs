@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Output;
 
 /// <summary>A stream whose reader waits no longer than until it is cancelled; what was being read then is lost.</summary>
 /// <param name="open">Opens it when it is first read.</param>

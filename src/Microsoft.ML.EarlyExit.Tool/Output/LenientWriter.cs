@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Output;
 
 /// <summary>What is said beside the results. Where it cannot be written it is lost, and nothing else with it.</summary>
 internal sealed class LenientWriter(TextWriter inner) : TextWriter

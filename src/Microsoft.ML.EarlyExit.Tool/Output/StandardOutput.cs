@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Output;
 
 /// <summary>Standard output, on which every text is written at once. <see cref="Console.Out"/> says nothing of a reader that has left, so that a program would go on for nobody.</summary>
 /// <param name="isOpen">Whether the process has one.</param>

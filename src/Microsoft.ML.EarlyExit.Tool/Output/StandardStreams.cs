@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Output;
 
 /// <summary>The process's own streams, in whatever state it was started with them.</summary>
 internal static class StandardStreams

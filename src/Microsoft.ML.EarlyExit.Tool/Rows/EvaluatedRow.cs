@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Evaluation.Metrics;
+
+namespace Microsoft.ML.EarlyExit.Tool.Rows;
 
 /// <summary>One line to evaluate, or the reason why it is none.</summary>
 /// <param name="LineNumber">Its line in the input file, from 1.</param>

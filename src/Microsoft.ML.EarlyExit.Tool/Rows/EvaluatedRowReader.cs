@@ -1,7 +1,11 @@
 using System.Text.Json;
 using System.Text.Unicode;
+using Microsoft.ML.EarlyExit.Evaluation.Metrics;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+using Microsoft.ML.EarlyExit.Model;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Rows;
 
 /// <summary>Reads lines to evaluate. What is wrong with a line becomes a row that says so.</summary>
 /// <param name="stream">The lines.</param>

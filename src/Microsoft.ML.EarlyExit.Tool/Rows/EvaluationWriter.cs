@@ -1,8 +1,9 @@
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Metrics;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Rows;
 
 /// <summary>Writes what an evaluation found, as JSON.</summary>
 /// <param name="kind">What was evaluated.</param>

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Rows;
 
 /// <summary>One row to generate from or to score, or the reason why it is none.</summary>
 /// <param name="LineNumber">Its line in the input file, from 1; 0 for a row that comes from no file.</param>

@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Rows;
 
 /// <summary>Writes rows of <c>generate</c>, one per line, each in one write.</summary>
 /// <param name="output">Where they go.</param>

@@ -2,7 +2,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Rows;
 
 /// <summary>Strings of JSON. An escape of half a surrogate pair, which is valid JSON but no text, counts as U+FFFD.</summary>
 internal static partial class JsonText

@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Rows;
 
 /// <summary>The references of a row: <c>reference</c>, <c>references</c> or <c>answers</c>, an array of texts or an object whose <c>text</c> is one.</summary>
 internal static class ReferenceFields

@@ -1,4 +1,7 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+using Microsoft.ML.EarlyExit.Tool.Output;
+
+namespace Microsoft.ML.EarlyExit.Tool.Rows;
 
 /// <summary>How the rows of a command went: the first reasons of failed ones go to standard error, and the exit code tells scripts.</summary>
 /// <param name="messages">Standard error.</param>

@@ -3,7 +3,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Rows;
 
 /// <summary>Writes output rows, one per line, each in one write: the input row's id first, the fields that only pass through last.</summary>
 /// <param name="output">Where they go.</param>

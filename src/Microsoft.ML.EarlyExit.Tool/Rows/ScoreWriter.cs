@@ -1,6 +1,7 @@
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Scoring;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Rows;
 
 /// <summary>Writes rows of <c>score</c>.</summary>
 /// <param name="output">Where they go.</param>

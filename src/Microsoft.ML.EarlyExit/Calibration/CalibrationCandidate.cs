@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Evaluation.Text;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>One policy with one threshold, and what calibration found about it.</summary>

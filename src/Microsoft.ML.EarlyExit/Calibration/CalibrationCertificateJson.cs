@@ -3,8 +3,10 @@ using System.Globalization;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+using Microsoft.ML.EarlyExit.Exit;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>Certificate files: the JSON form of <see cref="CalibrationCertificate"/>.</summary>
 internal static class CalibrationCertificateJson

@@ -1,7 +1,8 @@
 using System.Text;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>
 /// The finished runs of a calibration in a file, a line of JSON each behind a first one that says what is calibrated, so that one that was interrupted goes on.

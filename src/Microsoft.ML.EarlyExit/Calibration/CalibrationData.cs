@@ -3,9 +3,12 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.DataViews;
+using Microsoft.ML.EarlyExit.Evaluation.Metrics;
+using Microsoft.ML.EarlyExit.Generation;
 using Microsoft.ML.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>The prompts of a calibration.</summary>
 internal static class CalibrationData

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>How far a calibration is.</summary>
 /// <param name="FinishedRuns">Runs over the prompts that are finished: full depth, and candidates.</param>

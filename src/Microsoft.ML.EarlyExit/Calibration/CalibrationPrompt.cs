@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Generation;
+
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>A prompt to calibrate on.</summary>
 /// <param name="Row">Its row in the data, from 0.</param>

@@ -1,6 +1,8 @@
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Calibration.Procedures;
+using Microsoft.ML.EarlyExit.Calibration.Statistics;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>The prompts of a calibration: enough of them, and split where the procedure orders candidates by their costs.</summary>
 /// <param name="Tested">The prompts that candidates are tested on.</param>

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>What a certificate says in sentences.</summary>
 /// <param name="Text">The guarantee, or that there is none, and why.</param>

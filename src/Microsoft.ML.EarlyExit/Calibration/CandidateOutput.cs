@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>What a candidate generated for one prompt, as far as a calibration needs it.</summary>
 /// <param name="Text">The text.</param>

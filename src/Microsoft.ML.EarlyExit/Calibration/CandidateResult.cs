@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>What one candidate did on all prompts.</summary>
 /// <param name="Losses">Each prompt's loss, in [0, 1], in the prompts' order.</param>

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Generation;
+
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>
 /// Generates for the same prompts under one policy after the other. The encoder runs once for a prompt, as far as its outputs fit into memory; and where a lower threshold

@@ -1,6 +1,8 @@
 using System.Text;
+using Microsoft.ML.EarlyExit.Interop;
+using Microsoft.ML.EarlyExit.ModelSharing;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>The certificate as a saved text generation has it beside its own streams.</summary>
 internal static class CertificateStream

@@ -1,6 +1,7 @@
+using Microsoft.ML.EarlyExit.Evaluation.DataViews;
 using Microsoft.ML.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>Tests on later prompts whether what a certificate says still holds.</summary>
 internal static class DriftEvaluation

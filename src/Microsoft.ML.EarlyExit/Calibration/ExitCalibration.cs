@@ -1,6 +1,8 @@
 using System.Reflection;
+using Microsoft.ML.EarlyExit.Calibration.Procedures;
+using Microsoft.ML.EarlyExit.Calibration.Statistics;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>One calibration: runs full depth and the candidates as far as the procedure asks for them, and says what they certify.</summary>
 internal sealed class ExitCalibration : IDisposable

@@ -1,4 +1,8 @@
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Calibration;
+using Microsoft.ML.EarlyExit.Calibration.Statistics;
+using Microsoft.ML.EarlyExit.Evaluation.DataViews;
+using Microsoft.ML.EarlyExit.Evaluation.Text;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;

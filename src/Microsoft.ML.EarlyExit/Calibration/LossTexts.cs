@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Evaluation.Metrics;
+
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>Whether a loss sees the texts that it compares: what its tokenizer drops is equal to anything.</summary>
 internal static class LossTexts

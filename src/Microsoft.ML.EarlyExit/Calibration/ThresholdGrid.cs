@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>The thresholds that a calibration tries, from the safest down.</summary>
 internal static class ThresholdGrid

@@ -1,5 +1,8 @@
 using Microsoft.ML;
 using Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Calibration;
+using Microsoft.ML.EarlyExit.Composition;
+using Microsoft.ML.EarlyExit.Interop;
 using Microsoft.ML.Runtime;
 
 [assembly: LoadableClass(
@@ -9,7 +12,7 @@ using Microsoft.ML.Runtime;
     typeof(LayerScoringTransformer), typeof(SavedComponents.LayerScoringLoader), null, typeof(SignatureLoadModel),
     "Scores of every decoder layer", LayerScoringTransformer.LoaderSignature)]
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Composition;
 
 /// <summary>What ML.NET calls to load saved components: the one place that knows all of them, and what is saved beside them.</summary>
 internal static class SavedComponents

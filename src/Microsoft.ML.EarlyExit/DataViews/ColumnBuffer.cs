@@ -1,7 +1,7 @@
 using System.Reflection;
 using Microsoft.ML.Data;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.DataViews;
 
 /// <summary>The values of one column of rows that were read ahead.</summary>
 internal abstract class ColumnBuffer

@@ -1,6 +1,8 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Evaluation.Metrics;
+using Microsoft.ML.EarlyExit.Interop;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.DataViews;
 
 /// <summary>A column that is read: text, or token ids.</summary>
 /// <param name="Name">Its name.</param>

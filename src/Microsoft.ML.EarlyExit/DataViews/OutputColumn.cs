@@ -1,6 +1,8 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Evaluation.DataViews;
+using Microsoft.ML.EarlyExit.Interop;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.DataViews;
 
 /// <summary>What a column that a transformer adds holds: its type in data views, and how its value is read out of a row's result.</summary>
 /// <typeparam name="TResult">What the transformer makes of a row.</typeparam>
@@ -52,7 +54,7 @@ internal sealed class OutputColumn<TResult>
             return;
         }
 
-        schema.AddColumn(name, Type, EarlyExit.SlotNames.CreateAnnotations(SlotNames));
+        schema.AddColumn(name, Type, Evaluation.DataViews.SlotNames.CreateAnnotations(SlotNames));
     }
 
     /// <summary>The column in the shape of a schema.</summary>

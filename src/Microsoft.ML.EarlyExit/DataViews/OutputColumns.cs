@@ -1,6 +1,7 @@
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.DataViews;
 
 /// <summary>The columns that a transformer adds, with their names.</summary>
 /// <typeparam name="TResult">What the transformer makes of a row.</typeparam>

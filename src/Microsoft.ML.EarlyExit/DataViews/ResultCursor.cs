@@ -1,6 +1,6 @@
 using Microsoft.ML.Data;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.DataViews;
 
 /// <summary>Rows with their added columns, one at a time.</summary>
 internal sealed class ResultCursor<TResult>(ResultRow<TResult> row, DataViewRowCursor source) : DataViewRowCursor

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.DataViews;
 
 /// <summary>A data view's rows with their added columns.</summary>
 internal sealed class ResultDataView<TResult>(IDataView source, ResultMapper<TResult> mapper) : IDataView

@@ -1,6 +1,7 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Evaluation.DataViews;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.DataViews;
 
 /// <summary>A transformer bound to a schema: which columns are passed through, and which are added, computed together for each row.</summary>
 /// <typeparam name="TResult">What the transformer makes of a row.</typeparam>

@@ -1,6 +1,6 @@
 using Microsoft.ML.Data;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.DataViews;
 
 /// <summary>A row with its added columns, over a row of the source that moves on by itself.</summary>
 internal sealed class ResultRow<TResult>(ResultMapper<TResult> mapper, DataViewRow input, bool[] active, RowResults<TResult> results) : DataViewRow

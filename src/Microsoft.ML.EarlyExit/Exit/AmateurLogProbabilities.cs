@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit;
 
 /// <summary>ln q of an expert's tokens at an earlier layer, never below that of the smallest normal number.</summary>
 /// <param name="logits">The earlier layer's logits.</param>

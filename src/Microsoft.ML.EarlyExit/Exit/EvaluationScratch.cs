@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit;
 
 /// <summary>Memory that the evaluations of one session use one after another; made when a measure first needs it.</summary>
 internal sealed class EvaluationScratch(int vocabularySize)

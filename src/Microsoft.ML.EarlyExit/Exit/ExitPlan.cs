@@ -1,4 +1,9 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Exit.Pruning;
+using Microsoft.ML.EarlyExit.Exit.Reference;
+using Microsoft.ML.EarlyExit.Exit.Thresholds;
+using Microsoft.ML.EarlyExit.Model;
+
+namespace Microsoft.ML.EarlyExit.Exit;
 
 /// <summary>An exit policy worked out for one model and one limit of tokens: which blocks run as one, and what is asked between them.</summary>
 internal sealed class ExitPlan

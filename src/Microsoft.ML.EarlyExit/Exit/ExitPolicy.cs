@@ -1,5 +1,9 @@
 using System.Text;
 using System.Text.Json.Serialization;
+using Microsoft.ML.EarlyExit.Evaluation.Text;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Exit.Reference;
+using Microsoft.ML.EarlyExit.Files;
 
 namespace Microsoft.ML.EarlyExit;
 

@@ -1,7 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit;
 
 /// <summary>A policy in what System.Text.Json writes is what its policy file holds, and is read as strictly.</summary>
 internal sealed class ExitPolicyConverter : JsonConverter<ExitPolicy>

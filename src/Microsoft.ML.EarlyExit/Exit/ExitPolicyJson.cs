@@ -1,8 +1,11 @@
 using System.Buffers;
 using System.Text;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+using Microsoft.ML.EarlyExit.Exit.Confidences;
+using Microsoft.ML.EarlyExit.Exit.Pruning;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit;
 
 /// <summary>
 /// Policy files: the JSON form of <see cref="ExitPolicy"/>. What excludes each other or depends on the model's depth is left to

@@ -1,6 +1,6 @@
 using System.Numerics.Tensors;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit;
 
 /// <summary>The logits of one layer for one token, over what was alive there. Either they are kept, or they lie in memory of others that the next layer uses
 /// again.</summary>

@@ -1,6 +1,7 @@
 using System.Numerics.Tensors;
+using Microsoft.ML.EarlyExit.Exit.Pruning;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit;
 
 /// <summary>
 /// One row's token on its way through the decoder: the layer it has reached, and what earlier layers left that a confidence measure compares with. Serves one

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Files;
 
 /// <summary>Writes a file so that at every moment its path holds the old one whole or the new one whole.</summary>
 internal static class AtomicFile

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Files;
 
 /// <summary>The room on the disk of a folder.</summary>
 internal static class DiskSpace

@@ -3,7 +3,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Files;
 
 /// <summary>
 /// A file beside a folder, <c>FOLDER.lock</c>, that says which process uses the folder, and that the process holds locked while it lives. It goes when this is

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Files;
 
 /// <summary>
 /// Opens the files of models, which nobody vouches for: only regular ones, also behind links. A pipe would block whoever opens it, and a device never ends, or

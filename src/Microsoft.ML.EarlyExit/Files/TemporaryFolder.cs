@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Files;
 
 /// <summary>
 /// A new folder, readable by its user only, that is deleted on disposal, else when it is no longer referenced, else when the process ends; each as far as files

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>One sequence while it is generated: its tokens, those that are drafts among them, and what is told of it in the end.</summary>
 internal sealed class DecodingRow

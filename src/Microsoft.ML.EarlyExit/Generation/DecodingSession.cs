@@ -1,7 +1,14 @@
 using System.Numerics.Tensors;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Generation.TokenChoice;
+using Microsoft.ML.EarlyExit.Head;
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Runtime;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>
 /// The decoding loop and all its mutable state. Rows are independent: between two segments of blocks the policy says which of their tokens exit, and only the

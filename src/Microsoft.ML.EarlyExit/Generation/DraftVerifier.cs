@@ -1,4 +1,11 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Generation.TokenChoice;
+using Microsoft.ML.EarlyExit.Head;
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Runtime;
+
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>
 /// Verifies the drafts of a self-speculation by the full model's choices: the longest run of drafts that it would have chosen stays, and its own choice takes

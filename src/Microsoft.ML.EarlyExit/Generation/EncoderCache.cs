@@ -1,6 +1,7 @@
+using Microsoft.ML.EarlyExit.Runtime;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>Encoder outputs of rows that are generated several times, kept as far as they fit into a limit. For one caller at a time.</summary>
 /// <param name="model">The model.</param>

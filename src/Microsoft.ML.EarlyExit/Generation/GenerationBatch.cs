@@ -1,6 +1,8 @@
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Runtime;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>
 /// Rows that are generated side by side: a row that has ended leaves its slot to the next, so that none waits for the slowest. Keeps its model alive until it is

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Microsoft.ML.EarlyExit.Evaluation.Text;
 
 namespace Microsoft.ML.EarlyExit;
 

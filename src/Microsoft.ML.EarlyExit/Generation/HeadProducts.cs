@@ -1,4 +1,10 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Head;
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Runtime;
+
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>
 /// Computes the logits that a step needs, for several rows at once where they are over the whole vocabulary, counts them, and hands them to the tokens' states.

@@ -1,4 +1,10 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Head;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Tokenization;
+using Microsoft.ML.EarlyExit.Runtime;
+
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>
 /// An opened bundle with all that generating needs: sessions, LM head and tokenizer. Thread-safe. What runs keeps it alive: it is released after the last call.

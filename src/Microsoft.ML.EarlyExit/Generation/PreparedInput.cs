@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>A row's encoder ids, checked and cut to size; or why there are none.</summary>
 internal readonly record struct PreparedInput(IReadOnlyList<int> TokenIds, int CutTokens, string? Error)

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>The ids of a row's target, without the decoder start token, checked; or why there are none.</summary>
 internal readonly record struct PreparedTarget(int[] TokenIds, int CutTokens, string? Error)

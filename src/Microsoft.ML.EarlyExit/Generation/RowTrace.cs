@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>How each token of a row came about, where <see cref="TextGenerationOptions.Trace"/> asks for it.</summary>
 internal sealed class RowTrace

@@ -1,7 +1,11 @@
 using System.Numerics.Tensors;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Head;
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Runtime;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>
 /// What every layer of a model makes of given targets, one row after the other. Keeps its model alive until it is disposed. For one caller at a time.

@@ -1,3 +1,7 @@
+using Microsoft.ML.EarlyExit.Evaluation.Text;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Runtime;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>How text is generated. Immutable; every value is checked where it is given.</summary>

@@ -1,8 +1,9 @@
 using System.Buffers;
 using System.Text;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>
 /// The JSON form of <see cref="TextGenerationOptions"/>, without <see cref="TextGenerationOptions.BatchSize"/>,

@@ -1,6 +1,10 @@
 using System.Numerics.Tensors;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Exit.Thresholds;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>
 /// Learns the threshold of <see cref="ShallowDeep.AdaptiveThreshold"/> while text is generated: notes each row's shallow tokens, compares them with the full

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>One row's shallow tokens beside the full model's, for <see cref="ThresholdLearning"/>.</summary>
 internal sealed class TokenComparisons

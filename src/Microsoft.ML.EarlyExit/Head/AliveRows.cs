@@ -1,4 +1,7 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Exit.Pruning;
+using Microsoft.ML.EarlyExit.Memory;
+
+namespace Microsoft.ML.EarlyExit.Head;
 
 /// <summary>The rows of the LM head of one token's alive vocabulary, one after the other, each gathered once for a list.</summary>
 internal sealed unsafe class AliveRows(LanguageModelHead head) : IDisposable

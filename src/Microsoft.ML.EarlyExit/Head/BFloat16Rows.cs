@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
+using Microsoft.ML.EarlyExit.Numerics;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Head;
 
 /// <summary>Rows of which the upper halves are stored: half as much to read, and the same sums as of the whole floats.</summary>
 internal readonly struct BFloat16Rows : IHeadRows

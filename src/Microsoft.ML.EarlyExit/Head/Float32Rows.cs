@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
+using Microsoft.ML.EarlyExit.Numerics;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Head;
 
 /// <summary>Rows of single precision.</summary>
 internal readonly struct Float32Rows : IHeadRows

@@ -1,7 +1,8 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Microsoft.ML.EarlyExit.Numerics;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Head;
 
 /// <summary>
 /// Products of many weight rows with a few inputs. Four rows are read at a time and used for all inputs; each product is one running sum over the width,

@@ -1,7 +1,8 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Microsoft.ML.EarlyExit.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Head;
 
 /// <summary>One product of rows with inputs, in chunks on ONNX Runtime's threads.</summary>
 internal unsafe struct HeadProduct

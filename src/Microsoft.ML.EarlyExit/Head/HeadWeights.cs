@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Model.Weights;
+
+namespace Microsoft.ML.EarlyExit.Head;
 
 /// <summary>The LM head's weights as they are stored, one row per token: what reads them whole, and a row of them in single precision.</summary>
 /// <param name="tensor">The weights, [V, d].</param>

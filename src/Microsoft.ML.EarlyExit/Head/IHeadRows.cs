@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Numerics;
+
+namespace Microsoft.ML.EarlyExit.Head;
 
 /// <summary>How a kernel reads the head's rows: floats, or what is stored of them in fewer bits.</summary>
 internal interface IHeadRows

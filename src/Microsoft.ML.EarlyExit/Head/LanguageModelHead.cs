@@ -1,6 +1,9 @@
 using System.Numerics.Tensors;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Weights;
+using Microsoft.ML.EarlyExit.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Head;
 
 /// <summary>The decoder's final norm and its LM head: <c>z = W · s · RMSNorm(h)</c>, the same at every exit. Reads its weights where the bundle has them.</summary>
 internal sealed unsafe class LanguageModelHead

@@ -2,12 +2,13 @@ using System.IO.Compression;
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Interop;
 using Microsoft.ML.Runtime;
 
 [assembly: IgnoresAccessChecksTo("Microsoft.ML.Core")]
 [assembly: IgnoresAccessChecksTo("Microsoft.ML.Data")]
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Interop;
 
 /// <summary>
 /// The only place that touches ML.NET's internals (build/MLNetInternals.targets opens them), but for the attributes that name the loaders. Nothing internal

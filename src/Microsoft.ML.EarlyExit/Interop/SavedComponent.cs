@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Interop;
 
 /// <summary>A component as ML.NET's models know it.</summary>
 /// <param name="Kind">What it is, for messages.</param>

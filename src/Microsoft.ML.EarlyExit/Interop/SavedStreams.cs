@@ -1,6 +1,6 @@
 using System.IO.Compression;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Interop;
 
 /// <summary>
 /// The streams of one saved component, read where they lie in ML.NET's zip. ML.NET itself would first unpack one into a temporary file, of whatever length it has.

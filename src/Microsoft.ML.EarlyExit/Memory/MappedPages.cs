@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Memory;
 
 /// <summary>Tells the operating system which pages it may drop; .NET has no call for it.</summary>
 internal static unsafe partial class MappedPages

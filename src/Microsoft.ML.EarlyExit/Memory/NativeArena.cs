@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Memory;
 
 /// <summary>Native memory that is taken piece by piece and released together. For one thread at a time.</summary>
 internal sealed class NativeArena : IDisposable

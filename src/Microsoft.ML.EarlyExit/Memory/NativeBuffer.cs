@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Memory;
 
 /// <summary>Zeroed memory outside the managed heap, aligned for vectors, that ONNX Runtime may keep pointers to.</summary>
 internal sealed unsafe class NativeBuffer : SafeHandle

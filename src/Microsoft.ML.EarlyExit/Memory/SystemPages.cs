@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Memory;
 
 /// <summary>Memory that the operating system gives page by page, as it is written; .NET has no call for it.</summary>
 internal static unsafe partial class SystemPages

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Evaluation.Text;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>How a model is loaded. Immutable; every value is checked where it is given.</summary>

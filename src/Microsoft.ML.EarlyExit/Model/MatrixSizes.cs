@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model;
 
 /// <summary>How many weights the matrices of a T5 have.</summary>
 /// <param name="configuration">Its sizes.</param>

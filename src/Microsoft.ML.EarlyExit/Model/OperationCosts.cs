@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model;
 
 /// <summary>What each piece of work costs in a model of given sizes: the formulas of <see cref="OperationCounts"/>.</summary>
 internal sealed class OperationCosts

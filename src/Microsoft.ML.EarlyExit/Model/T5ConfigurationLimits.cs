@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Evaluation.Outcomes;
+
+namespace Microsoft.ML.EarlyExit.Model;
 
 /// <summary>The largest sizes that are taken for a model's: anything above is a damaged or hostile file.</summary>
 internal static class T5ConfigurationLimits

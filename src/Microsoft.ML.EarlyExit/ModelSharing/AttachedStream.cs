@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.ModelSharing;
 
 /// <summary>What is saved beside a transformer, in a stream of its own.</summary>
 /// <param name="Name">The stream's name.</param>

@@ -1,4 +1,7 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+
+namespace Microsoft.ML.EarlyExit.ModelSharing;
 
 /// <summary>
 /// A transformer's hold on its model. Bundles that are the same, loaded with the same options, are one model in memory, wherever they lie; it is released with the

@@ -1,4 +1,5 @@
 using Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Files;
 
 namespace Microsoft.ML;
 

@@ -1,7 +1,9 @@
 using System.Diagnostics;
+using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Interop;
 using Microsoft.ML.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.ModelSharing;
 
 /// <summary>Where a component's model comes from: a bundle's folder, or a model that stays its caller's.</summary>
 internal sealed class ModelSource

@@ -2,9 +2,15 @@ using System.Buffers;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Generation;
+using Microsoft.ML.EarlyExit.Interop;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.ModelSharing;
 
 /// <summary>
 /// What a saved transformer over a model consists of. Its streams are <c>Transformer.json</c> (columns, batch size, whether there is a policy, and the bundle: its

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Numerics;
 
 /// <summary>The lower tail of a binomial distribution, in log space.</summary>
 /// <remarks>

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Numerics;
 
 /// <summary>What a dot-product kernel needs of a vector width, so that one kernel serves all and the scalar reference too.</summary>
 internal interface ISimdOperations<TVector>

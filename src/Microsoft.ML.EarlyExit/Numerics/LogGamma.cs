@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Numerics;
 
 /// <summary>The natural logarithm of the gamma function, for positive numbers.</summary>
 /// <remarks>

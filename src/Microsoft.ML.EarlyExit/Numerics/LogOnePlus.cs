@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Numerics;
 
 /// <summary>ln (1 + x) without the loss of digits near 0.</summary>
 internal static class LogOnePlus

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Numerics;
 
 /// <summary>Four floats at a time.</summary>
 internal readonly struct Simd128 : ISimdOperations<Vector128<float>>

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Numerics;
 
 /// <summary>Sixteen floats at a time.</summary>
 internal readonly struct Simd512 : ISimdOperations<Vector512<float>>

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Numerics;
 
 /// <summary>One float at a time: what the vectors are compared with, and where there are none.</summary>
 internal readonly struct SimdScalar : ISimdOperations<float>

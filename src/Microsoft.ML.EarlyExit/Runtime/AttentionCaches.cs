@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>One layer's caches of all slots; see <see cref="KeyValueCache"/>.</summary>
 internal unsafe struct AttentionCaches

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// What <see cref="AttentionOperator"/> needs beside its input: which tokens of which rows lie packed one after the other, and the caches they attend over.

@@ -1,7 +1,8 @@
 using System.Numerics.Tensors;
 using System.Runtime.Intrinsics;
+using Microsoft.ML.EarlyExit.Numerics;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// Attention of one query over consecutive keys and values: <c>softmax(q · K + bias) · V</c>, unscaled as T5 has it. Keys are taken block by block with a

@@ -5,7 +5,7 @@ using Microsoft.ML.EarlyExit.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// Attention over caches for several rows with several tokens each, as an operator of ONNX Runtime that calls a managed kernel on the runtime's threads. The

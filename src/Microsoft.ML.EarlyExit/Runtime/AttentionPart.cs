@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>Consecutive tokens of one row.</summary>
 /// <param name="FirstToken">The first one's place among the packed tokens.</param>

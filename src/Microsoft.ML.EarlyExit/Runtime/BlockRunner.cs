@@ -1,6 +1,8 @@
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// Runs segments of blocks for one token of each of some slots: hidden states, what the kernels take beside them, and the bindings of both and of the caches.

@@ -1,6 +1,7 @@
+using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>Native memory together with the tensors that ONNX Runtime sees of it; both end with it.</summary>
 /// <typeparam name="T">float, int or long.</typeparam>

@@ -1,7 +1,8 @@
+using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>Views native memory as tensors that ONNX Runtime reads and writes in place.</summary>
 internal static unsafe class BoundTensor

@@ -1,6 +1,7 @@
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>Binds caches to a segment of blocks.</summary>
 internal static class CacheBinding

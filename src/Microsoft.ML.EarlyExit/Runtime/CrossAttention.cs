@@ -1,6 +1,7 @@
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// The cross-attention of all slots: each slot's encoder output, its keys and values of every layer, computed when its row first reaches the layer, and the

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Model;
+
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// What a batch remembers of the rows in its slots: their positions, keys and values, the states of tokens that exited early, and the operations done for them.

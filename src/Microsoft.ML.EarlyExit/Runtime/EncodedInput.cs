@@ -1,6 +1,8 @@
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>The encoder's output for one row, computed alone: no padding, so nothing of its neighbours can reach it.</summary>
 internal sealed class EncodedInput : IDisposable

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Memory;
+
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// The hidden state of every token that left early, and which positions of each layer still lack keys and values. They are filled lazily, for all missing

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>Decides between CPU and GPU from what was asked for, what the native package offers and what the device then does.</summary>
 internal sealed class GpuSelection

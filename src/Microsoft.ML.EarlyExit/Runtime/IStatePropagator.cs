@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// One way of giving deeper layers the keys and values of tokens that exited before them: <see cref="StatePropagation"/>. No token can have exited before the

@@ -1,6 +1,8 @@
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// Keys and values of one attention of one decoder layer for all slots of a batch: [slots, heads, capacity, head]. Entry 0 of a slot is scratch (see

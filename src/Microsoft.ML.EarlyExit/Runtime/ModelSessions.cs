@@ -1,10 +1,14 @@
 using System.Collections.Concurrent;
 using Google.Protobuf;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Weights;
 using Microsoft.ML.EarlyExit.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// The ONNX Runtime sessions of one model, made when first asked for. All of them use the same weights: the mapped file's where an operator reads them as they

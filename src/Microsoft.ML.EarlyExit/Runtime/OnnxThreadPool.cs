@@ -1,11 +1,12 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Google.Protobuf;
+using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// Runs our own loops on ONNX Runtime's threads. They keep spinning for a while after a run, so that a second pool would fight them for the processors; theirs

@@ -1,6 +1,9 @@
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// <see cref="StatePropagation.ParallelDecoding"/> for all rows at once: the positions that rows lack, and their new ones, lie packed one after the other, as

@@ -1,10 +1,12 @@
 using System.Runtime.InteropServices;
 using Google.Protobuf;
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.EarlyExit.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// Whether ONNX Runtime, once a session is made, reads a product's matrix only in a layout of its own, so that the memory it was given is free. That depends on

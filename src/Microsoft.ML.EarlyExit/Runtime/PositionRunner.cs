@@ -1,6 +1,8 @@
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// <see cref="StatePropagation.ParallelDecoding"/> row after row: runs several positions of one slot together through a segment of blocks, causal among

@@ -1,7 +1,8 @@
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>What one row takes at its peak where all its positions run at once, estimated before it runs: attention grows with the square of the length.</summary>
 internal static class RowMemory

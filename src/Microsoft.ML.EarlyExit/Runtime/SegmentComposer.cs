@@ -1,6 +1,7 @@
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.EarlyExit.Onnx;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>Chains decoder blocks into one graph: one session for blocks that always run together costs less than one each.</summary>
 internal static class SegmentComposer

@@ -1,6 +1,7 @@
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>The self-attention of all slots: every layer's caches, made when a token first reaches the layer, and the relative position bias.</summary>
 internal sealed class SelfAttention : IDisposable

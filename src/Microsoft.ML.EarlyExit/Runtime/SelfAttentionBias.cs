@@ -1,6 +1,9 @@
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Weights;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>The relative position bias of the decoder's self-attention, [slots, heads, 1, capacity + 1], for each slot at its own position.</summary>
 internal sealed class SelfAttentionBias : IDisposable

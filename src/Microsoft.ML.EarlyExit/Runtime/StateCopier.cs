@@ -1,7 +1,9 @@
 using System.Numerics;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// <see cref="StatePropagation.StateCopy"/>: computes the keys and values that a layer lacks from the states with which tokens exited, for all rows that reach

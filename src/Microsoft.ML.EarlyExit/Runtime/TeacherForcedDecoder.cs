@@ -1,6 +1,8 @@
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// All decoder layers over a whole target at once: the hidden states of every layer at every position, as decoding the same tokens at full depth has them. One row

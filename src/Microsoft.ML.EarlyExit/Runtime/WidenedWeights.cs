@@ -1,9 +1,11 @@
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.EarlyExit.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// Matrices that are stored in fewer bits, in single precision: ONNX Runtime's products take no other. Graphs widen them by nodes of their own, for other

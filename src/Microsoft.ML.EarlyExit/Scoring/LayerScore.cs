@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Scoring;
 
 /// <summary>What one decoder layer would have said at every position of a given target.</summary>
 internal sealed class LayerScore

@@ -1,6 +1,10 @@
 using System.Numerics.Tensors;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Generation;
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Scoring;
 
 /// <summary>Scores targets at every layer, one row after the other. Keeps its model alive until it is disposed. For one caller at a time.</summary>
 /// <remarks>

@@ -1,7 +1,9 @@
 using System.Text.Json;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.DataViews;
+using Microsoft.ML.EarlyExit.ModelSharing;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Scoring;
 
 /// <summary>The columns of a layer scoring.</summary>
 internal sealed class LayerScoringColumns

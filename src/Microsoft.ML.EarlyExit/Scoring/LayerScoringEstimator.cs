@@ -1,4 +1,7 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Evaluation.Text;
+using Microsoft.ML.EarlyExit.ModelSharing;
+using Microsoft.ML.EarlyExit.Scoring;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;

@@ -1,6 +1,7 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.DataViews;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Scoring;
 
 /// <summary>A layer scoring bound to a schema.</summary>
 internal sealed class LayerScoringMapper : ResultMapper<ScoredTarget>

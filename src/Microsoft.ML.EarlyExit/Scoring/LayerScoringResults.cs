@@ -1,8 +1,10 @@
 using System.Globalization;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.DataViews;
+using Microsoft.ML.EarlyExit.Evaluation.DataViews;
 using Microsoft.ML.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Scoring;
 
 /// <summary>The scores of a source's rows, with what they have to say to the context's log.</summary>
 /// <param name="mapper">The scoring.</param>

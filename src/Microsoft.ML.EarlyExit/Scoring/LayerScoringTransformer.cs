@@ -1,4 +1,8 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.DataViews;
+using Microsoft.ML.EarlyExit.Interop;
+using Microsoft.ML.EarlyExit.ModelSharing;
+using Microsoft.ML.EarlyExit.Scoring;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;

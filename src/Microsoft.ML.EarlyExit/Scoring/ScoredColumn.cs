@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.DataViews;
+
+namespace Microsoft.ML.EarlyExit.Scoring;
 
 /// <summary>The columns that a layer scoring can add: vectors, layer after layer, and in each layer position after position.</summary>
 internal static class ScoredColumn

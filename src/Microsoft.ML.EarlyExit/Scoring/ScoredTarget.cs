@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Scoring;
 
 /// <summary>The scores of one row.</summary>
 /// <param name="TargetIds">The target, without the start token.</param>

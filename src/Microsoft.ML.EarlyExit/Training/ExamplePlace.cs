@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Training;
 
 /// <summary>The columns of an example that say whether a probe is trained on it.</summary>
 internal sealed class ExamplePlace

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Training;
 
 /// <summary>Which rows are held out, and which positions of a row are kept: a function of the seed and the row's number, so that every pass has the same.</summary>
 /// <param name="seed">The seed.</param>

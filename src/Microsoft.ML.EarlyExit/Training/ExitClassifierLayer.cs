@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Evaluation.Text;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>What an exit classifier was trained on at one layer, and how well it does there on rows that were held out.</summary>

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Evaluation.Text;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>How an exit classifier is trained. Immutable; every value is checked where it is given, and what depends on the model when training begins.</summary>

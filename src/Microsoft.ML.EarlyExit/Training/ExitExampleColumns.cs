@@ -1,6 +1,6 @@
 using Microsoft.ML.Data;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Training;
 
 /// <summary>The columns of the examples that exit classifiers are trained on; the first two have the names that ML.NET's trainers look for.</summary>
 internal static class ExitExampleColumns

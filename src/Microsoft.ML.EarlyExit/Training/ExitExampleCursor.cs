@@ -1,6 +1,9 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.DataViews;
+using Microsoft.ML.EarlyExit.Evaluation.DataViews;
+using Microsoft.ML.EarlyExit.Generation;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Training;
 
 /// <summary>
 /// The examples of one row after the other: position by position, and at each layer by layer. The decoder runs when the first hidden state or label of a row is

@@ -1,7 +1,8 @@
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Evaluation.DataViews;
 using Microsoft.ML.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Training;
 
 /// <summary>What a reader of examples has to say to the context's log.</summary>
 /// <param name="host">The host whose log it is.</param>

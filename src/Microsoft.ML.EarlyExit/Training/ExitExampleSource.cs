@@ -1,7 +1,8 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.DataViews;
 using Microsoft.ML.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Training;
 
 /// <summary>What examples are made of: rows with an input and a target, and a model.</summary>
 /// <param name="Data">The rows.</param>

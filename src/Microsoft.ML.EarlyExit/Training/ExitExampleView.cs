@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Training;
 
 /// <summary>
 /// Examples for exit classifiers: for every token of every row's target, and every layer that may be an exit, the hidden state, and whether the layer would have

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Training;
 
 /// <summary>What a classifier says of an example that was held out, in the columns that ML.NET's evaluation looks for.</summary>
 internal sealed class HeldOutPrediction

@@ -3,7 +3,7 @@ using Microsoft.ML.Calibrators;
 using Microsoft.ML.Trainers;
 using Microsoft.ML.Transforms;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Training;
 
 /// <summary>One linear probe, in double precision while things are folded into it: its confidence is <c>sigmoid(Weights · h + Bias)</c>.</summary>
 internal sealed record LinearProbe(double[] Weights, double Bias)

@@ -1,7 +1,10 @@
 using System.Runtime.ExceptionServices;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.DataViews;
+using Microsoft.ML.EarlyExit.Evaluation.DataViews;
+using Microsoft.ML.EarlyExit.Generation;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Transforms;
 
 /// <summary>
 /// Rows with their generated columns, several generated side by side. The first generated value of a row that is asked for runs the model until that row has

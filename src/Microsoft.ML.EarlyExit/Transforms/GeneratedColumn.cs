@@ -1,6 +1,7 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.DataViews;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Transforms;
 
 /// <summary>The columns that a text generation can add.</summary>
 internal static class GeneratedColumn

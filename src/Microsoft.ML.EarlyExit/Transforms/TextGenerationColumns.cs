@@ -1,7 +1,9 @@
 using System.Text.Json;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.DataViews;
+using Microsoft.ML.EarlyExit.ModelSharing;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Transforms;
 
 /// <summary>The columns of a text generation.</summary>
 internal sealed class TextGenerationColumns

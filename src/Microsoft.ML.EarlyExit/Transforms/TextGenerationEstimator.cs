@@ -1,3 +1,6 @@
+using Microsoft.ML.EarlyExit.Evaluation.Text;
+using Microsoft.ML.EarlyExit.ModelSharing;
+using Microsoft.ML.EarlyExit.Transforms;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;

@@ -1,4 +1,7 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.DataViews;
+using Microsoft.ML.EarlyExit.Generation;
+
+namespace Microsoft.ML.EarlyExit.Transforms;
 
 /// <summary>What is generated for the rows of a source, one at a time. No batch is kept between rows.</summary>
 internal sealed class TextGenerationResults(TextGenerationMapper mapper, DataViewRow source, long? rowCount) : RowResults<GenerationResult>(source)

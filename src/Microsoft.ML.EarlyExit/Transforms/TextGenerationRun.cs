@@ -1,7 +1,9 @@
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Evaluation.DataViews;
+using Microsoft.ML.EarlyExit.Generation;
 using Microsoft.ML.Runtime;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Transforms;
 
 /// <summary>The generations of one reader of rows, with what they have to say to the context's log.</summary>
 /// <param name="transformer">The transformer.</param>

@@ -1,6 +1,12 @@
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Calibration;
 using Microsoft.ML.EarlyExit.Conversion;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Generation;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
 using Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
 using Microsoft.ML.EarlyExit.Tool.Tests;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;

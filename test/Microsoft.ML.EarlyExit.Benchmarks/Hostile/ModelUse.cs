@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Scoring;
+
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
 /// <summary>Uses a model that was loaded: generates with every kind of policy, streams, and scores.</summary>

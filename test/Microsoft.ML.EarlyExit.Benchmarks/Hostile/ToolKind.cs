@@ -1,4 +1,7 @@
+using Microsoft.ML.EarlyExit.Reproduction.Output;
 using Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+using Microsoft.ML.EarlyExit.Tool.Output;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 

@@ -1,6 +1,9 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using Google.Protobuf;
+using Microsoft.ML.EarlyExit.Conversion.Checkpoint;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Graphs;
 using Microsoft.ML.EarlyExit.Onnx;
 using Microsoft.ML.OnnxRuntime;
 

@@ -1,3 +1,6 @@
+using Microsoft.ML.EarlyExit.Conversion.Checkpoint;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 
 /// <summary>Where conversion may write, what it leaves behind, and what it says meanwhile.</summary>

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Model.Bundle;
+
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 
 /// <summary>Every graph of every kind of T5 is one that opening takes.</summary>

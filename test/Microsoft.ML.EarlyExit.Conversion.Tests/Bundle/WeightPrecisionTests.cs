@@ -1,5 +1,8 @@
 using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
+using Microsoft.ML.EarlyExit.Conversion.Checkpoint;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Weights;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;

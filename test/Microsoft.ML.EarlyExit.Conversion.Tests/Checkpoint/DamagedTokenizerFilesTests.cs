@@ -1,5 +1,6 @@
 using System.Text;
 using Google.Protobuf;
+using Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 using Microsoft.ML.EarlyExit.Sentencepiece;
 using PieceType = Microsoft.ML.EarlyExit.Sentencepiece.ModelProto.Types.SentencePiece.Types.Type;
 

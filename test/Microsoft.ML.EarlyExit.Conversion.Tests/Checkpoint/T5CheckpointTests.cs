@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Conversion.Checkpoint;
+
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 
 public sealed class T5CheckpointTests

@@ -2,6 +2,9 @@ using System.Runtime.InteropServices;
 using FsCheck;
 using FsCheck.Fluent;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Conversion.Bundle;
+using Microsoft.ML.EarlyExit.Conversion.Checkpoint;
+using Microsoft.ML.EarlyExit.Model.Weights;
 
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 

@@ -1,3 +1,7 @@
+using Microsoft.ML.EarlyExit.Head;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Runtime;
+
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 
 /// <summary>The library's own head over a bundle's weights.</summary>

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 

@@ -1,4 +1,6 @@
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Conversion.Graphs;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;

@@ -1,4 +1,7 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Conversion.Graphs;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Graphs;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;

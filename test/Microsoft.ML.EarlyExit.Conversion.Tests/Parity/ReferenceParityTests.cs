@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Conversion.Checkpoint;
+
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 
 /// <summary>Graphs and generation against <see cref="ReferenceT5"/>, over shapes that published checkpoints do not have.</summary>

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Conversion.Graphs;
+
 namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 
 /// <summary>

@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 namespace Microsoft.ML.EarlyExit.Evaluation.Tests;
 

@@ -1,4 +1,5 @@
 using System.Text;
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 namespace Microsoft.ML.EarlyExit.Evaluation.Tests;
 

@@ -1,6 +1,7 @@
 using System.Text;
 using FsCheck;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 namespace Microsoft.ML.EarlyExit.Evaluation.Tests;
 

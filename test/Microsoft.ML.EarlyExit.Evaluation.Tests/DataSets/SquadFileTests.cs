@@ -1,3 +1,6 @@
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+
 namespace Microsoft.ML.EarlyExit.Evaluation.Tests;
 
 public sealed class SquadFileTests

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Evaluation.DataSets;
+
 namespace Microsoft.ML.EarlyExit.Evaluation.Tests;
 
 public sealed class TwoColumnsFileTests

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Evaluation.Numerics;
+
 namespace Microsoft.ML.EarlyExit.Evaluation.Tests;
 
 public sealed class SortedNumbersTests

@@ -1,3 +1,6 @@
+using Microsoft.ML.EarlyExit.Calibration;
+using Microsoft.ML.EarlyExit.Generation;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 public sealed class CandidateRunnerTests

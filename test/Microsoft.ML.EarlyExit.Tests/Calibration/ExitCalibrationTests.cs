@@ -1,4 +1,7 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Calibration.Procedures;
+using Microsoft.ML.EarlyExit.Calibration.Statistics;
+using Microsoft.ML.EarlyExit.Files;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit.Tests;

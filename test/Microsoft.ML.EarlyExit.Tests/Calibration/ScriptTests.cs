@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Calibration;
+using Microsoft.ML.EarlyExit.Files;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit.Tests;

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Calibration;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 public sealed class ThresholdGridTests

@@ -1,5 +1,6 @@
 using Google.Protobuf;
 using Microsoft.ML.EarlyExit.Conversion;
+using Microsoft.ML.EarlyExit.Files;
 using Microsoft.ML.EarlyExit.Sentencepiece;
 using PieceType = Microsoft.ML.EarlyExit.Sentencepiece.ModelProto.Types.SentencePiece.Types.Type;
 

@@ -1,6 +1,7 @@
 using FsCheck;
 using FsCheck.Fluent;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Exit.Thresholds;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

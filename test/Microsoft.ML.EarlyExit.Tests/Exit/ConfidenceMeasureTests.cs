@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using Microsoft.ML.EarlyExit.Exit;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

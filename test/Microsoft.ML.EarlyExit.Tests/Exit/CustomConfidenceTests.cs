@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Scoring;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

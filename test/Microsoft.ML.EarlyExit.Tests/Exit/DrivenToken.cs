@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Exit;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>A token with given hidden states, driven as a decoding session drives it, on plain arrays.</summary>

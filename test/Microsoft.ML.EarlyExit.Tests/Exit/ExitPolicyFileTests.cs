@@ -2,6 +2,7 @@ using System.Text.Json;
 using FsCheck;
 using FsCheck.Fluent;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Exit.Confidences;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

@@ -1,6 +1,10 @@
 using FsCheck;
 using FsCheck.Fluent;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Exit.Confidences;
+using Microsoft.ML.EarlyExit.Exit.Thresholds;
+using Microsoft.ML.EarlyExit.Model;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

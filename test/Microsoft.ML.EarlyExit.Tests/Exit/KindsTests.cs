@@ -1,3 +1,6 @@
+using Microsoft.ML.EarlyExit.Exit.Confidences;
+using Microsoft.ML.EarlyExit.Exit.Pruning;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>Every kind of measure and of pruning is told of wherever kinds are told of.</summary>

@@ -1,6 +1,8 @@
 using FsCheck;
 using FsCheck.Fluent;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Exit.Pruning;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

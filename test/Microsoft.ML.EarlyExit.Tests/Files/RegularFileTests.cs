@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using Microsoft.ML.EarlyExit.Files;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Files;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

@@ -1,3 +1,8 @@
+using Microsoft.ML.EarlyExit.Calibration;
+using Microsoft.ML.EarlyExit.Generation;
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Runtime;
+using Microsoft.ML.EarlyExit.Scoring;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Tests;

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Runtime;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Tests;

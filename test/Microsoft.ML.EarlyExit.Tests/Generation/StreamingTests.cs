@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Memory;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 [Collection("Native memory")]

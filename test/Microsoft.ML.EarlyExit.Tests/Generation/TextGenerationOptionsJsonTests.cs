@@ -1,4 +1,5 @@
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Generation;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

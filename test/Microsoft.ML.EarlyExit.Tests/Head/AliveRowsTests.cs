@@ -1,3 +1,7 @@
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Exit.Pruning;
+using Microsoft.ML.EarlyExit.Head;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 public sealed class AliveRowsTests

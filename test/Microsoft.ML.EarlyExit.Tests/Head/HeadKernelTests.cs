@@ -1,5 +1,8 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using Microsoft.ML.EarlyExit.Head;
+using Microsoft.ML.EarlyExit.Numerics;
+using Microsoft.ML.EarlyExit.Runtime;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

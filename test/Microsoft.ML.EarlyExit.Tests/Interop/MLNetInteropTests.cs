@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Interop;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 public class MLNetInteropTests

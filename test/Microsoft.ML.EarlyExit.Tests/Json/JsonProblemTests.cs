@@ -1,6 +1,10 @@
 using System.Text;
 using FsCheck;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Calibration;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Generation;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Memory;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>Weights files that are changed where they lie, under a loaded model.</summary>

@@ -1,6 +1,8 @@
 using System.Text.Json.Nodes;
 using Google.Protobuf;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Tokenization;
 using Microsoft.ML.EarlyExit.Sentencepiece;
 using Microsoft.ML.EarlyExit.Tests.Tokenization;
 using PieceType = Microsoft.ML.EarlyExit.Sentencepiece.ModelProto.Types.SentencePiece.Types.Type;

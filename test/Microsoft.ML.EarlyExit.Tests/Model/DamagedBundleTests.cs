@@ -1,5 +1,7 @@
 using System.Text;
 using System.Text.Json.Nodes;
+using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

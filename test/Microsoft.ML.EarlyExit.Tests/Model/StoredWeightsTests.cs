@@ -2,7 +2,11 @@ using System.Text.Json.Nodes;
 using Google.Protobuf;
 using Microsoft.ML.Data;
 using Microsoft.ML.EarlyExit.Conversion;
+using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.EarlyExit.Onnx;
+using Microsoft.ML.EarlyExit.Runtime;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Tests;

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Google.Protobuf;
 using Microsoft.ML.EarlyExit.Conversion;
+using Microsoft.ML.EarlyExit.Files;
 using Microsoft.ML.EarlyExit.Sentencepiece;
 using Microsoft.ML.EarlyExit.Tests.Tokenization;
 

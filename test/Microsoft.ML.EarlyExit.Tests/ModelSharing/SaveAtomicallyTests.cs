@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Google.Protobuf;
 using Microsoft.ML.Data;
 using Microsoft.ML.EarlyExit.Conversion;
+using Microsoft.ML.EarlyExit.Files;
 using Microsoft.ML.EarlyExit.Tests.Tokenization;
 
 namespace Microsoft.ML.EarlyExit.Tests;

@@ -1,6 +1,8 @@
 using System.IO.Compression;
 using System.Text;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Transforms;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Tests;

@@ -1,6 +1,7 @@
 using System.IO.Compression;
 using System.Runtime.CompilerServices;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Files;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 
@@ -17,7 +18,7 @@ public sealed class SharedModelTests : IDisposable
     {
         _context.Log += (_, log) =>
         {
-            if (log.Kind == Runtime.ChannelMessageKind.Info)
+            if (log.Kind == Microsoft.ML.Runtime.ChannelMessageKind.Info)
                 _infos.Add(log.RawMessage);
         };
     }

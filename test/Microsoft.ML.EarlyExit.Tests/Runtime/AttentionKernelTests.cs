@@ -1,4 +1,6 @@
 using System.Runtime.Intrinsics;
+using Microsoft.ML.EarlyExit.Numerics;
+using Microsoft.ML.EarlyExit.Runtime;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

@@ -1,6 +1,7 @@
 using FsCheck;
 using FsCheck.Fluent;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Model;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

@@ -1,3 +1,8 @@
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Weights;
+using Microsoft.ML.EarlyExit.Runtime;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Tests;

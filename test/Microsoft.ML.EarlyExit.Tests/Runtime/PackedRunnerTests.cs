@@ -1,6 +1,8 @@
 using FsCheck;
 using FsCheck.Fluent;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Model;
+using Microsoft.ML.EarlyExit.Runtime;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

@@ -1,5 +1,8 @@
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Generation;
+using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Onnx;
+using Microsoft.ML.EarlyExit.Runtime;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Tests;

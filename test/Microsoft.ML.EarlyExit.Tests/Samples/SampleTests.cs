@@ -1,5 +1,8 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Scoring;
 using Samples;
 
 namespace Microsoft.ML.EarlyExit.Tests;

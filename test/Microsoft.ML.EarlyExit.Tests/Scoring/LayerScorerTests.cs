@@ -1,3 +1,7 @@
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Scoring;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>Scores of given targets at every layer: against what generation computes, and against their definitions.</summary>

@@ -1,6 +1,10 @@
 using System.Diagnostics;
 using System.IO.Compression;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Interop;
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Scoring;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit.Tests;

@@ -1,4 +1,8 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Training;
 using Microsoft.ML.Runtime;
 using Microsoft.ML.Trainers;
 

@@ -137,7 +137,7 @@ public sealed class GeneratedColumnTests
         var warnings = new List<string>();
         _context.Log += (_, log) =>
         {
-            if (log.Kind == Runtime.ChannelMessageKind.Warning)
+            if (log.Kind == Microsoft.ML.Runtime.ChannelMessageKind.Warning)
                 warnings.Add(log.RawMessage);
         };
         using TextGenerationTransformer transformer = _context.Transforms.Text

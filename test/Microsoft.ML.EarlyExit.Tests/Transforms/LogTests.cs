@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Transforms;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit.Tests;

@@ -1,4 +1,6 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Evaluation.Metrics;
+using Microsoft.ML.EarlyExit.Generation;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

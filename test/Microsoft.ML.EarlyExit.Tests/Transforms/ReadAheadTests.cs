@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Memory;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

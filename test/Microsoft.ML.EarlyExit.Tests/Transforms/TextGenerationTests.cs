@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Interop;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.Runtime;
 

@@ -6,6 +6,7 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Microsoft.ML.Data;
+using Microsoft.ML.EarlyExit.Reproduction.Figures;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 

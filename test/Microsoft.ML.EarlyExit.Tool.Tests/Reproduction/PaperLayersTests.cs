@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Reproduction;
+
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 
 public sealed class PaperLayersTests

@@ -1,5 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Microsoft.ML.EarlyExit.Reproduction;
+using Microsoft.ML.EarlyExit.Reproduction.Output;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Reproduction;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 

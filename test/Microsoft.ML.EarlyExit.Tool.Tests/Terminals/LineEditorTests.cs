@@ -1,3 +1,4 @@
+using Microsoft.ML.EarlyExit.Tool.Interaction;
 using static Microsoft.ML.EarlyExit.Tool.Tests.ScriptedKeyboard;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 
 /// <summary>Keys that were typed before.</summary>

@@ -1,3 +1,6 @@
+using Microsoft.ML.EarlyExit.Calibration.Procedures;
+using Microsoft.ML.EarlyExit.Calibration.Statistics;
+
 namespace Microsoft.ML.EarlyExit.Testing;
 
 /// <summary>What a test did over many simulated calibrations.</summary>

@@ -1,3 +1,6 @@
+using Microsoft.ML.EarlyExit.Calibration.Procedures;
+using Microsoft.ML.EarlyExit.Calibration.Statistics;
+
 namespace Microsoft.ML.EarlyExit.Testing;
 
 /// <summary>What a <see cref="RiskProcedure"/> did with three policies of 35 thresholds over many simulated calibrations by Hoeffding and Bentkus's test.</summary>

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Head;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>Weights of the LM head, for tests that compute with them.</summary>

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Reproduction.Figures;
+
+namespace Microsoft.ML.EarlyExit.Tool.Figures.Scores;
 
 /// <summary>What the rows of <c>score</c> say of one layer.</summary>
 internal sealed class LayerStatistics

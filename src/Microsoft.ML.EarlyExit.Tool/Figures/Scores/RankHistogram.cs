@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Figures.Scores;
 
 /// <summary>How often every rank occurred; its memory grows with the different ranks and not with how many there are.</summary>
 internal sealed class RankHistogram

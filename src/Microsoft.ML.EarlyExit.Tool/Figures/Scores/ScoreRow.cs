@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
 
-namespace Microsoft.ML.EarlyExit.Tool;
+namespace Microsoft.ML.EarlyExit.Tool.Figures.Scores;
 
 /// <summary>One row of <c>score</c>.</summary>
 /// <param name="Layers">Every layer's values; null where the row is an error.</param>

@@ -1,4 +1,7 @@
-namespace Microsoft.ML.EarlyExit.Tool;
+using Microsoft.ML.EarlyExit.Evaluation.Files;
+using Microsoft.ML.EarlyExit.Tool.Interaction;
+
+namespace Microsoft.ML.EarlyExit.Tool.Figures.Scores;
 
 /// <summary>What a file of <c>score</c> says of every layer.</summary>
 internal sealed class ScoreStatistics

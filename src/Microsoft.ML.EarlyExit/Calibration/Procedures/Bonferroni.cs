@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration.Procedures;
 
 /// <summary><see cref="RiskProcedure.Bonferroni"/>: each of m candidates at ε/m.</summary>
 internal static class Bonferroni

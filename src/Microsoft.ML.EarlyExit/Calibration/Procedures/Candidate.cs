@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration.Procedures;
 
 /// <summary>A policy at a threshold of its grid: what a procedure lets pass or not.</summary>
 /// <param name="PolicyIndex">The policy, from 0.</param>

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Calibration.Statistics;
+
+namespace Microsoft.ML.EarlyExit.Calibration.Procedures;
 
 /// <summary>
 /// <see cref="RiskProcedure.ConformalRiskControl"/> (Angelopoulos, Bates, Fisch, Lei and Schuster, arXiv 2208.02814), for losses in [0, 1]: one policy, down

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration.Procedures;
 
 /// <summary><see cref="RiskProcedure.FixedSequence"/>: a sequence for each of P policies at ε/P, each down its grid until the first p-value above.</summary>
 internal static class FixedSequence

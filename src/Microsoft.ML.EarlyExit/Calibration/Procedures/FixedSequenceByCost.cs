@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration.Procedures;
 
 /// <summary><see cref="RiskProcedure.FixedSequenceByCost"/>: one sequence over all candidates at ε, from the largest held-out cost to the smallest, until the
 /// first p-value above.</summary>

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration.Procedures;
 
 /// <summary><see cref="RiskProcedure.Holm"/>: the smallest of m p-values at ε/m, the next at ε/(m - 1), and so on until one does not pass.</summary>
 internal static class Holm

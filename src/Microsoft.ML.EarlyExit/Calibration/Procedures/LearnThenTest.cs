@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Calibration.Statistics;
+
+namespace Microsoft.ML.EarlyExit.Calibration.Procedures;
 
 /// <summary>Which candidates pass by their p-values (Angelopoulos, Bates, Candès, Jordan and Lei, arXiv 2110.01052), by each <see cref="RiskProcedure"/> that
 /// has some.</summary>

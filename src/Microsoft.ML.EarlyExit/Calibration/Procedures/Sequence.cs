@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration.Procedures;
 
 /// <summary>Testing in a fixed order: the first candidate that fails ends it, and those behind it are not asked for.</summary>
 internal static class Sequence

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration.Procedures;
 
 /// <summary>What a procedure says of a candidate that it tested.</summary>
 /// <param name="Candidate">The candidate.</param>

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Numerics;
+
+namespace Microsoft.ML.EarlyExit.Calibration.Statistics;
 
 /// <summary>
 /// The betting test of a mean above δ by Waudby-Smith and Ramdas (<i>Estimating means of bounded random variables by betting</i>, JRSS B 2024, arXiv 2010.09686),

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration.Statistics;
 
 /// <summary>The stakes of <see cref="Betting"/>, row by row: each depends on the rows before it only.</summary>
 internal struct BettingStakes

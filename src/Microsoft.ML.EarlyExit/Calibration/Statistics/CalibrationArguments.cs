@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration.Statistics;
 
 /// <summary>Checks of what calibration is given.</summary>
 internal static class CalibrationArguments

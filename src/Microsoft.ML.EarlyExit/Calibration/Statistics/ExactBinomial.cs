@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Numerics;
+
+namespace Microsoft.ML.EarlyExit.Calibration.Statistics;
 
 /// <summary>The exact binomial test of 0/1 losses.</summary>
 internal static class ExactBinomial

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Numerics;
+
+namespace Microsoft.ML.EarlyExit.Calibration.Statistics;
 
 /// <summary>The Hoeffding-Bentkus p-value of a mean above δ (Bates, Angelopoulos, Lei, Malik and Jordan 2021, arXiv 2101.02703).</summary>
 internal static class HoeffdingBentkus

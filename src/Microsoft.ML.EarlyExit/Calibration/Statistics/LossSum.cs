@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Calibration.Statistics;
 
 /// <summary>The sum of losses in [0, 1]. It is exact but for what each loss has below 2^-80, so it does not depend on the order.</summary>
 internal struct LossSum

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Calibration.Statistics;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>Watches the losses of later rows, and says when their mean has risen above the δ that a calibration promised. Safe for several threads.</summary>

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Evaluation.Text;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>What a <see cref="RiskMonitor"/> has seen so far.</summary>

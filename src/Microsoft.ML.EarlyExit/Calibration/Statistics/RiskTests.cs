@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Calibration.Procedures;
+
+namespace Microsoft.ML.EarlyExit.Calibration.Statistics;
 
 /// <summary>The p-values of every <see cref="RiskTest"/>, and the rows they need.</summary>
 internal static class RiskTests

@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
 /// <summary>A learned linear probe on the hidden state, <c>sigmoid(w · h^l + b)</c> (CALM, section 3.5).</summary>
 internal sealed class Classifier(ClassifierProbe probe) : Confidence

@@ -1,6 +1,6 @@
 using System.Numerics.Tensors;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
 /// <summary>
 /// Linear probes on hidden states (CALM's exit classifier): <c>sigmoid(w · h + b)</c>, one probe for all layers or one per layer. Immutable, equal by value.

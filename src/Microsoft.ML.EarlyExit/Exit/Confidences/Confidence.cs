@@ -1,5 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Exit.Confidences;
 
 namespace Microsoft.ML.EarlyExit;
 
@@ -21,11 +23,11 @@ public abstract class Confidence
     /// <summary>Every kind of measure there is.</summary>
     internal static IReadOnlyList<ConfidenceKind> Kinds { get; } =
     [
-        EarlyExit.SoftmaxMargin.Kind,
-        EarlyExit.HiddenStateSaturation.Kind,
-        EarlyExit.Classifier.Kind,
-        EarlyExit.WeightedContrastive.Kind,
-        EarlyExit.JsdContrastive.Kind,
+        Exit.Confidences.SoftmaxMargin.Kind,
+        Exit.Confidences.HiddenStateSaturation.Kind,
+        Exit.Confidences.Classifier.Kind,
+        Exit.Confidences.WeightedContrastive.Kind,
+        Exit.Confidences.JsdContrastive.Kind,
     ];
 
     /// <summary>The name in policy files.</summary>

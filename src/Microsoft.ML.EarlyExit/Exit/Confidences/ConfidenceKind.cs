@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+
+namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
 /// <summary>A kind of measure, as policy files have it.</summary>
 /// <param name="Name">Its name.</param>

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+
+namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
 /// <summary>A field of policies that holds what measures are given.</summary>
 /// <param name="Field">Its name.</param>

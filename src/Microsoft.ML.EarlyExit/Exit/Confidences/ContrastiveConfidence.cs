@@ -1,7 +1,8 @@
 using System.Numerics.Tensors;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Text;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
 /// <summary>What the contrastive measures share: the head set, the scores inside and outside it, and their margin. The formulas are in
 /// <see cref="ContrastiveOptions"/>.</summary>
@@ -39,7 +40,7 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
             return float.NaN;
         ReadOnlySpan<int> head = FindHead(token, expert);
         if (!TryFindAmateur(token, head, out int amateur))
-            return EarlyExit.SoftmaxMargin.Of(expert);
+            return Confidences.SoftmaxMargin.Of(expert);
 
         token.AmateurLayer = amateur;
         Span<double> scores = token.HeadScores[..head.Length];
@@ -81,7 +82,7 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
 
         double alpha = Options.Alpha;
         if (Options.DecayRate is { } decayRate)
-            alpha = alpha / (1 + (decayRate * (double)token.Layer)) * (1 - EarlyExit.SoftmaxMargin.Of(expert));
+            alpha = alpha / (1 + (decayRate * (double)token.Layer)) * (1 - Confidences.SoftmaxMargin.Of(expert));
 
         // p(x) ≥ α' max p, in logits; α' = 0 lets all in.
         return head[..LogitScan.FindAtLeast(logits, AtLeast(expert.Max + Math.Log(alpha)), head)];

@@ -1,4 +1,6 @@
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Text;
 
 namespace Microsoft.ML.EarlyExit;
 

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Numerics.Tensors;
 using System.Text.Json;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
 /// <summary>A measure that is a delegate of the user's.</summary>
 internal sealed class CustomConfidence : Confidence

@@ -1,6 +1,6 @@
 using System.Numerics.Tensors;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
 /// <summary>Cosine similarity of <c>h^l</c> and <c>h^(l-1)</c>, clamped to [0, 1] (CALM, section 3.5).</summary>
 internal sealed class HiddenStateSaturation : Confidence

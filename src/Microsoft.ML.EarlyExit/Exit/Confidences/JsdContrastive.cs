@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Exit.Reference;
+
+namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
 /// <summary>
 /// DoLa-like (Chuang et al., 2024; section 4.3 of the paper): the amateur of layer l is the candidate m of the largest <c>JSD(p^l, p^m) / (l - m)</c>, with

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
 /// <summary>Top-1 minus top-2 of <c>softmax(z)</c>, clamped to [0, 1] (section 4.1 of the paper).</summary>
 internal sealed class SoftmaxMargin : Confidence

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Exit;
+
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>A token after some decoder layer, as a confidence of your own sees it. The spans are valid until the delegate returns, and all their numbers are

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Exit.Reference;
+
+namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
 /// <summary>
 /// Auto-contrastive (Gera et al., 2023; section 4.3 of the paper): the amateur of layer l is layer <c>floor(l / 2)</c>. Where that is 0 the softmax margin

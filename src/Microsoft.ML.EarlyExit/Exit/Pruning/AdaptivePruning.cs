@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 
 /// <summary>
 /// Fewer tokens the surer the model was at the layer before: <c>k_l = max(kMin, floor(K · (1 - scale · c^(l-1))))</c> (section 4.2 of the paper). K is the size

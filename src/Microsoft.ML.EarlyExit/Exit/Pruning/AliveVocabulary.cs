@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 
 /// <summary>
 /// The tokens that are still alive for one row's current token: all at first, then a list of which every cut keeps the beginning.

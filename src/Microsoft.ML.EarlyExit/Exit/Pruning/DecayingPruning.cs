@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 
 /// <summary>
 /// Fewer tokens with every layer: <c>k_l = max(kMin, floor(kMax / (1 + (kMax - kMin) / kMin · l / L)))</c> (section 4.2 of the paper, which has kMax 35000 and

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 
 /// <summary>The same number of tokens at every layer after j (section 4.2 of the paper): k, or the value of the decaying function at j.</summary>
 internal sealed class FixedPruning(int? k, int kMax, int kMin) : VocabularyPruning

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 
 /// <summary>The whole vocabulary at every layer.</summary>
 internal sealed class NoPruning : VocabularyPruning

@@ -1,6 +1,7 @@
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 
 /// <summary>The numbers that prunings are given, those that a kind does not take at their defaults.</summary>
 internal sealed record PruningParameters(

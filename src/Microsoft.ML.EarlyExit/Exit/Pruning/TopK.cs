@@ -1,6 +1,6 @@
 using System.Numerics.Tensors;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 
 /// <summary>
 /// The best k of many logits, exactly, ties to the lower id. The k-th largest value is found by bisecting the bits of floating-point numbers, which costs as

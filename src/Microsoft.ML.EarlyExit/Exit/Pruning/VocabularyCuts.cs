@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 
 /// <summary>A plan's pruning at work on tokens: the first logits rank the vocabulary, and every later layer keeps the best of those alive.</summary>
 internal class VocabularyCuts(VocabularyPruning pruning, int firstLayer, int layerCount, int vocabularySize)

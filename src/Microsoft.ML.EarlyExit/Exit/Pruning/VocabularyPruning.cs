@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.ML.EarlyExit.Exit.Pruning;
 
 namespace Microsoft.ML.EarlyExit;
 

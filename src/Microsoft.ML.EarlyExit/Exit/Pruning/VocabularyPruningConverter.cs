@@ -1,7 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 
 /// <summary>A pruning in what System.Text.Json writes has the fields that a policy file has for it.</summary>
 internal sealed class VocabularyPruningConverter : JsonConverter<VocabularyPruning>

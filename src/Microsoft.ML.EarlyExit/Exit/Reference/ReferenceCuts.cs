@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Exit.Pruning;
+
+namespace Microsoft.ML.EarlyExit.Exit.Reference;
 
 /// <summary>
 /// The published code's cuts: of a list that is made at j and sorted by id they keep the beginning, the lowest ids rather than the best tokens. A pruning

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Exit.Confidences;
+
+namespace Microsoft.ML.EarlyExit.Exit.Reference;
 
 /// <summary>The published code's JSD contrastive measure: every layer from 2 on may be amateur, what was cut has no probability, and nothing is
 /// clamped.</summary>

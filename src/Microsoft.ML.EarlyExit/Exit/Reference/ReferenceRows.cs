@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Reference;
 
 /// <summary>The head rows that the published code charges for an evaluation; see <see cref="OperationCounts.Paper"/>.</summary>
 internal static class ReferenceRows

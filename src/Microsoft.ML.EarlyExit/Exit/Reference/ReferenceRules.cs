@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Reference;
 
 /// <summary>What <see cref="ExitPolicy.ReferenceCompatible"/> refuses beyond what its measure does: what the published code cannot run.</summary>
 internal static class ReferenceRules

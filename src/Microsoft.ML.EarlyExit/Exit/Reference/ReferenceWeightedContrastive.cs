@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Exit.Confidences;
+
+namespace Microsoft.ML.EarlyExit.Exit.Reference;
 
 /// <summary>The published code's weighted contrastive measure: tokens outside the head set score 0, what was cut has no probability, and nothing is
 /// clamped.</summary>

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Thresholds;
 
 /// <summary>The threshold of the shallow-deep test as it adapts while text is generated: FREE's adaptive threshold estimator (Bae et al. 2023, arXiv
 /// 2310.05424).</summary>

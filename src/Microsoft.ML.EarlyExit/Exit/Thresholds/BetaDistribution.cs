@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Numerics;
+
+namespace Microsoft.ML.EarlyExit.Exit.Thresholds;
 
 /// <summary>A Beta distribution, density <c>x^(α-1) (1-x)^(β-1) / B(α, β)</c> on (0, 1).</summary>
 internal sealed class BetaDistribution

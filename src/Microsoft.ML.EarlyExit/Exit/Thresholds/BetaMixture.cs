@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Thresholds;
 
 /// <summary>Two Beta distributions fitted to the shallow model's confidences: where its token was the full model's, and where it was not.</summary>
 /// <remarks>

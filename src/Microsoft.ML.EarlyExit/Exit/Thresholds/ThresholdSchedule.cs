@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Exit.Thresholds;
 
 /// <summary>The threshold at a layer and a position.</summary>
 /// <remarks>

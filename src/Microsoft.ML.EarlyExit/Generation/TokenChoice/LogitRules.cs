@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation.TokenChoice;
 
 /// <summary>
 /// The options that change logits before a token is chosen, to Hugging Face's definitions and in its order: repetition penalty, no-repeat n-grams, minimum

@@ -1,6 +1,8 @@
 using System.Numerics.Tensors;
+using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Memory;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Generation.TokenChoice;
 
 /// <summary>Greedy choice of a token: the likeliest after the rules that change logits.</summary>
 internal sealed class TokenSelector : IDisposable

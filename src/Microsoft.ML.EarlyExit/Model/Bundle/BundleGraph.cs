@@ -1,9 +1,11 @@
 using System.Globalization;
 using Google.Protobuf;
+using Microsoft.ML.EarlyExit.Model.Graphs;
+using Microsoft.ML.EarlyExit.Model.Weights;
 using Microsoft.ML.EarlyExit.Onnx;
 using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Bundle;
 
 /// <summary>
 /// Reads a graph of a bundle and checks it: its inputs and outputs against the contract, its weights against the manifest, and then all of it against what this

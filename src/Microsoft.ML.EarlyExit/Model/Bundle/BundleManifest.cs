@@ -1,7 +1,9 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.ML.EarlyExit.Model.Tokenization;
+using Microsoft.ML.EarlyExit.Model.Weights;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Bundle;
 
 /// <summary>What <c>model.json</c> of a bundle says; <see cref="ModelBundle"/> checks it against the files.</summary>
 internal sealed record BundleManifest

@@ -1,8 +1,9 @@
 using System.IO.MemoryMappedFiles;
 using System.Security.Cryptography;
+using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.Win32.SafeHandles;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Bundle;
 
 /// <summary>The weights file of an open bundle, checked against its hash: mapped, or copied into memory that nobody else can change.</summary>
 internal sealed unsafe class BundleWeights : IDisposable

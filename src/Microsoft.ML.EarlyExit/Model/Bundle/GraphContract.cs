@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Bundle;
 
 /// <summary>
 /// The names that graphs of a bundle and the runtime agree on. All hidden states are raw residual streams, before any norm.

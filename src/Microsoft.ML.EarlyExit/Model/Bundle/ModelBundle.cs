@@ -1,8 +1,13 @@
 using System.Security.Cryptography;
 using System.Text.Json;
+using Microsoft.ML.EarlyExit.Evaluation.Json;
+using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Model.Graphs;
+using Microsoft.ML.EarlyExit.Model.Tokenization;
+using Microsoft.ML.EarlyExit.Model.Weights;
 using Microsoft.Win32.SafeHandles;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Bundle;
 
 /// <summary>
 /// A bundle folder, opened: its manifest, its files checked by name, size and SHA-256, and its weights in memory. Immutable and thread-safe.

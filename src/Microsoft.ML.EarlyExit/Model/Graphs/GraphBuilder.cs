@@ -1,9 +1,11 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Google.Protobuf;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Weights;
 using Microsoft.ML.EarlyExit.Onnx;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Graphs;
 
 /// <summary>Puts one ONNX graph together; weights are references into the bundle's weights file.</summary>
 internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, BundleTensor> weights, string weightsFile)

@@ -1,8 +1,9 @@
+using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.EarlyExit.Onnx;
-using static Microsoft.ML.EarlyExit.GraphBuilder;
+using static Microsoft.ML.EarlyExit.Model.Graphs.GraphBuilder;
 using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Graphs;
 
 /// <summary>The graphs of a T5 bundle, to the contract of <see cref="GraphContract"/>.</summary>
 internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDictionary<string, BundleTensor> weights, string weightsFile)

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Tokenization;
 
 /// <summary>A token that is found in a text before the rest is segmented, with Hugging Face's flags.</summary>
 /// <param name="Id">The id.</param>

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Text.Unicode;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Tokenization;
 
 /// <summary>
 /// The precompiled character map of a sentencepiece model: a double-array trie of character sequences (little-endian 32-bit units in the

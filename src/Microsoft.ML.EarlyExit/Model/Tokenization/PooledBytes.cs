@@ -1,6 +1,6 @@
 using System.Buffers;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Tokenization;
 
 /// <summary>Bytes that grow in rented memory.</summary>
 internal ref struct PooledBytes

@@ -3,7 +3,7 @@ using Google.Protobuf;
 using Microsoft.ML.EarlyExit.Sentencepiece;
 using PieceType = Microsoft.ML.EarlyExit.Sentencepiece.ModelProto.Types.SentencePiece.Types.Type;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Tokenization;
 
 /// <summary>A sentencepiece model file, read and checked: whatever holds one of these may rely on its pieces.</summary>
 internal sealed class SentencepieceModel

@@ -1,6 +1,6 @@
 using System.Buffers;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Tokenization;
 
 /// <summary>Finds tokens that are written out in a text, as Hugging Face's <c>T5Tokenizer</c> does.</summary>
 internal sealed class SpecialTokens

@@ -1,4 +1,6 @@
 using System.Text;
+using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Model.Tokenization;
 using PieceType = Microsoft.ML.EarlyExit.Sentencepiece.ModelProto.Types.SentencePiece.Types.Type;
 
 namespace Microsoft.ML.EarlyExit;

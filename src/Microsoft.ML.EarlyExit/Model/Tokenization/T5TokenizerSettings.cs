@@ -1,4 +1,4 @@
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Tokenization;
 
 /// <summary>What a checkpoint's tokenizer has besides its vocabulary file.</summary>
 /// <param name="SentinelCount">How many sentinels follow the pieces.</param>

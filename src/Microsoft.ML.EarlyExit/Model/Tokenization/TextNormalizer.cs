@@ -3,7 +3,7 @@ using System.Text;
 using Microsoft.ML.EarlyExit.Sentencepiece;
 using PieceType = Microsoft.ML.EarlyExit.Sentencepiece.ModelProto.Types.SentencePiece.Types.Type;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Tokenization;
 
 /// <summary>Sentencepiece's normalisation of a text before segmentation: the character map, then the treatment of spaces.</summary>
 internal sealed class TextNormalizer

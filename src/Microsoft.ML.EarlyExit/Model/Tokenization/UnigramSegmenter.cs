@@ -4,7 +4,7 @@ using System.Runtime.CompilerServices;
 using Microsoft.ML.EarlyExit.Sentencepiece;
 using PieceType = Microsoft.ML.EarlyExit.Sentencepiece.ModelProto.Types.SentencePiece.Types.Type;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Tokenization;
 
 /// <summary>
 /// The most likely segmentation of a normalised text under a unigram model: a forward Viterbi over the characters, in time and memory

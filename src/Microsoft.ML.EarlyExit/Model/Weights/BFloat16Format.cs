@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Weights;
 
 /// <summary>The upper half of an IEEE single.</summary>
 internal sealed unsafe class BFloat16Format : WeightFormat

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Weights;
 
 /// <summary>IEEE single precision.</summary>
 internal sealed unsafe class Float32Format : WeightFormat

@@ -1,7 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Weights;
 
 /// <summary>How the weights of one precision lie in the weights file, little endian: their size, and the way to single precision and back.</summary>
 internal abstract unsafe class WeightFormat

@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
-namespace Microsoft.ML.EarlyExit;
+namespace Microsoft.ML.EarlyExit.Model.Weights;
 
 /// <summary>Precisions in JSON, by their names alone: an enumeration's own converter takes numbers too.</summary>
 internal sealed class WeightPrecisionConverter : JsonConverter<WeightPrecision>

@@ -1,4 +1,6 @@
-namespace Microsoft.ML.EarlyExit;
+using Microsoft.ML.EarlyExit.Model.Bundle;
+
+namespace Microsoft.ML.EarlyExit.Model.Weights;
 
 /// <summary>A tensor of an open bundle where it lies in memory, which lives as long as the bundle. Reading it allocates nothing.</summary>
 internal readonly unsafe struct WeightTensor

@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Calibration.Procedures;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>What each procedure lets pass, by its definition and from all values at once: another way than the library's, which asks for one after the

@@ -2,6 +2,7 @@ using System.Text.Json;
 using FsCheck;
 using FsCheck.Fluent;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Calibration.Statistics;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 

@@ -1,6 +1,8 @@
 using FsCheck;
 using FsCheck.Fluent;
 using FsCheck.Xunit;
+using Microsoft.ML.EarlyExit.Calibration.Procedures;
+using Microsoft.ML.EarlyExit.Calibration.Statistics;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 
