@@ -20,7 +20,8 @@ public static class T5Converter
     /// <summary>Converts a checkpoint folder to a bundle folder.</summary>
     /// <param name="sourceFolder">
     /// The folder with <c>config.json</c> and <c>model.safetensors</c>, or its shards with <c>model.safetensors.index.json</c> (F32, F16 or BF16), and, where
-    /// there are, <c>generation_config.json</c>, <c>spiece.model</c>, <c>tokenizer_config.json</c>, <c>added_tokens.json</c> and <c>special_tokens_map.json</c>.
+    /// there are, <c>generation_config.json</c>, <c>spiece.model</c>, <c>tokenizer_config.json</c>, <c>added_tokens.json</c> and
+    /// <c>special_tokens_map.json</c>.
     /// </param>
     /// <param name="bundleFolder">The folder to create. It is written beside and moved into place when complete: it appears whole or not at all.</param>
     /// <param name="options">How to convert; null for the defaults.</param>
@@ -48,17 +49,19 @@ public static class T5Converter
         return new T5ConversionReport(warnings, read, others, manifest.FormatVersion, manifest.Files.Sum(file => file.Bytes));
     }
 
-    /// <summary>Writes encoder and decoder of a bundle as one ONNX file with its weights inside, for ML.NET's <c>ApplyOnnxModel</c> and other tools: what every decoder
-    /// layer would say at every position of a given target.</summary>
+    /// <summary>Writes encoder and decoder of a bundle as one ONNX file with its weights inside, for ML.NET's <c>ApplyOnnxModel</c> and other tools: what every
+    /// decoder layer would say at every position of a given target.</summary>
     /// <remarks>
-    /// <para>Inputs, int64: <c>input_ids</c> and <c>attention_mask</c> [batch, sequence]; <c>decoder_input_ids</c> [batch, target], the decoder start token and the target
-    /// without its last id. Outputs, for a decoder of L layers: <c>hidden_states_0</c> to <c>hidden_states_L</c>, float [batch, target, d], the residual stream after
-    /// every layer, 0 being the embedding; <c>argmax_1</c> to <c>argmax_L</c>, int64 [batch, target], the likeliest id at the layer, over the whole vocabulary.</para>
+    /// <para>Inputs, int64: <c>input_ids</c> and <c>attention_mask</c> [batch, sequence]; <c>decoder_input_ids</c> [batch, target], the decoder start token and
+    /// the target without its last id. Outputs, for a decoder of L layers: <c>hidden_states_0</c> to <c>hidden_states_L</c>, float [batch, target, d], the
+    /// residual stream after every layer, 0 being the embedding; <c>argmax_1</c> to <c>argmax_L</c>, int64 [batch, target], the likeliest id at the layer, over
+    /// the whole vocabulary.</para>
     /// <para>Both sides may be padded at their ends, with a mask of 0 on the input's side. What the decoder computes at padding has no meaning.</para>
     /// <para>In a pipeline <c>mlContext.Transforms.Text.ScoreLayers</c> gives the same and more, for targets of any length and models of any size.</para>
     /// </remarks>
     /// <param name="bundleFolder">The bundle.</param>
-    /// <param name="filePath">The file to write; its folder must exist. It is written beside and moved into place when complete; an older file is replaced.</param>
+    /// <param name="filePath">The file to write; its folder must exist. It is written beside and moved into place when complete; an older file is
+    /// replaced.</param>
     /// <exception cref="ArgumentException">A path is null or empty.</exception>
     /// <exception cref="DirectoryNotFoundException">The bundle or the file's folder does not exist.</exception>
     /// <exception cref="InvalidModelException">The bundle is damaged.</exception>

@@ -2,7 +2,8 @@ using Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 namespace Microsoft.ML.EarlyExit.Reproduction;
 
-/// <summary>The numbers that the paper publishes for one data set: its figures 4, 5 and 8 as bar charts, its table 1, and its text. All with T5-large.</summary>
+/// <summary>The numbers that the paper publishes for one data set: its figures 4, 5 and 8 as bar charts, its table 1, and its text. All with
+/// T5-large.</summary>
 /// <param name="DataSet">The data set.</param>
 /// <param name="Metric">What quality is.</param>
 /// <param name="Softmax">Softmax with threshold 0.9, for both models.</param>

@@ -7,8 +7,8 @@ using Microsoft.ML.EarlyExit.Reproduction.Output;
 namespace Microsoft.ML.EarlyExit.Reproduction;
 
 /// <summary>
-/// The output folder: settings, finished cells, tables, figures and the report. Every file appears in its place only when it is complete, so the folder can be used
-/// while a run goes on and after one that was stopped. One run at a time writes to it.
+/// The output folder: settings, finished cells, tables, figures and the report. Every file appears in its place only when it is complete, so the folder can be
+/// used while a run goes on and after one that was stopped. One run at a time writes to it.
 /// </summary>
 internal sealed class ReproductionFolder : IDisposable
 {

@@ -46,11 +46,11 @@ public sealed class EarlyExitModel : IDisposable
     /// <exception cref="ArgumentException"><paramref name="bundlePath"/> is null or empty.</exception>
     /// <exception cref="DirectoryNotFoundException">The folder does not exist.</exception>
     /// <remarks>
-    /// The weights are mapped, not copied: the bundle's files must stay as they are while the model is in use. Every call looks whether the weights file still has the
-    /// length and the time of its last change that it had, and throws an <see cref="InvalidModelException"/> where it has not; a file that is cut short in the middle
-    /// of a call still ends the process, as it does for any mapped file. Where others can write to the folder, load with
-    /// <see cref="EarlyExitModelOptions.CopyWeights"/>. Deleting or moving the folder, or putting another in its place, does not disturb the weights; graphs are read
-    /// when first needed, so their files must still be there.
+    /// The weights are mapped, not copied: the bundle's files must stay as they are while the model is in use. Every call looks whether the weights file still
+    /// has the length and the time of its last change that it had, and throws an <see cref="InvalidModelException"/> where it has not; a file that is cut short
+    /// in the middle of a call still ends the process, as it does for any mapped file. Where others can write to the folder, load with
+    /// <see cref="EarlyExitModelOptions.CopyWeights"/>. Deleting or moving the folder, or putting another in its place, does not disturb the weights; graphs
+    /// are read when first needed, so their files must still be there.
     /// </remarks>
     /// <exception cref="InvalidModelException">The folder is no bundle, of another version, or damaged; the message says what and where.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
@@ -90,8 +90,8 @@ public sealed class EarlyExitModel : IDisposable
     internal static EarlyExitModel Load(ModelBundle bundle, EarlyExitModelOptions options) => new(new LoadedModel(bundle, options, typeof(EarlyExitModel)));
 
     /// <summary>
-    /// Makes the sessions that generating with some options needs. Otherwise each is made when a token first needs it, some only many tokens later; it takes about as long as
-    /// reading the layers' weights.
+    /// Makes the sessions that generating with some options needs. Otherwise each is made when a token first needs it, some only many tokens later; it takes
+    /// about as long as reading the layers' weights.
     /// </summary>
     /// <param name="options">How will be generated: the exit policy and the batch size count. Null for the defaults.</param>
     /// <exception cref="ArgumentException">The options do not fit the model.</exception>
@@ -103,13 +103,14 @@ public sealed class EarlyExitModel : IDisposable
     /// <summary>Generates for one text.</summary>
     /// <param name="text">The text, without the options' prefix; may be empty.</param>
     /// <param name="options">How to generate; null for the defaults.</param>
-    /// <param name="cancellationToken">Looked at between two operators: a call ends when the one that runs does, which takes milliseconds, or up to seconds in the encoder of a
-    /// row of many thousand tokens.</param>
+    /// <param name="cancellationToken">Looked at between two operators: a call ends when the one that runs does, which takes milliseconds, or up to seconds in
+    /// the encoder of a row of many thousand tokens.</param>
     /// <returns>What was generated.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="text"/> is null.</exception>
     /// <exception cref="ArgumentException">The options do not fit the model, or the text is too long and may not be cut.</exception>
     /// <exception cref="InvalidOperationException">The model has no tokenizer, or computed no number for this text.</exception>
-    /// <exception cref="InvalidModelException">A graph of the bundle, read when first needed, is damaged or cannot be run, or the weights file was changed.</exception>
+    /// <exception cref="InvalidModelException">A graph of the bundle, read when first needed, is damaged or cannot be run, or the weights file was
+    /// changed.</exception>
     /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
     public GenerationResult Generate(string text, TextGenerationOptions? options = null, CancellationToken cancellationToken = default)
@@ -121,17 +122,18 @@ public sealed class EarlyExitModel : IDisposable
     }
 
     /// <summary>
-    /// Generates for many rows, <see cref="TextGenerationOptions.BatchSize"/> side by side: where one has ended the next begins. A row that cannot be generated has
-    /// <see cref="StopReason.Error"/> and does not disturb the others.
+    /// Generates for many rows, <see cref="TextGenerationOptions.BatchSize"/> side by side: where one has ended the next begins. A row that cannot be generated
+    /// has <see cref="StopReason.Error"/> and does not disturb the others.
     /// </summary>
     /// <param name="inputs">The rows.</param>
     /// <param name="options">How to generate; null for the defaults.</param>
-    /// <param name="cancellationToken">Looked at between two operators: a call ends when the one that runs does, which takes milliseconds, or up to seconds in the encoder of a
-    /// row of many thousand tokens.</param>
+    /// <param name="cancellationToken">Looked at between two operators: a call ends when the one that runs does, which takes milliseconds, or up to seconds in
+    /// the encoder of a row of many thousand tokens.</param>
     /// <returns>One result per row, in order.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="inputs"/> is null.</exception>
     /// <exception cref="ArgumentException">The options do not fit the model.</exception>
-    /// <exception cref="InvalidModelException">A graph of the bundle, read when first needed, is damaged or cannot be run, or the weights file was changed.</exception>
+    /// <exception cref="InvalidModelException">A graph of the bundle, read when first needed, is damaged or cannot be run, or the weights file was
+    /// changed.</exception>
     /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
     public IReadOnlyList<GenerationResult> Generate(
@@ -147,14 +149,15 @@ public sealed class EarlyExitModel : IDisposable
     /// <param name="text">The text, without the options' prefix; may be empty.</param>
     /// <param name="options">How to generate; null for the defaults. <see cref="TextGenerationOptions.BatchSize"/> and
     /// <see cref="TextGenerationOptions.Trace"/> have no meaning here.</param>
-    /// <param name="cancellationToken">Looked at between two operators, also in the middle of a token: the enumeration ends when the one that runs does, which takes
-    /// milliseconds, or up to seconds in the encoder of a row of many thousand tokens.</param>
+    /// <param name="cancellationToken">Looked at between two operators, also in the middle of a token: the enumeration ends when the one that runs does, which
+    /// takes milliseconds, or up to seconds in the encoder of a row of many thousand tokens.</param>
     /// <returns>The tokens. Each is computed on the thread pool when it is requested: nothing runs ahead of the reader, and leaving the loop ends the
     /// generation. Enumerating again generates again.</returns>
-    /// <remarks>The text deltas put together are the text that <see cref="Generate(string, TextGenerationOptions?, CancellationToken)"/> returns. The enumeration
-    /// throws what that method throws while it computes; arguments are checked at once.</remarks>
+    /// <remarks>The text deltas put together are the text that <see cref="Generate(string, TextGenerationOptions?, CancellationToken)"/> returns. The
+    /// enumeration throws what that method throws while it computes; arguments are checked at once.</remarks>
     /// <exception cref="ArgumentNullException"><paramref name="text"/> is null.</exception>
-    /// <exception cref="ArgumentException">The options do not fit the model, the text is too long and may not be cut, or the model has no tokenizer.</exception>
+    /// <exception cref="ArgumentException">The options do not fit the model, the text is too long and may not be cut, or the model has no
+    /// tokenizer.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
     public IAsyncEnumerable<GeneratedToken> GenerateStreamingAsync(
         string text, TextGenerationOptions? options = null, CancellationToken cancellationToken = default) =>
@@ -164,8 +167,8 @@ public sealed class EarlyExitModel : IDisposable
     /// <param name="input">The row, text or encoder ids.</param>
     /// <param name="options">How to generate; null for the defaults. <see cref="TextGenerationOptions.BatchSize"/> and
     /// <see cref="TextGenerationOptions.Trace"/> have no meaning here.</param>
-    /// <param name="cancellationToken">Looked at between two operators, also in the middle of a token: the enumeration ends when the one that runs does, which takes
-    /// milliseconds, or up to seconds in the encoder of a row of many thousand tokens.</param>
+    /// <param name="cancellationToken">Looked at between two operators, also in the middle of a token: the enumeration ends when the one that runs does, which
+    /// takes milliseconds, or up to seconds in the encoder of a row of many thousand tokens.</param>
     /// <returns>The tokens, none where the row's text is missing. Each is computed on the thread pool when it is requested: nothing runs ahead of the reader,
     /// and leaving the loop ends the generation. Enumerating again generates again.</returns>
     /// <exception cref="ArgumentException">The options do not fit the model, or nothing can be generated from the row.</exception>

@@ -2,7 +2,8 @@ using System.Diagnostics;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
-/// <summary>What asking costs on the shape of T5-large, with random weights: at threshold 1 every token is asked at every layer from the minimum on, and none leaves.</summary>
+/// <summary>What asking costs on the shape of T5-large, with random weights: at threshold 1 every token is asked at every layer from the minimum on, and none
+/// leaves.</summary>
 internal static class AskingCost
 {
     private const int MinimumLayer = 7;

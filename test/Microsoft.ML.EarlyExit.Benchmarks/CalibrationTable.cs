@@ -8,8 +8,8 @@ using Microsoft.ML.EarlyExit.Calibration.Statistics;
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
 /// <summary>
-/// Calibrations of the demo model on prompts it has not seen, split at random into halves, a hundred times: what each measure is certified for on one half, and what that
-/// comes to on the other. The losses of every threshold are computed once; a split only chooses rows.
+/// Calibrations of the demo model on prompts it has not seen, split at random into halves, a hundred times: what each measure is certified for on one half, and
+/// what that comes to on the other. The losses of every threshold are computed once; a split only chooses rows.
 /// </summary>
 internal static class CalibrationTable
 {

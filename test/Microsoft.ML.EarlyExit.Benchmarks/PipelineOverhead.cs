@@ -4,8 +4,8 @@ using Microsoft.ML.Data;
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
 /// <summary>
-/// What a row costs through ML.NET against the model itself. Both ways take turns within each round, and the ratio is taken round by round: a difference of a few
-/// percent drowns in what the machine does between two separate measurements.
+/// What a row costs through ML.NET against the model itself. Both ways take turns within each round, and the ratio is taken round by round: a difference of a
+/// few percent drowns in what the machine does between two separate measurements.
 /// </summary>
 internal static class PipelineOverhead
 {

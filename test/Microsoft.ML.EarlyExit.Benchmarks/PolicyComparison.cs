@@ -2,7 +2,8 @@ using System.Diagnostics;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
-/// <summary>Every confidence measure with every pruning it goes with, at several thresholds, on the demo model's test prompts; full depth in the same run.</summary>
+/// <summary>Every confidence measure with every pruning it goes with, at several thresholds, on the demo model's test prompts; full depth in the same
+/// run.</summary>
 internal static class PolicyComparison
 {
     private const int MinimumLayer = 4;

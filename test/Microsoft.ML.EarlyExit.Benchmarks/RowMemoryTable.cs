@@ -4,7 +4,8 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
-/// <summary>What one row takes at its peak, as Linux counts it, against the estimate that is held against the limit; and how long a call goes on that is cancelled.</summary>
+/// <summary>What one row takes at its peak, as Linux counts it, against the estimate that is held against the limit; and how long a call goes on that is
+/// cancelled.</summary>
 internal static class RowMemoryTable
 {
     private const double MostOver = 1.1;

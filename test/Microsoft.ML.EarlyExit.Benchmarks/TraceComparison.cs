@@ -3,7 +3,8 @@ using Microsoft.ML.EarlyExit.Conversion;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
-/// <summary>The traces of the paper's public code, with its deviations followed and without: how many sequences are the same, and what differs first in the others.</summary>
+/// <summary>The traces of the paper's public code, with its deviations followed and without: how many sequences are the same, and what differs first in the
+/// others.</summary>
 internal static class TraceComparison
 {
     private const float Tolerance = 1e-4f;

@@ -157,7 +157,8 @@ internal sealed class CheckpointJson : IDisposable
             : throw new InvalidModelException($"'{Path}': '{field}' is {Shown(map)}; an object of objects is expected.");
     }
 
-    /// <summary>The contents of a field that is a token or a list of tokens, each a string or an object with a <c>content</c>; what is neither is passed over.</summary>
+    /// <summary>The contents of a field that is a token or a list of tokens, each a string or an object with a <c>content</c>; what is neither is passed
+    /// over.</summary>
     public IEnumerable<string> Tokens(string field)
     {
         JsonElement value = Find(field) ?? default;

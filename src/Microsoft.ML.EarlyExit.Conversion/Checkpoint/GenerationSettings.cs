@@ -6,12 +6,13 @@ using Microsoft.ML.EarlyExit.Model;
 namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>
-/// How a checkpoint asks to be generated from: what a bundle keeps, and in words what it does not. The file is <c>generation_config.json</c>; older checkpoints,
-/// which have none, say the same in their <c>config.json</c>.
+/// How a checkpoint asks to be generated from: what a bundle keeps, and in words what it does not. The file is <c>generation_config.json</c>; older
+/// checkpoints, which have none, say the same in their <c>config.json</c>.
 /// </summary>
 internal static class GenerationSettings
 {
-    /// <summary>Fields that change what transformers generates, with the values that change nothing; null always means that, as do false and empty lists.</summary>
+    /// <summary>Fields that change what transformers generates, with the values that change nothing; null always means that, as do false and empty
+    /// lists.</summary>
     private static readonly Dictionary<string, double?> Unsupported = new()
     {
         ["do_sample"] = null, ["temperature"] = 1, ["top_k"] = 50, ["top_p"] = 1, ["min_p"] = 0, ["top_h"] = null, ["typical_p"] = 1, ["epsilon_cutoff"] = 0,
@@ -23,7 +24,8 @@ internal static class GenerationSettings
         ["max_time"] = null,
     };
 
-    /// <summary>Fields that are read elsewhere, or that say how to compute and what to return besides the text; a leading underscore marks more of the kind.</summary>
+    /// <summary>Fields that are read elsewhere, or that say how to compute and what to return besides the text; a leading underscore marks more of the
+    /// kind.</summary>
     private static readonly HashSet<string> WithoutEffect =
     [
         "max_length", "max_new_tokens", "min_length", "min_new_tokens", "repetition_penalty", "no_repeat_ngram_size", "pad_token_id", "eos_token_id", "bos_token_id",

@@ -5,7 +5,8 @@ namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 /// <summary>Reads <c>config.json</c> and <c>generation_config.json</c> with the defaults of transformers.</summary>
 internal static class T5ConfigurationReader
 {
-    /// <summary>The activations by their name in <c>feed_forward_proj</c>. Plain "gelu" is the erf form there, which no T5 uses; "gated-gelu" means the tanh form.</summary>
+    /// <summary>The activations by their name in <c>feed_forward_proj</c>. Plain "gelu" is the erf form there, which no T5 uses; "gated-gelu" means the tanh
+    /// form.</summary>
     private static readonly Dictionary<string, (T5Activation Activation, bool Gated)> FeedForwards = new()
     {
         ["relu"] = (T5Activation.Relu, false),

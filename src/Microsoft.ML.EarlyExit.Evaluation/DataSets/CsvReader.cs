@@ -6,8 +6,8 @@ using Microsoft.ML.EarlyExit.Evaluation.Files;
 namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 /// <summary>
-/// The records of a CSV file as RFC 4180 has them: commas between fields, double quotes around a field that holds a comma, a quote (doubled) or a line's end; LF or
-/// CR LF after a record. Blank lines are none.
+/// The records of a CSV file as RFC 4180 has them: commas between fields, double quotes around a field that holds a comma, a quote (doubled) or a line's end;
+/// LF or CR LF after a record. Blank lines are none.
 /// </summary>
 internal sealed class CsvReader
 {
@@ -37,8 +37,8 @@ internal sealed class CsvReader
 
     /// <summary>Reads the next record.</summary>
     /// <returns>Its fields; null at the end of the file.</returns>
-    /// <exception cref="InvalidDataException">A quote is not closed or stands within a field without quotes, a carriage return stands alone, the record is longer
-    /// than <see cref="LongestRecord"/>, or a field is not valid UTF-8.</exception>
+    /// <exception cref="InvalidDataException">A quote is not closed or stands within a field without quotes, a carriage return stands alone, the record is
+    /// longer than <see cref="LongestRecord"/>, or a field is not valid UTF-8.</exception>
     internal string[]? Read()
     {
         for (; Peek() is '\r' or '\n'; SkipLineEnd())

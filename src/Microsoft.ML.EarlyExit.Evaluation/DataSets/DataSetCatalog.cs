@@ -6,16 +6,16 @@ namespace Microsoft.ML;
 
 /// <summary>Loading data sets that text generation is measured on, in <c>mlContext.Data</c>.</summary>
 /// <remarks>
-/// Loading only looks whether the file is there: it is read when the rows are, again each time, and must stay unchanged meanwhile. What is wrong with it throws an
-/// <see cref="InvalidDataException"/> at the row that has it, whose message names the file, the line, and the field; rows before it are read as usual.
+/// Loading only looks whether the file is there: it is read when the rows are, again each time, and must stay unchanged meanwhile. What is wrong with it throws
+/// an <see cref="InvalidDataException"/> at the row that has it, whose message names the file, the line, and the field; rows before it are read as usual.
 /// </remarks>
 public static class DataSetCatalog
 {
     /// <summary>Loads a file of SQuAD v1.1, such as <c>dev-v1.1.json</c>.</summary>
     /// <remarks>
-    /// <para>A row for every question, in the file's order, with the text columns <c>Id</c>, <c>Text</c>, <c>Question</c> and <c>Context</c>, and <c>Answers</c>, a
-    /// vector of at least one text. <c>Text</c> is what T5 was trained to answer: <c>question: … context: …</c>, with one space between the parts. T5's own preparation
-    /// of its training data also put spaces around punctuation; here question and context stand as they are in the file.</para>
+    /// <para>A row for every question, in the file's order, with the text columns <c>Id</c>, <c>Text</c>, <c>Question</c> and <c>Context</c>, and
+    /// <c>Answers</c>, a vector of at least one text. <c>Text</c> is what T5 was trained to answer: <c>question: … context: …</c>, with one space between the
+    /// parts. T5's own preparation of its training data also put spaces around punctuation; here question and context stand as they are in the file.</para>
     /// <para>A file of SQuAD v2.0 is refused at the first question with <c>is_impossible</c>, or where its <c>version</c> says so.</para>
     /// </remarks>
     /// <param name="catalog">The catalog.</param>

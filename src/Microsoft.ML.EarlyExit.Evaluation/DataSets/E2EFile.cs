@@ -6,7 +6,8 @@ namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 /// <summary>Reads the E2E NLG challenge: CSV with the columns <c>mr</c> and <c>ref</c>.</summary>
 internal static class E2EFile
 {
-    /// <summary>The meanings of a file in the order of their first rows. A meaning's rows need not stand together, so the whole file is read before the first.</summary>
+    /// <summary>The meanings of a file in the order of their first rows. A meaning's rows need not stand together, so the whole file is read before the
+    /// first.</summary>
     internal static IEnumerable<E2EMeaning> Read(string path)
     {
         var references = new Dictionary<string, List<string>>(StringComparer.Ordinal);

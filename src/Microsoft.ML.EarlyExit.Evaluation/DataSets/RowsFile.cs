@@ -7,8 +7,8 @@ using Microsoft.ML.EarlyExit.Evaluation.Json;
 namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 /// <summary>
-/// Reads rows: a JSON object per line with <c>text</c>, one of <c>reference</c>, <c>references</c> and <c>answers</c>, and perhaps an <c>id</c>. Answers are an array of texts, or
-/// an object whose <c>text</c> is one. Blank lines are none; fields it does not know are passed over.
+/// Reads rows: a JSON object per line with <c>text</c>, one of <c>reference</c>, <c>references</c> and <c>answers</c>, and perhaps an <c>id</c>. Answers are an
+/// array of texts, or an object whose <c>text</c> is one. Blank lines are none; fields it does not know are passed over.
 /// </summary>
 internal static class RowsFile
 {

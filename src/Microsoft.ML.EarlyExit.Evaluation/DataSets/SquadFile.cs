@@ -5,7 +5,8 @@ using Microsoft.ML.EarlyExit.Evaluation.Json;
 namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 
 /// <summary>
-/// Reads SQuAD v1.1: an object with <c>data</c>, of articles with <c>paragraphs</c>, of a <c>context</c> and its <c>qas</c>. Fields it does not know are passed over.
+/// Reads SQuAD v1.1: an object with <c>data</c>, of articles with <c>paragraphs</c>, of a <c>context</c> and its <c>qas</c>. Fields it does not know are passed
+/// over.
 /// </summary>
 internal static class SquadFile
 {

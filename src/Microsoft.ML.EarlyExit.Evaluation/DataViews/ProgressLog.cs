@@ -2,8 +2,8 @@ using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit.Evaluation.DataViews;
 
-/// <summary>A reader's channel to the context's log: opened when it first has something to say, it tells every ten seconds how far the work is, and in the end of the
-/// whole.</summary>
+/// <summary>A reader's channel to the context's log: opened when it first has something to say, it tells every ten seconds how far the work is, and in the end
+/// of the whole.</summary>
 /// <param name="host">The host whose log it is.</param>
 /// <param name="activity">What the channel is called.</param>
 /// <param name="time">The clock that says when progress is due.</param>

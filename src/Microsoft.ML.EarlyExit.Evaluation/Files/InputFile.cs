@@ -1,6 +1,7 @@
 namespace Microsoft.ML.EarlyExit.Evaluation.Files;
 
-/// <summary>Opens files that a user named, which may be pipes: a shell makes one of <c>&lt;(command)</c>. For the files of models see <c>RegularFile</c>.</summary>
+/// <summary>Opens files that a user named, which may be pipes: a shell makes one of <c>&lt;(command)</c>. For the files of models see
+/// <c>RegularFile</c>.</summary>
 internal static class InputFile
 {
     /// <summary>Opens a file for reading from its start to its end.</summary>

@@ -21,7 +21,8 @@ public sealed class BleuScore
     public double Score { get; }
 
     /// <summary>For n-grams of 1 to 4 tokens, the percentage of the predictions' that references have too.</summary>
-    /// <remarks>Smoothed where that would be 0; 0 where nothing matches at all, and for orders from the first on that no prediction is long enough for.</remarks>
+    /// <remarks>Smoothed where that would be 0; 0 where nothing matches at all, and for orders from the first on that no prediction is long enough
+    /// for.</remarks>
     public IReadOnlyList<double> Precisions { get; }
 
     /// <summary>What short predictions are multiplied by, 0 to 1; 1 where they are not shorter than the references.</summary>
@@ -43,7 +44,8 @@ public sealed class BleuScore
     public string Signature { get; }
 
     /// <summary>The score with its signature and parts on one line, as sacrebleu prints it.</summary>
-    /// <returns>For instance <c>BLEU|nrefs:1|…|version:2.6.0 = 28.35 63.9/37.3/22.4/14.2 (BP = 0.962 ratio = 0.962 hyp_len = 3965 ref_len = 4120)</c>.</returns>
+    /// <returns>For instance <c>BLEU|nrefs:1|…|version:2.6.0 = 28.35 63.9/37.3/22.4/14.2 (BP = 0.962 ratio = 0.962 hyp_len = 3965 ref_len =
+    /// 4120)</c>.</returns>
     public override string ToString()
     {
         string precisions = string.Join('/', Precisions.Select(precision => CorpusStatistics.Format(precision, 1)));

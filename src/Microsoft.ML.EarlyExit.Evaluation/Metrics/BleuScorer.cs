@@ -4,7 +4,8 @@ using Microsoft.ML.EarlyExit.Evaluation.Metrics;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// BLEU of a corpus, equal to sacrebleu's: n-grams of up to four tokens, exponential smoothing; by default, as there, its tokens "13a" and mixed case. Thread-safe.
+/// BLEU of a corpus, equal to sacrebleu's: n-grams of up to four tokens, exponential smoothing; by default, as there, its tokens "13a" and mixed case.
+/// Thread-safe.
 /// </summary>
 /// <remarks>
 /// K. Papineni et al., "BLEU: a Method for Automatic Evaluation of Machine Translation", 2002; M. Post, "A Call for Clarity in Reporting BLEU Scores", 2018.

@@ -4,8 +4,8 @@ namespace Microsoft.ML.EarlyExit.Evaluation.Metrics;
 
 /// <summary>The words and marks of a text as sacrebleu's tokenizers have them. Holds buffers; not thread-safe.</summary>
 /// <remarks>
-/// The rules of a tokenizer are applied one after the other, each from left to right without looking again at what it has just matched: what stands beside a mark it has
-/// set apart may decide for the next one.
+/// The rules of a tokenizer are applied one after the other, each from left to right without looking again at what it has just matched: what stands beside a
+/// mark it has set apart may decide for the next one.
 /// </remarks>
 internal sealed class BleuTokens
 {

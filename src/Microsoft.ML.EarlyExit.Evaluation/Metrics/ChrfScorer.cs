@@ -4,12 +4,13 @@ using Microsoft.ML.EarlyExit.Evaluation.Metrics;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// chrF of a corpus, equal to sacrebleu's default: n-grams of 1 to 6 characters, beta 2, white space removed; with n-grams of 1 and 2 words besides, chrF++. Thread-safe.
+/// chrF of a corpus, equal to sacrebleu's default: n-grams of 1 to 6 characters, beta 2, white space removed; with n-grams of 1 and 2 words besides, chrF++.
+/// Thread-safe.
 /// </summary>
 /// <remarks>
-/// M. Popović, "chrF: character n-gram F-score for automatic MT evaluation", 2015, and "chrF++: words helping character n-grams", 2017. A character is a Unicode code point; a
-/// word is what white space separates, less one mark of ASCII at its end, or else at its start, which is a word of its own. The mean over orders is taken before the F-score,
-/// over the orders that both sides have n-grams of.
+/// M. Popović, "chrF: character n-gram F-score for automatic MT evaluation", 2015, and "chrF++: words helping character n-grams", 2017. A character is a
+/// Unicode code point; a word is what white space separates, less one mark of ASCII at its end, or else at its start, which is a word of its own. The mean over
+/// orders is taken before the F-score, over the orders that both sides have n-grams of.
 /// </remarks>
 public static class ChrfScorer
 {

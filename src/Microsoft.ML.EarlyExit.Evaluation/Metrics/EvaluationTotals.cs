@@ -3,8 +3,8 @@ using System.Numerics.Tensors;
 namespace Microsoft.ML.EarlyExit.Evaluation.Metrics;
 
 /// <summary>
-/// The numbers that rows add up to, and the figures made of them. All figures are functions of sums, so that rows need not be kept, and a bootstrap sample is another
-/// set of sums.
+/// The numbers that rows add up to, and the figures made of them. All figures are functions of sums, so that rows need not be kept, and a bootstrap sample is
+/// another set of sums.
 /// </summary>
 internal static class EvaluationTotals
 {

@@ -18,7 +18,8 @@ internal sealed class LongestCommonSubsequence(long wholeTableWords = 1 << 20)
     /// <summary>How many elements the largest buffer has.</summary>
     public int Capacity => Math.Max(Math.Max(_masks.Length, _carries.Length), Math.Max(_kept.Length, _rows.Length));
 
-    /// <summary>The length of the longest common subsequence of two texts whose tokens are below <paramref name="tokenCount"/>; can be cancelled after every 64 tokens of one.</summary>
+    /// <summary>The length of the longest common subsequence of two texts whose tokens are below <paramref name="tokenCount"/>; can be cancelled after every 64
+    /// tokens of one.</summary>
     public int Length(ReadOnlySpan<int> one, ReadOnlySpan<int> other, int tokenCount, CancellationToken cancellationToken = default)
     {
         ReadOnlySpan<int> columns = one.Length >= other.Length ? one : other;

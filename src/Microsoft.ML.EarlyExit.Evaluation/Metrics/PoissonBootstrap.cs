@@ -4,8 +4,8 @@ using Microsoft.ML.EarlyExit.Evaluation.Numerics;
 namespace Microsoft.ML.EarlyExit.Evaluation.Metrics;
 
 /// <summary>
-/// Bootstrap samples of rows that are not kept: in each sample a row occurs a Poisson(1) number of times, which for many rows is what drawing them with replacement
-/// gives (Hanley and MacGibbon, 2006).
+/// Bootstrap samples of rows that are not kept: in each sample a row occurs a Poisson(1) number of times, which for many rows is what drawing them with
+/// replacement gives (Hanley and MacGibbon, 2006).
 /// </summary>
 internal sealed class PoissonBootstrap
 {

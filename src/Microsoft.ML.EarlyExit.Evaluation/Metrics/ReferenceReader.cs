@@ -28,7 +28,8 @@ internal sealed class ReferenceReader
     /// <summary>Whether a column of the type can hold references.</summary>
     public static bool Accepts(DataViewType type) => (type is VectorDataViewType vector ? vector.ItemType : type) is TextDataViewType;
 
-    /// <summary>Whether a text is missing rather than empty: ML.NET makes no difference, but a null of a program, and a field that a file leaves empty, have no memory.</summary>
+    /// <summary>Whether a text is missing rather than empty: ML.NET makes no difference, but a null of a program, and a field that a file leaves empty, have no
+    /// memory.</summary>
     public static bool IsMissing(ReadOnlyMemory<char> text) =>
         text.IsEmpty && !MemoryMarshal.TryGetString(text, out _, out _, out _) && !(MemoryMarshal.TryGetArray(text, out ArraySegment<char> segment) && segment.Array is { Length: > 0 });
 

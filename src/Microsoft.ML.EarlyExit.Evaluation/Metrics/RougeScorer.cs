@@ -5,13 +5,13 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>ROUGE-1, ROUGE-2, ROUGE-L and ROUGE-Lsum, by default equal to the Python package rouge_score 0.1.2. Immutable and thread-safe.</summary>
 /// <remarks>
 /// <para>
-/// By default words are runs of the letters a to z and digits after lower-casing; everything else separates them, so that "café" is the word "caf": of texts in other
-/// scripts nothing is left, and their scores are 0, also against themselves. <see cref="RougeTokenizer.Unicode"/> takes words of any script. Source: C.-Y. Lin, "ROUGE: A
-/// Package for Automatic Evaluation of Summaries", 2004.
+/// By default words are runs of the letters a to z and digits after lower-casing; everything else separates them, so that "café" is the word "caf": of texts in
+/// other scripts nothing is left, and their scores are 0, also against themselves. <see cref="RougeTokenizer.Unicode"/> takes words of any script. Source:
+/// C.-Y. Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", 2004.
 /// </para>
 /// <para>
-/// On texts of one line ROUGE-Lsum is ROUGE-L. Lines are what "\n" separates, or sentences where they are split: rouge_score's <c>split_summaries</c> takes NLTK's sentences,
-/// which differ.
+/// On texts of one line ROUGE-Lsum is ROUGE-L. Lines are what "\n" separates, or sentences where they are split: rouge_score's <c>split_summaries</c> takes
+/// NLTK's sentences, which differ.
 /// </para>
 /// <para>
 /// ROUGE-L and ROUGE-Lsum take time that grows with the product of the two texts' lengths, a 64th of it each step; memory stays far below.
@@ -27,15 +27,15 @@ public sealed class RougeScorer
 
     /// <summary>Makes a scorer.</summary>
     /// <param name="useStemmer">
-    /// Whether words of more than three letters are compared by their stem, as NLTK's PorterStemmer has it in its default mode. False by default, as in rouge_score. The
-    /// stemmer knows English only: of Unicode words it takes those of ASCII letters and digits, and leaves the others as they are.
+    /// Whether words of more than three letters are compared by their stem, as NLTK's PorterStemmer has it in its default mode. False by default, as in
+    /// rouge_score. The stemmer knows English only: of Unicode words it takes those of ASCII letters and digits, and leaves the others as they are.
     /// </param>
     /// <param name="aggregation">What is made of the scores against several references: by default the best of each type.</param>
     /// <param name="tokenizer">What words are: by default what they are to rouge_score.</param>
     /// <param name="splitSentences">
-    /// Whether ROUGE-Lsum takes each sentence for a line. A sentence ends at <c>. ! ? …</c> and their like in other scripts, with the quotation marks and brackets that close
-    /// behind them, where white space and then no lower-case letter follows; at <c>。 ！ ？</c> whatever follows. So "3.5" and "e.g. this" are not cut, nor is an initial ("J.
-    /// Smith"); but "Mr. Smith" is: abbreviations are not known.
+    /// Whether ROUGE-Lsum takes each sentence for a line. A sentence ends at <c>. ! ? …</c> and their like in other scripts, with the quotation marks and
+    /// brackets that close behind them, where white space and then no lower-case letter follows; at <c>。 ！ ？</c> whatever follows. So "3.5" and "e.g. this" are
+    /// not cut, nor is an initial ("J. Smith"); but "Mr. Smith" is: abbreviations are not known.
     /// </param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="aggregation"/> or <paramref name="tokenizer"/> is none of its enumeration's.</exception>
     public RougeScorer(
@@ -57,7 +57,8 @@ public sealed class RougeScorer
     /// <exception cref="ArgumentException">There is no reference.</exception>
     public RougeScores Score(string prediction, params ReadOnlySpan<string> references) => Score(prediction, references, CancellationToken.None);
 
-    /// <summary>Scores a prediction against one reference or several, and ends early where that is asked for: texts of millions of words take minutes.</summary>
+    /// <summary>Scores a prediction against one reference or several, and ends early where that is asked for: texts of millions of words take
+    /// minutes.</summary>
     /// <param name="prediction">The text that was generated; may be empty.</param>
     /// <param name="references">At least one text it should be like; any may be empty.</param>
     /// <param name="cancellationToken">Ends the call within a fraction of a second.</param>

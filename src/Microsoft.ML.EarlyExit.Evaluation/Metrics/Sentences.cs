@@ -4,8 +4,9 @@ namespace Microsoft.ML.EarlyExit.Evaluation.Metrics;
 
 /// <summary>Where sentences end, by punctuation alone: no language is known, and no abbreviation.</summary>
 /// <remarks>
-/// A sentence ends behind one of <c>. ! ? … ‼ ⁇ ⁈ ⁉ ؟ ۔ । ॥ ։ ።</c>, or several, with the quotation marks and closing brackets behind it, where white space and then no
-/// lower-case letter follows; not behind a single full stop after a single letter (an initial). It ends behind <c>。 ！ ？ ｡</c> and what closes behind them whatever follows.
+/// A sentence ends behind one of <c>. ! ? … ‼ ⁇ ⁈ ⁉ ؟ ۔ । ॥ ։ ።</c>, or several, with the quotation marks and closing brackets behind it, where white space and
+/// then no lower-case letter follows; not behind a single full stop after a single letter (an initial). It ends behind <c>。 ！ ？ ｡</c> and what closes behind
+/// them whatever follows.
 /// </remarks>
 internal static class Sentences
 {

@@ -29,13 +29,14 @@ public sealed record TextGenerationEvaluationOptions
     public string? PredictionColumnName { get; init; }
 
     /// <summary>
-    /// The column of references: a text, or a vector of texts, of which any may be right. A missing text (null), or a vector without items, makes its row a bad one;
-    /// an empty text is a value.
+    /// The column of references: a text, or a vector of texts, of which any may be right. A missing text (null), or a vector without items, makes its row a bad
+    /// one; an empty text is a value.
     /// </summary>
     /// <value>The default value is null: predictions are not compared with references.</value>
     public string? LabelColumnName { get; init; }
 
-    /// <summary>The column of the texts that the full model generates, to measure how far predictions agree with them. A missing text makes its row a bad one.</summary>
+    /// <summary>The column of the texts that the full model generates, to measure how far predictions agree with them. A missing text makes its row a bad
+    /// one.</summary>
     /// <value>The default value is null: no agreement is measured.</value>
     public string? FullDepthColumnName { get; init; }
 
@@ -80,8 +81,8 @@ public sealed record TextGenerationEvaluationOptions
     public bool UseStemmer { get; init; }
 
     /// <summary>What words are to ROUGE, also where texts are compared with the full model's.</summary>
-    /// <value>The default value is <see cref="RougeTokenizer.Rouge"/>, as in rouge_score, which knows the letters a to z only: the log warns where it drops more than 1 % of the
-    /// letters of the texts.</value>
+    /// <value>The default value is <see cref="RougeTokenizer.Rouge"/>, as in rouge_score, which knows the letters a to z only: the log warns where it drops
+    /// more than 1 % of the letters of the texts.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is not defined.</exception>
     public RougeTokenizer RougeTokenizer
     {
@@ -124,8 +125,8 @@ public sealed record TextGenerationEvaluationOptions
     /// <summary>Bootstrap samples of the rows that confidence intervals are made of, 0 to 100,000; 1,000 is usual.</summary>
     /// <value>The default value is 0: no intervals.</value>
     /// <remarks>
-    /// The Poisson bootstrap: in each sample every row occurs a Poisson(1) number of times, so that rows need not be kept (Hanley and MacGibbon, 2006). The interval is
-    /// that of the percentiles. A sample takes half a kilobyte and, for every row, some tens of nanoseconds.
+    /// The Poisson bootstrap: in each sample every row occurs a Poisson(1) number of times, so that rows need not be kept (Hanley and MacGibbon, 2006). The
+    /// interval is that of the percentiles. A sample takes half a kilobyte and, for every row, some tens of nanoseconds.
     /// </remarks>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     public int BootstrapSamples

@@ -58,7 +58,8 @@ public sealed class TextGenerationMetrics
     /// <summary>The time that reading the rows took. Rows that are generated when they are read are generated in it; scoring them is not part of it.</summary>
     public TimeSpan ReadingTime { get; internal init; }
 
-    /// <summary>Tokens per second of <see cref="ReadingTime"/>: the speed of the generation where rows are generated when they are read. Null without exit layers.</summary>
+    /// <summary>Tokens per second of <see cref="ReadingTime"/>: the speed of the generation where rows are generated when they are read. Null without exit
+    /// layers.</summary>
     public double? TokensPerSecond => Exits is { TokenCount: > 0 } exits && ReadingTime > TimeSpan.Zero ? exits.TokenCount / ReadingTime.TotalSeconds : null;
 
     /// <summary>

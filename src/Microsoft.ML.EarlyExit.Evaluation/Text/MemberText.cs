@@ -4,8 +4,8 @@ using System.Reflection;
 
 namespace Microsoft.ML.EarlyExit.Evaluation.Text;
 
-/// <summary>Objects as people read them in logs and debuggers: the type and its public properties, as records have it, but alike in every culture, lists with their
-/// items, and without what is null.</summary>
+/// <summary>Objects as people read them in logs and debuggers: the type and its public properties, as records have it, but alike in every culture, lists with
+/// their items, and without what is null.</summary>
 internal static class MemberText
 {
     private const int ShownItems = 8;

@@ -14,8 +14,8 @@ internal abstract record Figure(string Name, string Title)
     public const string DescriptionExtension = ".figure.json";
 
     /// <summary>
-    /// Writes <c>NAME.png</c>, <c>NAME.svg</c>, the numbers, <c>NAME.csv</c>, and what else it takes to draw them again, <c>NAME.figure.json</c>, into a folder; each file
-    /// appears whole or not at all. Numbers round-trip; one that is not there is left empty.
+    /// Writes <c>NAME.png</c>, <c>NAME.svg</c>, the numbers, <c>NAME.csv</c>, and what else it takes to draw them again, <c>NAME.figure.json</c>, into a
+    /// folder; each file appears whole or not at all. Numbers round-trip; one that is not there is left empty.
     /// </summary>
     /// <exception cref="ArgumentException">The name is no file's name, a series or group occurs twice, or a panel lacks values.</exception>
     /// <exception cref="IOException">The folder does not exist, or a file cannot be written.</exception>

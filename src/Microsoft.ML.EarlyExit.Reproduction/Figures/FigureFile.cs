@@ -30,7 +30,8 @@ internal sealed class FigureFile
 
     /// <summary>Reads a figure.</summary>
     /// <param name="path">Its description; the numbers are beside it.</param>
-    /// <exception cref="InvalidDataException">One of the two files is not what a figure's must be; the message names it, the line, and the column or field.</exception>
+    /// <exception cref="InvalidDataException">One of the two files is not what a figure's must be; the message names it, the line, and the column or
+    /// field.</exception>
     /// <exception cref="IOException">There are no numbers beside it.</exception>
     public static Figure Read(string path)
     {

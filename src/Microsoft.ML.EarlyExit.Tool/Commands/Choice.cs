@@ -19,7 +19,8 @@ internal static class Choice
         return option;
     }
 
-    /// <summary>An option whose first value is the default one, which is the default of its type: help would print another by the type's own name for it.</summary>
+    /// <summary>An option whose first value is the default one, which is the default of its type: help would print another by the type's own name for
+    /// it.</summary>
     public static Option<T> CreateOption<T>(string name, string description, IReadOnlyList<(string Name, T Value)> values)
     {
         string[] names = [.. values.Select(value => value.Name)];

@@ -4,7 +4,8 @@ using Microsoft.ML.EarlyExit.Tool.Rows;
 
 namespace Microsoft.ML.EarlyExit.Tool.Commands;
 
-/// <summary>Generates for rows side by side, all in one batch that rows enter as others end, and writes them in their order as soon as that is possible.</summary>
+/// <summary>Generates for rows side by side, all in one batch that rows enter as others end, and writes them in their order as soon as that is
+/// possible.</summary>
 internal sealed class GenerationRun : IDisposable
 {
     /// <summary>Batches that rows held at a time fill: while a long row runs, so many rows behind it can be finished.</summary>

@@ -4,8 +4,8 @@ using System.Text;
 namespace Microsoft.ML.EarlyExit.Tool.Interaction;
 
 /// <summary>
-/// One line typed on a terminal, with the keys that shells have, and the lines before it. A line longer than the terminal is wide moves sideways under the cursor, so that
-/// it never wraps.
+/// One line typed on a terminal, with the keys that shells have, and the lines before it. A line longer than the terminal is wide moves sideways under the
+/// cursor, so that it never wraps.
 /// </summary>
 /// <param name="keyboard">The keys.</param>
 /// <param name="output">The terminal.</param>

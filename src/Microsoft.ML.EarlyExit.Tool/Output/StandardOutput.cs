@@ -3,7 +3,8 @@ using System.Text;
 
 namespace Microsoft.ML.EarlyExit.Tool.Output;
 
-/// <summary>Standard output, on which every text is written at once. <see cref="Console.Out"/> says nothing of a reader that has left, so that a program would go on for nobody.</summary>
+/// <summary>Standard output, on which every text is written at once. <see cref="Console.Out"/> says nothing of a reader that has left, so that a program would
+/// go on for nobody.</summary>
 /// <param name="isOpen">Whether the process has one.</param>
 internal sealed class StandardOutput(bool isOpen) : TextWriter
 {

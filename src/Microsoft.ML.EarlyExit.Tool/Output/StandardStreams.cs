@@ -37,8 +37,8 @@ internal static class StandardStreams
     }
 
     /// <summary>
-    /// Whether the process was started with a descriptor. One that was closed then is by now something of the runtime's, a pipe for instance, into which nothing must be
-    /// written and out of which nothing ever comes; what is inherited is never closed on exec.
+    /// Whether the process was started with a descriptor. One that was closed then is by now something of the runtime's, a pipe for instance, into which
+    /// nothing must be written and out of which nothing ever comes; what is inherited is never closed on exec.
     /// </summary>
     private static bool IsOpen(int descriptor) =>
         OperatingSystem.IsWindows() || (GetFlags(descriptor, GetDescriptorFlags) is >= 0 and var flags && (flags & CloseOnExec) == 0);

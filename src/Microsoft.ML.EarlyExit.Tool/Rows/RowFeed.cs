@@ -3,7 +3,8 @@ using System.Collections.Concurrent;
 namespace Microsoft.ML.EarlyExit.Tool.Rows;
 
 /// <summary>
-/// Rows of a stream whose writer may be slow, read on a thread of their own: rows that are there are generated while the next are awaited, and Ctrl+C waits for none.
+/// Rows of a stream whose writer may be slow, read on a thread of their own: rows that are there are generated while the next are awaited, and Ctrl+C waits for
+/// none.
 /// </summary>
 internal sealed class RowFeed
 {

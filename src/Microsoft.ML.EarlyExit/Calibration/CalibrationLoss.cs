@@ -4,8 +4,9 @@ namespace Microsoft.ML.EarlyExit;
 /// What a wrong exit costs: a number in [0, 1] for every prompt, whose mean over prompts a calibration bounds. Immutable and thread-safe.
 /// </summary>
 /// <remarks>
-/// Consistency losses compare the text with the full model's, and need no references. Risk losses compare both with references: <c>max(0, R(early) - R(full))</c>, R being 1
-/// less the metric; they forgive a text that differs from the full model's and is no worse. Where both texts are the same, every loss of these is 0.
+/// Consistency losses compare the text with the full model's, and need no references. Risk losses compare both with references: <c>max(0, R(early) -
+/// R(full))</c>, R being 1 less the metric; they forgive a text that differs from the full model's and is no worse. Where both texts are the same, every loss
+/// of these is 0.
 /// </remarks>
 public sealed class CalibrationLoss
 {
@@ -23,7 +24,8 @@ public sealed class CalibrationLoss
     public static CalibrationLoss RougeL { get; } = Rouge("rougeL", isRisk: false, EarlyExit.RougeTokenizer.Rouge);
 
     /// <summary>1 less SQuAD's F1, the full model's text being the answer.</summary>
-    /// <remarks>SQuAD splits at spaces. Where texts are written without them, an answer is one word, and this is <see cref="ExactMatch"/>; a certificate then says so.</remarks>
+    /// <remarks>SQuAD splits at spaces. Where texts are written without them, an answer is one word, and this is <see cref="ExactMatch"/>; a certificate then
+    /// says so.</remarks>
     public static CalibrationLoss TokenF1 { get; } = Consistency("tokenF1", (text, references) => SquadScorer.Score(text, references).F1, splitsAtSpaces: true);
 
     /// <summary>1 where the text, normalised as SQuAD does, is not the full model's; else 0.</summary>
@@ -34,16 +36,19 @@ public sealed class CalibrationLoss
     public static CalibrationLoss RougeLRisk { get; } = Rouge("rougeLRisk", isRisk: true, EarlyExit.RougeTokenizer.Rouge);
 
     /// <summary>How much less the text's F1 is than that of the full model's text, against the answers, the best of which counts.</summary>
-    /// <remarks>SQuAD splits at spaces. Where texts are written without them, an answer is one word, and this is <see cref="ExactMatchRisk"/>; a certificate then says so.</remarks>
+    /// <remarks>SQuAD splits at spaces. Where texts are written without them, an answer is one word, and this is <see cref="ExactMatchRisk"/>; a certificate
+    /// then says so.</remarks>
     public static CalibrationLoss TokenF1Risk { get; } = Risk("tokenF1Risk", (text, references) => SquadScorer.Score(text, references).F1, splitsAtSpaces: true);
 
     /// <summary>1 where the full model's text matches an answer exactly and the text does not; else 0.</summary>
     public static CalibrationLoss ExactMatchRisk { get; } = Risk("exactMatchRisk", (text, references) => SquadScorer.Score(text, references).ExactMatch);
 
-    /// <summary>1 less chrF (<see cref="ChrfScorer"/>, as a share of 1) of the text alone, the full model's being the reference. It needs no words, and so takes any script.</summary>
+    /// <summary>1 less chrF (<see cref="ChrfScorer"/>, as a share of 1) of the text alone, the full model's being the reference. It needs no words, and so
+    /// takes any script.</summary>
     public static CalibrationLoss Chrf { get; } = Consistency("chrf", ChrfShare);
 
-    /// <summary>How much less the text's chrF is, as a share of 1, than that of the full model's text, against the references, the best of which counts.</summary>
+    /// <summary>How much less the text's chrF is, as a share of 1, than that of the full model's text, against the references, the best of which
+    /// counts.</summary>
     public static CalibrationLoss ChrfRisk { get; } = Risk("chrfRisk", ChrfShare);
 
     /// <summary>The library's losses.</summary>
@@ -88,8 +93,8 @@ public sealed class CalibrationLoss
 
     /// <summary>A loss of the caller's own.</summary>
     /// <param name="name">What certificates call it; not empty.</param>
-    /// <param name="compute">The loss of one prompt, in [0, 1]: anything else, NaN included, is an error that names the row. It is called on one thread at a time, once for
-    /// every prompt and candidate whose text is not the one before.</param>
+    /// <param name="compute">The loss of one prompt, in [0, 1]: anything else, NaN included, is an error that names the row. It is called on one thread at a
+    /// time, once for every prompt and candidate whose text is not the one before.</param>
     /// <param name="needsReferences">Whether prompts must have references.</param>
     /// <returns>The loss.</returns>
     /// <exception cref="ArgumentException">The name is null or empty.</exception>

@@ -3,8 +3,8 @@ using Microsoft.ML.EarlyExit.Generation;
 namespace Microsoft.ML.EarlyExit.Calibration;
 
 /// <summary>
-/// Generates for the same prompts under one policy after the other. The encoder runs once for a prompt, as far as its outputs fit into memory; and where a lower threshold
-/// changes nothing for a prompt, nothing is generated again: the output is the one before.
+/// Generates for the same prompts under one policy after the other. The encoder runs once for a prompt, as far as its outputs fit into memory; and where a
+/// lower threshold changes nothing for a prompt, nothing is generated again: the output is the one before.
 /// </summary>
 internal sealed class CandidateRunner : IDisposable
 {
@@ -79,8 +79,8 @@ internal sealed class CandidateRunner : IDisposable
     public void Dispose() => _encoded.Dispose();
 
     /// <summary>Whether a prompt's output is the same at the policy's threshold as at a higher one.</summary>
-    /// <remarks>Tokens that left are above the lower threshold too. Only what had to stay could leave now; and a threshold that moves while generating says nothing about
-    /// another that moves.</remarks>
+    /// <remarks>Tokens that left are above the lower threshold too. Only what had to stay could leave now; and a threshold that moves while generating says
+    /// nothing about another that moves.</remarks>
     private static bool KeepsOutput(ExitPolicy policy, in CandidateOutput previous) =>
         policy is { ThresholdTemperature: 0, ShallowDeep: not { AdaptiveThreshold: true }, SelfSpeculation: null } && previous.HighestStaying <= policy.Threshold;
 

@@ -21,8 +21,8 @@ internal sealed class ExitCalibration : IDisposable
     /// <param name="progress">Is told how far the work is, after every prompt.</param>
     /// <param name="cancellationToken">Looked at between operators.</param>
     /// <exception cref="ArgumentException">A policy does not fit the model, or the procedure takes one policy only.</exception>
-    /// <exception cref="InvalidOperationException">There are too few prompts, and the message says how many are needed; or the loss' tokenizer drops more than 1 % of the letters
-    /// of the references.</exception>
+    /// <exception cref="InvalidOperationException">There are too few prompts, and the message says how many are needed; or the loss' tokenizer drops more than
+    /// 1 % of the letters of the references.</exception>
     public ExitCalibration(
         EarlyExitModel model, ExitCalibrationEstimator.Options options, TextGenerationOptions generation, IReadOnlyList<CalibrationPrompt> prompts,
         Action<CalibrationProgress> progress, CancellationToken cancellationToken)
@@ -51,7 +51,8 @@ internal sealed class ExitCalibration : IDisposable
     public bool HasNothingToLose { get; private set; }
 
     /// <summary>Calibrates.</summary>
-    /// <exception cref="InvalidOperationException">The loss' tokenizer drops more than 1 % of the letters of what was generated; or a loss is not in [0, 1].</exception>
+    /// <exception cref="InvalidOperationException">The loss' tokenizer drops more than 1 % of the letters of what was generated; or a loss is not in [0,
+    /// 1].</exception>
     public CalibrationCertificate Run()
     {
         CalibrationCandidate[] candidates = Test();

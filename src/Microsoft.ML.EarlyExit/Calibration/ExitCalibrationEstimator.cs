@@ -9,13 +9,13 @@ namespace Microsoft.ML.EarlyExit;
 
 /// <summary>Finds the fastest threshold that data certify, and gives a text generation that uses it.</summary>
 /// <remarks>
-/// <para>Created by <c>mlContext.TextGeneration.CalibrateExit</c>. <see cref="Fit"/> generates for all prompts: once at full depth, and once for every candidate, until a test
-/// says that going on is useless. The encoder runs once for a prompt as far as its outputs fit into a gigabyte, and a candidate generates only for the prompts for which its
-/// threshold can change anything. The log has progress with the time left at most.</para>
-/// <para>What is promised, for every procedure but conformal risk control: with probability at least 1 - ε over the draw of the calibration prompts, the expected loss of a
-/// new prompt from the same source is at most δ. It presumes that prompts are independent draws from one source; and that policies, grid, loss, δ and ε were chosen without
-/// a look at these prompts. Nothing is promised of a single prompt, of a part of the prompts, or of prompts from elsewhere: watch later ones with
-/// <c>mlContext.TextGeneration.EvaluateDrift</c>.</para>
+/// <para>Created by <c>mlContext.TextGeneration.CalibrateExit</c>. <see cref="Fit"/> generates for all prompts: once at full depth, and once for every
+/// candidate, until a test says that going on is useless. The encoder runs once for a prompt as far as its outputs fit into a gigabyte, and a candidate
+/// generates only for the prompts for which its threshold can change anything. The log has progress with the time left at most.</para>
+/// <para>What is promised, for every procedure but conformal risk control: with probability at least 1 - ε over the draw of the calibration prompts, the
+/// expected loss of a new prompt from the same source is at most δ. It presumes that prompts are independent draws from one source; and that policies, grid,
+/// loss, δ and ε were chosen without a look at these prompts. Nothing is promised of a single prompt, of a part of the prompts, or of prompts from elsewhere:
+/// watch later ones with <c>mlContext.TextGeneration.EvaluateDrift</c>.</para>
 /// </remarks>
 public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransformer>
 {
@@ -49,8 +49,9 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
     /// <exception cref="DirectoryNotFoundException">There is no folder at the model's path.</exception>
     /// <exception cref="InvalidDataException">The checkpoint is of another calibration, or damaged.</exception>
     /// <exception cref="InvalidModelException">The bundle is damaged, or lacks a tokenizer: losses compare texts.</exception>
-    /// <exception cref="InvalidOperationException">There are too few prompts, and the message says how many are needed; the loss' tokenizer drops more than 1 % of the letters of
-    /// references or generated texts, and what to take instead; a row cannot be generated; or its loss is outside [0, 1]. The message names the row.</exception>
+    /// <exception cref="InvalidOperationException">There are too few prompts, and the message says how many are needed; the loss' tokenizer drops more than 1 %
+    /// of the letters of references or generated texts, and what to take instead; a row cannot be generated; or its loss is outside [0, 1]. The message names
+    /// the row.</exception>
     /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
     public TextGenerationTransformer Fit(IDataView input)
     {

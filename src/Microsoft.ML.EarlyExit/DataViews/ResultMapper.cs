@@ -91,6 +91,7 @@ internal abstract class ResultMapper<TResult> : IRowToRowMapper
     /// <summary>The results of a source's rows.</summary>
     /// <param name="source">The row, which moves on by itself.</param>
     /// <param name="rowCount">How many rows there are; null where nobody knows.</param>
-    /// <param name="isCursor">Whether the results are disposed in the end: nobody disposes the rows of prediction engines, so those may hold nothing of the model.</param>
+    /// <param name="isCursor">Whether the results are disposed in the end: nobody disposes the rows of prediction engines, so those may hold nothing of the
+    /// model.</param>
     private protected abstract RowResults<TResult> CreateResults(DataViewRow source, long? rowCount, bool isCursor);
 }

@@ -5,8 +5,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>
-/// Rows that are generated side by side: a row that has ended leaves its slot to the next, so that none waits for the slowest. Keeps its model alive until it is
-/// disposed. For one caller at a time; after an exception it can only be disposed.
+/// Rows that are generated side by side: a row that has ended leaves its slot to the next, so that none waits for the slowest. Keeps its model alive until it
+/// is disposed. For one caller at a time; after an exception it can only be disposed.
 /// </summary>
 internal sealed class GenerationBatch : IDisposable
 {
@@ -168,8 +168,8 @@ internal sealed class GenerationBatch : IDisposable
     }
 
     /// <summary>
-    /// A free slot for a row. A slot keeps the memory that its longest row has needed: one that has it already is taken, else the one that lacks least, so that as few slots
-    /// grow long as there are long rows at the same time.
+    /// A free slot for a row. A slot keeps the memory that its longest row has needed: one that has it already is taken, else the one that lacks least, so that
+    /// as few slots grow long as there are long rows at the same time.
     /// </summary>
     private int FreeSlot(int length)
     {

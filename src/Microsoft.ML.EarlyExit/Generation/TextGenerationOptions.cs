@@ -91,8 +91,8 @@ public sealed record TextGenerationOptions
         init => _noRepeatNgramSize = value is null ? null : InRange(value.Value, 0, T5ConfigurationLimits.TokenCount, nameof(NoRepeatNgramSize));
     }
 
-    /// <summary>What becomes of a row whose text is missing. An empty text is not missing, but ML.NET keeps the two apart only in memory: a field that a file leaves
-    /// empty is read as a missing one.</summary>
+    /// <summary>What becomes of a row whose text is missing. An empty text is not missing, but ML.NET keeps the two apart only in memory: a field that a file
+    /// leaves empty is read as a missing one.</summary>
     /// <value>The default value is <see cref="MissingTextHandling.Skip"/>: missing in, missing out.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is not one of the enumeration's.</exception>
     public MissingTextHandling MissingTexts
@@ -113,8 +113,8 @@ public sealed record TextGenerationOptions
     }
 
     /// <summary>
-    /// Memory that the encoder may take for one row, in MB of 1,048,576 bytes, 1 to 1,048,576: attention grows with the square of the length. A row whose estimate is above it
-    /// has <see cref="StopReason.Error"/>. Where targets are scored it holds for the decoder over the target too.
+    /// Memory that the encoder may take for one row, in MB of 1,048,576 bytes, 1 to 1,048,576: attention grows with the square of the length. A row whose
+    /// estimate is above it has <see cref="StopReason.Error"/>. Where targets are scored it holds for the decoder over the target too.
     /// </summary>
     /// <value>The default value is null: half of the memory that the process may have.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>

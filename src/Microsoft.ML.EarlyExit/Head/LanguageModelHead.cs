@@ -5,7 +5,8 @@ using Microsoft.ML.EarlyExit.Runtime;
 
 namespace Microsoft.ML.EarlyExit.Head;
 
-/// <summary>The decoder's final norm and its LM head: <c>z = W · s · RMSNorm(h)</c>, the same at every exit. Reads its weights where the bundle has them.</summary>
+/// <summary>The decoder's final norm and its LM head: <c>z = W · s · RMSNorm(h)</c>, the same at every exit. Reads its weights where the bundle has
+/// them.</summary>
 internal sealed unsafe class LanguageModelHead
 {
     private const int ChunksPerThread = 4;

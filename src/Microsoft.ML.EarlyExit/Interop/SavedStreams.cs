@@ -3,7 +3,8 @@ using System.IO.Compression;
 namespace Microsoft.ML.EarlyExit.Interop;
 
 /// <summary>
-/// The streams of one saved component, read where they lie in ML.NET's zip. ML.NET itself would first unpack one into a temporary file, of whatever length it has.
+/// The streams of one saved component, read where they lie in ML.NET's zip. ML.NET itself would first unpack one into a temporary file, of whatever length it
+/// has.
 /// </summary>
 internal sealed class SavedStreams
 {

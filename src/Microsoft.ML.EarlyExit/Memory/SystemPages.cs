@@ -9,7 +9,8 @@ internal static unsafe partial class SystemPages
     private const int PrivateAnonymousUnreserved = 0x2 | 0x20 | 0x4000;
     private const int NoHugePages = 15;
 
-    /// <summary>Zeroed memory of whole pages, of which only those that are written count; null where the system has none, or its flags are not known here.</summary>
+    /// <summary>Zeroed memory of whole pages, of which only those that are written count; null where the system has none, or its flags are not known
+    /// here.</summary>
     public static void* TryReserve(long bytes)
     {
         if (!OperatingSystem.IsLinux())

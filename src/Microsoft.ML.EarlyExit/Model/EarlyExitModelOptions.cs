@@ -24,9 +24,9 @@ public sealed record EarlyExitModelOptions
     }
 
     /// <summary>
-    /// Whether ONNX Runtime may send usage data to its makers, as its official builds do by default. False sets <c>ORT_DISABLE_TELEMETRY=1</c> for native code, unless the
-    /// variable has a value, before the runtime starts. There is one runtime per process, so the first model decides; where the process used it before,
-    /// <see cref="EarlyExitModel.Warnings"/> says so.
+    /// Whether ONNX Runtime may send usage data to its makers, as its official builds do by default. False sets <c>ORT_DISABLE_TELEMETRY=1</c> for native code,
+    /// unless the variable has a value, before the runtime starts. There is one runtime per process, so the first model decides; where the process used it
+    /// before, <see cref="EarlyExitModel.Warnings"/> says so.
     /// </summary>
     /// <value>The default value is false.</value>
     public bool AllowTelemetry { get; init; }
@@ -50,8 +50,9 @@ public sealed record EarlyExitModelOptions
     public bool FallbackToCpu { get; init; }
 
     /// <summary>
-    /// Whether the weights are copied into memory when the model is loaded, instead of being read from the mapped file: for folders that others write to. The copy is
-    /// what is checked against the hash, and later changes of the weights file have no effect. It takes the file's size in memory and the time to read it.
+    /// Whether the weights are copied into memory when the model is loaded, instead of being read from the mapped file: for folders that others write to. The
+    /// copy is what is checked against the hash, and later changes of the weights file have no effect. It takes the file's size in memory and the time to read
+    /// it.
     /// </summary>
     /// <value>The default value is false: processes that load one bundle share its weights in memory, and pages that are not needed leave it.</value>
     public bool CopyWeights { get; init; }

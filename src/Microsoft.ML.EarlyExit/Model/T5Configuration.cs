@@ -92,14 +92,15 @@ public sealed record T5Configuration
     public int DecoderStartTokenId { get; internal init; }
 
     /// <summary>
-    /// The checkpoint's own limit of generated tokens: <c>max_new_tokens</c> of its generation configuration, else <c>max_length - 1</c>; null where it states neither.
+    /// The checkpoint's own limit of generated tokens: <c>max_new_tokens</c> of its generation configuration, else <c>max_length - 1</c>; null where it states
+    /// neither.
     /// </summary>
     [JsonInclude]
     public int? MaxNewTokens { get; internal init; }
 
     /// <summary>
-    /// Before how many generated tokens a row does not end unless options say otherwise: <c>min_new_tokens</c> of the checkpoint's generation configuration, else
-    /// <c>min_length - 1</c>; null where that is 0 or not stated.
+    /// Before how many generated tokens a row does not end unless options say otherwise: <c>min_new_tokens</c> of the checkpoint's generation configuration,
+    /// else <c>min_length - 1</c>; null where that is 0 or not stated.
     /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     [JsonInclude]
@@ -110,7 +111,8 @@ public sealed record T5Configuration
     [JsonInclude]
     public float? RepetitionPenalty { get; internal init; }
 
-    /// <summary>Of which length no run of ids occurs twice unless options say otherwise (<c>no_repeat_ngram_size</c>); null where that is 0 or not stated.</summary>
+    /// <summary>Of which length no run of ids occurs twice unless options say otherwise (<c>no_repeat_ngram_size</c>); null where that is 0 or not
+    /// stated.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     [JsonInclude]
     public int? NoRepeatNgramSize { get; internal init; }

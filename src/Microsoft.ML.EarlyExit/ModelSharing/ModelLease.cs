@@ -4,8 +4,8 @@ using Microsoft.ML.EarlyExit.Model.Bundle;
 namespace Microsoft.ML.EarlyExit.ModelSharing;
 
 /// <summary>
-/// A transformer's hold on its model. Bundles that are the same, loaded with the same options, are one model in memory, wherever they lie; it is released with the
-/// last hold on it.
+/// A transformer's hold on its model. Bundles that are the same, loaded with the same options, are one model in memory, wherever they lie; it is released with
+/// the last hold on it.
 /// </summary>
 internal sealed class ModelLease : IDisposable
 {

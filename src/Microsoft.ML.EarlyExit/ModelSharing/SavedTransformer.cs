@@ -13,10 +13,10 @@ using Microsoft.ML.Runtime;
 namespace Microsoft.ML.EarlyExit.ModelSharing;
 
 /// <summary>
-/// What a saved transformer over a model consists of. Its streams are <c>Transformer.json</c> (columns, batch size, whether there is a policy, and the bundle: its
-/// identity, and its files with their lengths, none where another transform of the same saved model has them, or its path), <c>Options.json</c>, <c>Policy.json</c>
-/// where there is a policy, and every file of the bundle as <c>Bundle/NAME</c>. <c>Transformer.json</c> also has the SHA-256 of options and policy; earlier versions
-/// saved none.
+/// What a saved transformer over a model consists of. Its streams are <c>Transformer.json</c> (columns, batch size, whether there is a policy, and the bundle:
+/// its identity, and its files with their lengths, none where another transform of the same saved model has them, or its path), <c>Options.json</c>,
+/// <c>Policy.json</c> where there is a policy, and every file of the bundle as <c>Bundle/NAME</c>. <c>Transformer.json</c> also has the SHA-256 of options and
+/// policy; earlier versions saved none.
 /// </summary>
 /// <param name="component">What is saved.</param>
 /// <param name="writeColumns">Writes the fields of <c>Transformer.json</c> that name columns.</param>
@@ -58,7 +58,8 @@ internal sealed class SavedTransformer<TColumns>(
     /// <summary>Reads a transformer's streams, and makes it.</summary>
     /// <param name="environment">The environment that loads.</param>
     /// <param name="streams">What was saved.</param>
-    /// <param name="create">Makes the transformer of its model, columns, options and the bundle's path, where that was saved; takes over the lease unless it throws.</param>
+    /// <param name="create">Makes the transformer of its model, columns, options and the bundle's path, where that was saved; takes over the lease unless it
+    /// throws.</param>
     /// <exception cref="InvalidDataException">A stream is missing, damaged, or not what it should be.</exception>
     /// <exception cref="InvalidModelException">The bundle is damaged, or another than the one that was saved, or options or policy were changed.</exception>
     internal T Load<T>(IHostEnvironment environment, SavedStreams streams, Func<ModelLease, TColumns, TextGenerationOptions, string?, T> create)

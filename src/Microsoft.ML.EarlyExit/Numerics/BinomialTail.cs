@@ -3,8 +3,8 @@ namespace Microsoft.ML.EarlyExit.Numerics;
 /// <summary>The lower tail of a binomial distribution, in log space.</summary>
 /// <remarks>
 /// The largest term by Loader's saddle-point form (Catherine Loader, <i>Fast and Accurate Computation of Binomial Probabilities</i>, 2000), which has no
-/// difference of large logarithms; the others from the quotients of neighbours, away from the mode, until they no longer count. The error is below 1e-11 relative
-/// for a million trials.
+/// difference of large logarithms; the others from the quotients of neighbours, away from the mode, until they no longer count. The error is below 1e-11
+/// relative for a million trials.
 /// </remarks>
 internal static class BinomialTail
 {

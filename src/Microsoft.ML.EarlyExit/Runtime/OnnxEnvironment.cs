@@ -11,7 +11,8 @@ internal static partial class OnnxEnvironment
 {
     private const string TelemetryVariable = "ORT_DISABLE_TELEMETRY";
 
-    /// <summary>Threads of a session that has threads of its own, at most: there are as many such pools as sessions, and one step runs in one of them.</summary>
+    /// <summary>Threads of a session that has threads of its own, at most: there are as many such pools as sessions, and one step runs in one of
+    /// them.</summary>
     private const int MostSessionThreads = 8;
 
     private static readonly Lock s_lock = new();

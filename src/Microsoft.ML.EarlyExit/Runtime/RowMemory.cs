@@ -4,7 +4,8 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Runtime;
 
-/// <summary>What one row takes at its peak where all its positions run at once, estimated before it runs: attention grows with the square of the length.</summary>
+/// <summary>What one row takes at its peak where all its positions run at once, estimated before it runs: attention grows with the square of the
+/// length.</summary>
 internal static class RowMemory
 {
     // Tensors of one number per head and pair of positions that live at once: the bias, the scores and their softmax.

@@ -5,8 +5,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
-/// All decoder layers over a whole target at once: the hidden states of every layer at every position, as decoding the same tokens at full depth has them. One row
-/// at a time, so that nothing of a neighbour can reach it.
+/// All decoder layers over a whole target at once: the hidden states of every layer at every position, as decoding the same tokens at full depth has them. One
+/// row at a time, so that nothing of a neighbour can reach it.
 /// </summary>
 /// <remarks>Holds (L + 1) · T · d floats for a target of T tokens; the graph needs heads · T² more while it runs.</remarks>
 internal sealed class TeacherForcedDecoder : IDisposable
@@ -32,7 +32,8 @@ internal sealed class TeacherForcedDecoder : IDisposable
 
     /// <summary>Decodes a target.</summary>
     /// <param name="input">The row's encoder output.</param>
-    /// <param name="targetIds">The target, at least one id, without the start token; the decoder sees it shifted right, so that position t predicts id t.</param>
+    /// <param name="targetIds">The target, at least one id, without the start token; the decoder sees it shifted right, so that position t predicts id
+    /// t.</param>
     public void Decode(EncodedInput input, ReadOnlySpan<int> targetIds)
     {
         int length = targetIds.Length;

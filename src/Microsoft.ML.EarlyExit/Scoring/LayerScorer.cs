@@ -8,9 +8,9 @@ namespace Microsoft.ML.EarlyExit.Scoring;
 
 /// <summary>Scores targets at every layer, one row after the other. Keeps its model alive until it is disposed. For one caller at a time.</summary>
 /// <remarks>
-/// Positions are taken in blocks. A block's logits are held for one layer and the last one or, for a measure that compares layers, for all layers; blocks have fewer
-/// positions where that would exceed <see cref="MostLogitBytes"/>, and one at the least. So logits take no more for a longer target; hidden states do, 4 · d · (L + 1)
-/// bytes for every token.
+/// Positions are taken in blocks. A block's logits are held for one layer and the last one or, for a measure that compares layers, for all layers; blocks have
+/// fewer positions where that would exceed <see cref="MostLogitBytes"/>, and one at the least. So logits take no more for a longer target; hidden states do, 4
+/// · d · (L + 1) bytes for every token.
 /// </remarks>
 internal sealed class LayerScorer : IDisposable
 {

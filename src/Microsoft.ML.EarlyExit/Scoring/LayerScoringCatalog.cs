@@ -48,7 +48,8 @@ public static class LayerScoringCatalog
     /// <param name="catalog">The catalog.</param>
     /// <param name="options">The columns, the model, and the measure.</param>
     /// <returns>The estimator.</returns>
-    /// <exception cref="ArgumentException">No column of scores is named, a name or the path is empty, two columns have one name, or there is no model or two.</exception>
+    /// <exception cref="ArgumentException">No column of scores is named, a name or the path is empty, two columns have one name, or there is no model or
+    /// two.</exception>
     public static LayerScoringEstimator ScoreLayers(this TransformsCatalog.TextTransforms catalog, LayerScoringEstimator.Options options)
     {
         ArgumentNullException.ThrowIfNull(catalog);

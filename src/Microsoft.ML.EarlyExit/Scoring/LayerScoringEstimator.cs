@@ -6,13 +6,14 @@ using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Scores given targets at every decoder layer of a T5, at full depth: what each layer would have said at every position, and how sure it would have been.</summary>
+/// <summary>Scores given targets at every decoder layer of a T5, at full depth: what each layer would have said at every position, and how sure it would have
+/// been.</summary>
 /// <remarks>
 /// <para>Created by <c>mlContext.Transforms.Text.ScoreLayers</c>. There is nothing to train: <see cref="Fit"/> checks the schema and loads the model.</para>
-/// <para>The decoder sees the target's own tokens before each position (teacher forcing), in one run for all positions, and nothing is pruned. Scores are vectors of
-/// L · T numbers for a target of T tokens, layer after layer: index (layer - 1) · T + position, layers from 1.</para>
-/// <para>Rows are computed when they are read, one at a time, and again when they are read again. A row holds 4 · d · (L + 1) bytes for every token of its target, and at
-/// most 64 MB of logits, or one position's where those are more.</para>
+/// <para>The decoder sees the target's own tokens before each position (teacher forcing), in one run for all positions, and nothing is pruned. Scores are
+/// vectors of L · T numbers for a target of T tokens, layer after layer: index (layer - 1) · T + position, layers from 1.</para>
+/// <para>Rows are computed when they are read, one at a time, and again when they are read again. A row holds 4 · d · (L + 1) bytes for every token of its
+/// target, and at most 64 MB of logits, or one position's where those are more.</para>
 /// <para>Load models from trusted sources only.</para>
 /// </remarks>
 public sealed class LayerScoringEstimator : IEstimator<LayerScoringTransformer>
@@ -41,8 +42,8 @@ public sealed class LayerScoringEstimator : IEstimator<LayerScoringTransformer>
 
     /// <summary>Loads the model.</summary>
     /// <param name="input">Data with the input and target columns; no row of it is read.</param>
-    /// <returns>The transformer. Transformers of one bundle share one model in memory, which is released when the last of them is disposed; a model that was given
-    /// to the estimator stays the caller's.</returns>
+    /// <returns>The transformer. Transformers of one bundle share one model in memory, which is released when the last of them is disposed; a model that was
+    /// given to the estimator stays the caller's.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The input or target column is missing, or is neither text nor a vector of ids.</exception>
     /// <exception cref="ArgumentException">The measure does not fit the model.</exception>
     /// <exception cref="DirectoryNotFoundException">There is no folder at the model's path.</exception>
@@ -80,14 +81,14 @@ public sealed class LayerScoringEstimator : IEstimator<LayerScoringTransformer>
     public sealed record Options
     {
         /// <summary>
-        /// The column of inputs: text; or a vector of <see cref="int"/>, encoder ids exactly as given, <c>&lt;/s&gt;</c> included. A row whose input or target is
-        /// missing has no scores, unless <see cref="TextGenerationOptions.MissingTexts"/> says otherwise.
+        /// The column of inputs: text; or a vector of <see cref="int"/>, encoder ids exactly as given, <c>&lt;/s&gt;</c> included. A row whose input or target
+        /// is missing has no scores, unless <see cref="TextGenerationOptions.MissingTexts"/> says otherwise.
         /// </summary>
         public required string InputColumnName { get; init; }
 
         /// <summary>
-        /// The column of targets: text, which <c>&lt;/s&gt;</c> is added to; or a vector of <see cref="int"/>, ids without the decoder start token and exactly as
-        /// given. It may be a column of generated ids.
+        /// The column of targets: text, which <c>&lt;/s&gt;</c> is added to; or a vector of <see cref="int"/>, ids without the decoder start token and exactly
+        /// as given. It may be a column of generated ids.
         /// </summary>
         public required string TargetColumnName { get; init; }
 
@@ -108,11 +109,12 @@ public sealed class LayerScoringEstimator : IEstimator<LayerScoringTransformer>
 
         /// <summary>
         /// How inputs are read, and the measure of confidence; the options of a generation can be given as they are.
-        /// <see cref="TextGenerationOptions.Prefix"/>, <see cref="TextGenerationOptions.MaxInputTokens"/> and <see cref="TextGenerationOptions.Truncate"/> hold for
-        /// inputs. A target of more than <see cref="TextGenerationOptions.MaxNewTokens"/> tokens, 2,048 where that is null, is an error of its row, never cut. Of
-        /// <see cref="TextGenerationOptions.Exit"/> only <see cref="ExitPolicy.Confidence"/> counts, and <see cref="ExitPolicy.MinimumLayer"/>, where amateurs begin;
-        /// null is the softmax margin. Since nothing is pruned, <see cref="ContrastiveOptions.PlausibilityFromPruning"/> has no meaning: the plausible set is
-        /// that of <see cref="ContrastiveOptions.Alpha"/>, as at the minimum exit layer before the first cut. The other options have no meaning here.
+        /// <see cref="TextGenerationOptions.Prefix"/>, <see cref="TextGenerationOptions.MaxInputTokens"/> and <see cref="TextGenerationOptions.Truncate"/> hold
+        /// for inputs. A target of more than <see cref="TextGenerationOptions.MaxNewTokens"/> tokens, 2,048 where that is null, is an error of its row, never
+        /// cut. Of <see cref="TextGenerationOptions.Exit"/> only <see cref="ExitPolicy.Confidence"/> counts, and <see cref="ExitPolicy.MinimumLayer"/>, where
+        /// amateurs begin; null is the softmax margin. Since nothing is pruned, <see cref="ContrastiveOptions.PlausibilityFromPruning"/> has no meaning: the
+        /// plausible set is that of <see cref="ContrastiveOptions.Alpha"/>, as at the minimum exit layer before the first cut. The other options have no
+        /// meaning here.
         /// </summary>
         /// <value>The default value is null: the defaults of <see cref="TextGenerationOptions"/>.</value>
         public TextGenerationOptions? GenerationOptions { get; init; }
@@ -130,25 +132,25 @@ public sealed class LayerScoringEstimator : IEstimator<LayerScoringTransformer>
         public string? RanksColumnName { get; init; }
 
         /// <summary>
-        /// The column that receives the confidence of every layer and position, in [0, 1], also of layers below the minimum exit layer and of the last one: a vector of
-        /// <see cref="float"/> of variable length. It is what a generation at full depth, without pruning, computes after the same tokens.
+        /// The column that receives the confidence of every layer and position, in [0, 1], also of layers below the minimum exit layer and of the last one: a
+        /// vector of <see cref="float"/> of variable length. It is what a generation at full depth, without pruning, computes after the same tokens.
         /// </summary>
         /// <value>The default value is null: no such column.</value>
         public string? ConfidencesColumnName { get; init; }
 
-        /// <summary>The column that receives the natural logarithm of the target id's probability at every layer and position: a vector of <see cref="float"/> of
-        /// variable length.</summary>
+        /// <summary>The column that receives the natural logarithm of the target id's probability at every layer and position: a vector of <see cref="float"/>
+        /// of variable length.</summary>
         /// <value>The default value is null: no such column.</value>
         public string? LogProbabilitiesColumnName { get; init; }
 
-        /// <summary>The column that receives the target's ids, <c>&lt;/s&gt;</c> of a text included; as many as there are positions: a vector of <see cref="int"/> of
-        /// variable length.</summary>
+        /// <summary>The column that receives the target's ids, <c>&lt;/s&gt;</c> of a text included; as many as there are positions: a vector of
+        /// <see cref="int"/> of variable length.</summary>
         /// <value>The default value is null: no such column.</value>
         public string? TargetIdsColumnName { get; init; }
 
         /// <summary>
-        /// What saving the transformer stores: false, the whole model bundle; true, only <see cref="ModelPath"/> as it was given (of <see cref="Model"/> the full
-        /// path) and the bundle's SHA-256. A relative path is then relative to the current folder of whoever loads it.
+        /// What saving the transformer stores: false, the whole model bundle; true, only <see cref="ModelPath"/> as it was given (of <see cref="Model"/> the
+        /// full path) and the bundle's SHA-256. A relative path is then relative to the current folder of whoever loads it.
         /// </summary>
         /// <value>The default value is false.</value>
         public bool SaveByReference { get; init; }

@@ -7,15 +7,15 @@ using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Scores targets at every decoder layer, from columns of texts or of token ids. Immutable and thread-safe; saved with <c>mlContext.Model.Save</c> and loaded with
-/// <c>mlContext.Model.Load</c>.</summary>
+/// <summary>Scores targets at every decoder layer, from columns of texts or of token ids. Immutable and thread-safe; saved with <c>mlContext.Model.Save</c> and
+/// loaded with <c>mlContext.Model.Load</c>.</summary>
 /// <remarks>
-/// <para>A row is scored when a column of its scores is read, once for all of them, so reading other columns never runs the model. A row that cannot be scored (the
-/// target is empty or too long, an id is outside the vocabulary, the model computes a NaN or an infinity) makes reading its scores throw an
+/// <para>A row is scored when a column of its scores is read, once for all of them, so reading other columns never runs the model. A row that cannot be scored
+/// (the target is empty or too long, an id is outside the vocabulary, the model computes a NaN or an infinity) makes reading its scores throw an
 /// <see cref="InvalidOperationException"/> that names the row. The context's log has progress, and a warning for an input that had to be cut.</para>
-/// <para>A saved transformer holds the whole model bundle, unless <see cref="LayerScoringEstimator.Options.SaveByReference"/> said otherwise; several of one bundle in a
-/// pipeline hold it once, text generations counted. A loaded one unpacks it into a folder under <see cref="MLContext.TempFilePath"/>, which disposing the transformer
-/// deletes. Load models from trusted sources only.</para>
+/// <para>A saved transformer holds the whole model bundle, unless <see cref="LayerScoringEstimator.Options.SaveByReference"/> said otherwise; several of one
+/// bundle in a pipeline hold it once, text generations counted. A loaded one unpacks it into a folder under <see cref="MLContext.TempFilePath"/>, which
+/// disposing the transformer deletes. Load models from trusted sources only.</para>
 /// </remarks>
 public sealed class LayerScoringTransformer : ITransformer, IDisposable
 {
@@ -52,8 +52,9 @@ public sealed class LayerScoringTransformer : ITransformer, IDisposable
 
     bool ITransformer.IsRowToRowMapper => true;
 
-    /// <summary>Releases the model, unless it was given to the estimator or another transformer shares it, and with it the folder a loaded transformer unpacked. Data
-    /// views made with the transformer end with it: what is being read from them throws an <see cref="ObjectDisposedException"/> where it needs the model.</summary>
+    /// <summary>Releases the model, unless it was given to the estimator or another transformer shares it, and with it the folder a loaded transformer
+    /// unpacked. Data views made with the transformer end with it: what is being read from them throws an <see cref="ObjectDisposedException"/> where it needs
+    /// the model.</summary>
     public void Dispose() => _lease.Dispose();
 
     /// <summary>Makes the sessions that scoring needs, so that the first row takes no longer than others.</summary>

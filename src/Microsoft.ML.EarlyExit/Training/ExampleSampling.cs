@@ -1,6 +1,7 @@
 namespace Microsoft.ML.EarlyExit.Training;
 
-/// <summary>Which rows are held out, and which positions of a row are kept: a function of the seed and the row's number, so that every pass has the same.</summary>
+/// <summary>Which rows are held out, and which positions of a row are kept: a function of the seed and the row's number, so that every pass has the
+/// same.</summary>
 /// <param name="seed">The seed.</param>
 /// <param name="heldOutFraction">The share of rows that are held out, at least 0 and below 1.</param>
 /// <param name="maximumTokensPerRow">How many positions are kept at most; null for all.</param>

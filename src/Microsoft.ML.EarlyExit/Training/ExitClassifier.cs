@@ -6,8 +6,8 @@ using Microsoft.ML.EarlyExit.Files;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// A learned measure of confidence (CALM's exit classifier): <c>sigmoid(w · h + b)</c> on the hidden state after a layer, trained to say whether the layer would
-/// choose the last layer's token. Immutable.
+/// A learned measure of confidence (CALM's exit classifier): <c>sigmoid(w · h + b)</c> on the hidden state after a layer, trained to say whether the layer
+/// would choose the last layer's token. Immutable.
 /// </summary>
 public sealed class ExitClassifier
 {
@@ -21,8 +21,8 @@ public sealed class ExitClassifier
     }
 
     /// <summary>
-    /// One row of weights for all layers, or L rows, those at L and below <see cref="MinimumLayer"/> zero and not to be used; every row has the model's width. They
-    /// apply to hidden states as they are: standardising and calibrating are folded in.
+    /// One row of weights for all layers, or L rows, those at L and below <see cref="MinimumLayer"/> zero and not to be used; every row has the model's width.
+    /// They apply to hidden states as they are: standardising and calibrating are folded in.
     /// </summary>
     public IReadOnlyList<IReadOnlyList<float>> Weights { get; }
 

@@ -29,13 +29,13 @@ public sealed class ExitClassifierLayer
     public double HeldOutAccuracy { get; internal init; }
 
     /// <summary>
-    /// The area under the ROC curve on the held-out examples: how often one that agrees has a higher confidence than one that does not; 0.5 is chance. NaN where
-    /// not both kinds are held out.
+    /// The area under the ROC curve on the held-out examples: how often one that agrees has a higher confidence than one that does not; 0.5 is chance. NaN
+    /// where not both kinds are held out.
     /// </summary>
     public double HeldOutAreaUnderRocCurve { get; internal init; }
 
-    /// <summary>Why accuracy and area say nothing of the layer, in a sentence or two, with how many rows would: examples that do not agree, or that do, are not held out. Null
-    /// where both are, or nothing is held out.</summary>
+    /// <summary>Why accuracy and area say nothing of the layer, in a sentence or two, with how many rows would: examples that do not agree, or that do, are not
+    /// held out. Null where both are, or nothing is held out.</summary>
     public string? HeldOutProblem { get; internal init; }
 
     /// <summary>The values by their names, alike in every culture.</summary>

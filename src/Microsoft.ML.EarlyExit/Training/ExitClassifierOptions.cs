@@ -2,7 +2,8 @@ using Microsoft.ML.EarlyExit.Evaluation.Text;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>How an exit classifier is trained. Immutable; every value is checked where it is given, and what depends on the model when training begins.</summary>
+/// <summary>How an exit classifier is trained. Immutable; every value is checked where it is given, and what depends on the model when training
+/// begins.</summary>
 public sealed record ExitClassifierOptions
 {
     internal static class Defaults
@@ -29,8 +30,8 @@ public sealed record ExitClassifierOptions
     public EarlyExitModelOptions? ModelOptions { get; init; }
 
     /// <summary>
-    /// The column of inputs: text; or a vector of <see cref="int"/>, encoder ids exactly as given, <c>&lt;/s&gt;</c> included. A missing text is refused, unless
-    /// <see cref="TextGenerationOptions.MissingTexts"/> makes it the empty one.
+    /// The column of inputs: text; or a vector of <see cref="int"/>, encoder ids exactly as given, <c>&lt;/s&gt;</c> included. A missing text is refused,
+    /// unless <see cref="TextGenerationOptions.MissingTexts"/> makes it the empty one.
     /// </summary>
     public required string InputColumnName { get; init; }
 

@@ -1,8 +1,8 @@
 namespace Microsoft.ML.EarlyExit.Training;
 
 /// <summary>
-/// Examples for exit classifiers: for every token of every row's target, and every layer that may be an exit, the hidden state, and whether the layer would have
-/// chosen as the last one. Rows are computed when they are read, and again when they are read again.
+/// Examples for exit classifiers: for every token of every row's target, and every layer that may be an exit, the hidden state, and whether the layer would
+/// have chosen as the last one. Rows are computed when they are read, and again when they are read again.
 /// </summary>
 internal sealed class ExitExampleView(ExitExampleSource source) : IDataView
 {

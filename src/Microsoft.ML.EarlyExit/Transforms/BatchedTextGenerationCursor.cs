@@ -8,8 +8,8 @@ namespace Microsoft.ML.EarlyExit.Transforms;
 
 /// <summary>
 /// Rows with their generated columns, several generated side by side. The first generated value of a row that is asked for runs the model until that row has
-/// ended; meanwhile rows ahead of it, read into buffers in their order, take the slots that become free. Nothing is read ahead and the model does not run as long
-/// as no generated value is asked for.
+/// ended; meanwhile rows ahead of it, read into buffers in their order, take the slots that become free. Nothing is read ahead and the model does not run as
+/// long as no generated value is asked for.
 /// </summary>
 internal sealed class BatchedTextGenerationCursor : DataViewRowCursor
 {

@@ -46,8 +46,8 @@ public static class TextGenerationCatalog
     /// <param name="catalog">The catalog.</param>
     /// <param name="options">The columns, the model, and how text is generated.</param>
     /// <returns>The estimator.</returns>
-    /// <exception cref="ArgumentException">No generated column is named, a name or the path is empty, two columns have one name, there is no model or two, or the
-    /// options ask for a trace, which has no column.</exception>
+    /// <exception cref="ArgumentException">No generated column is named, a name or the path is empty, two columns have one name, there is no model or two, or
+    /// the options ask for a trace, which has no column.</exception>
     public static TextGenerationEstimator GenerateText(this TransformsCatalog.TextTransforms catalog, TextGenerationEstimator.Options options)
     {
         ArgumentNullException.ThrowIfNull(catalog);

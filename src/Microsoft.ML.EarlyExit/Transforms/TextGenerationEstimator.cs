@@ -40,8 +40,8 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
 
     /// <summary>Loads the model.</summary>
     /// <param name="input">Data with the input column; no row of it is read.</param>
-    /// <returns>The transformer. Transformers of one bundle share one model in memory, which is released when the last of them is disposed; a model that was given
-    /// to the estimator stays the caller's.</returns>
+    /// <returns>The transformer. Transformers of one bundle share one model in memory, which is released when the last of them is disposed; a model that was
+    /// given to the estimator stays the caller's.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The input column is missing, or is neither text nor a vector of ids.</exception>
     /// <exception cref="ArgumentException">The exit policy does not fit the model.</exception>
     /// <exception cref="DirectoryNotFoundException">There is no folder at the model's path.</exception>
@@ -81,8 +81,8 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
         public string? OutputColumnName { get; init; }
 
         /// <summary>
-        /// The column to generate from: text, of which a missing value gives a missing text unless <see cref="TextGenerationOptions.MissingTexts"/> says otherwise; or a vector
-        /// of <see cref="int"/>, encoder ids exactly as given, <c>&lt;/s&gt;</c> included.
+        /// The column to generate from: text, of which a missing value gives a missing text unless <see cref="TextGenerationOptions.MissingTexts"/> says
+        /// otherwise; or a vector of <see cref="int"/>, encoder ids exactly as given, <c>&lt;/s&gt;</c> included.
         /// </summary>
         /// <value>The default value is null: the column named <see cref="OutputColumnName"/>.</value>
         public string? InputColumnName { get; init; }
@@ -143,8 +143,8 @@ public sealed class TextGenerationEstimator : IEstimator<TextGenerationTransform
         public string? OperationCountsColumnName { get; init; }
 
         /// <summary>
-        /// What saving the transformer stores: false, the whole model bundle; true, only <see cref="ModelPath"/> as it was given (of <see cref="Model"/> the full
-        /// path) and the bundle's SHA-256. A relative path is then relative to the current folder of whoever loads it.
+        /// What saving the transformer stores: false, the whole model bundle; true, only <see cref="ModelPath"/> as it was given (of <see cref="Model"/> the
+        /// full path) and the bundle's SHA-256. A relative path is then relative to the current folder of whoever loads it.
         /// </summary>
         /// <value>The default value is false.</value>
         public bool SaveByReference { get; init; }

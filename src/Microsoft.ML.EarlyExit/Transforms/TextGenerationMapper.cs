@@ -6,7 +6,8 @@ namespace Microsoft.ML.EarlyExit.Transforms;
 /// <summary>A text generation bound to a schema.</summary>
 internal sealed class TextGenerationMapper : ResultMapper<GenerationResult>
 {
-    /// <summary>Batches that the rows read ahead fill: where a row has ended one of them begins, so more of them leave fewer slots idle beside a long row.</summary>
+    /// <summary>Batches that the rows read ahead fill: where a row has ended one of them begins, so more of them leave fewer slots idle beside a long
+    /// row.</summary>
     private const int BatchesReadAhead = 8;
 
     private readonly DataViewSchema.Column _input;

@@ -12,11 +12,11 @@ namespace Microsoft.ML.EarlyExit;
 /// <remarks>
 /// <para>Rows are generated when a generated column of theirs is read, so reading other columns never runs the model, and
 /// <see cref="TextGenerationOptions.BatchSize"/> rows side by side. A row that cannot be generated makes reading its generated columns throw an
-/// <see cref="InvalidOperationException"/> that names the row, unless a column of stop reasons tells. The context's log has progress, and a warning for an input
-/// that had to be cut.</para>
-/// <para>A saved transformer holds the whole model bundle, unless <see cref="TextGenerationEstimator.Options.SaveByReference"/> said otherwise; several of one bundle in a
-/// pipeline hold it once. A loaded one unpacks it into a folder under <see cref="MLContext.TempFilePath"/>, which disposing the transformer deletes. Load models from
-/// trusted sources only.</para>
+/// <see cref="InvalidOperationException"/> that names the row, unless a column of stop reasons tells. The context's log has progress, and a warning for an
+/// input that had to be cut.</para>
+/// <para>A saved transformer holds the whole model bundle, unless <see cref="TextGenerationEstimator.Options.SaveByReference"/> said otherwise; several of one
+/// bundle in a pipeline hold it once. A loaded one unpacks it into a folder under <see cref="MLContext.TempFilePath"/>, which disposing the transformer
+/// deletes. Load models from trusted sources only.</para>
 /// </remarks>
 public sealed class TextGenerationTransformer : ITransformer, IDisposable
 {
@@ -62,8 +62,9 @@ public sealed class TextGenerationTransformer : ITransformer, IDisposable
 
     bool ITransformer.IsRowToRowMapper => true;
 
-    /// <summary>Releases the model, unless it was given to the estimator or another transformer shares it, and with it the folder a loaded transformer unpacked. Data
-    /// views made with the transformer end with it: what is being read from them throws an <see cref="ObjectDisposedException"/> where it needs the model.</summary>
+    /// <summary>Releases the model, unless it was given to the estimator or another transformer shares it, and with it the folder a loaded transformer
+    /// unpacked. Data views made with the transformer end with it: what is being read from them throws an <see cref="ObjectDisposedException"/> where it needs
+    /// the model.</summary>
     public void Dispose() => _lease.Dispose();
 
     /// <summary>Makes the sessions that generating needs, so that the first row takes no longer than others; see <see cref="EarlyExitModel.WarmUp"/>.</summary>

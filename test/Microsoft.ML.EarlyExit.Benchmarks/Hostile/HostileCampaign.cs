@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
 /// <summary>
-/// Sound files of every kind the library reads, changed at random and given to it in child processes: nothing may end in an exception that is not documented, a dead
-/// process, more than twenty seconds, or more than a gigabyte.
+/// Sound files of every kind the library reads, changed at random and given to it in child processes: nothing may end in an exception that is not documented, a
+/// dead process, more than twenty seconds, or more than a gigabyte.
 /// </summary>
 internal static class HostileCampaign
 {

@@ -5,7 +5,8 @@ using Microsoft.CodeAnalysis.CSharp.Syntax;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 
-/// <summary>Which folders of <c>src</c> use which, as the compiler reads the sources: a constant, an extension member and a type in a method's body count, a comment does not.</summary>
+/// <summary>Which folders of <c>src</c> use which, as the compiler reads the sources: a constant, an extension member and a type in a method's body count, a
+/// comment does not.</summary>
 internal sealed class SourceArrows
 {
     private readonly Dictionary<(string From, string To), string> _examples = [];
@@ -54,7 +55,8 @@ internal sealed class SourceArrows
         .Where(node => node is BaseTypeDeclarationSyntax or DelegateDeclarationSyntax && node.Parent is BaseNamespaceDeclarationSyntax)
         .Select(node => (INamedTypeSymbol)model.GetDeclaredSymbol(node)!);
 
-    /// <summary>The folder under the project, and before it the project where that is not the library: "Exit", "Tool/Commands"; a project's own files have its name.</summary>
+    /// <summary>The folder under the project, and before it the project where that is not the library: "Exit", "Tool/Commands"; a project's own files have its
+    /// name.</summary>
     private static string Folder(string file)
     {
         string[] parts = file.Split('/');

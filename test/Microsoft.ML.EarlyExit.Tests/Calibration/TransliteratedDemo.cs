@@ -6,7 +6,8 @@ using PieceType = Microsoft.ML.EarlyExit.Sentencepiece.ModelProto.Types.Sentence
 
 namespace Microsoft.ML.EarlyExit.Tests;
 
-/// <summary>The demo model whose vocabulary is in Armenian letters, one for each Latin one: it does with transliterated texts what the demo does with Latin ones.</summary>
+/// <summary>The demo model whose vocabulary is in Armenian letters, one for each Latin one: it does with transliterated texts what the demo does with Latin
+/// ones.</summary>
 internal sealed class TransliteratedDemo : IDisposable
 {
     private readonly TemporaryFolder _folder = new(Path.GetTempPath());

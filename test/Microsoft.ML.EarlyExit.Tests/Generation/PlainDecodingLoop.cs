@@ -5,8 +5,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>
-/// Greedy decoding over a <see cref="DecoderBatch"/> as plainly as can be said: after every segment but the last a token whose softmax margin is above the threshold
-/// leaves. A row that has ended leaves its slot to the next.
+/// Greedy decoding over a <see cref="DecoderBatch"/> as plainly as can be said: after every segment but the last a token whose softmax margin is above the
+/// threshold leaves. A row that has ended leaves its slot to the next.
 /// </summary>
 internal static class PlainDecodingLoop
 {

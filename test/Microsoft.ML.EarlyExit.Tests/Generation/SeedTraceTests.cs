@@ -4,8 +4,8 @@ using System.Text.Json;
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>
-/// Token by token what the paper's public code did, with <see cref="ExitPolicy.ReferenceCompatible"/>: full depth, a static exit, every measure with every pruning, and
-/// FREE's shallow-deep mode.
+/// Token by token what the paper's public code did, with <see cref="ExitPolicy.ReferenceCompatible"/>: full depth, a static exit, every measure with every
+/// pruning, and FREE's shallow-deep mode.
 /// </summary>
 public sealed class SeedTraceTests
 {

@@ -11,8 +11,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>
-/// Parallel decoding against the full model over the same tokens: whatever left where, all that was computed is what the full model computes, and a slot that was
-/// rolled back continues as if nothing had been there.
+/// Parallel decoding against the full model over the same tokens: whatever left where, all that was computed is what the full model computes, and a slot that
+/// was rolled back continues as if nothing had been there.
 /// </summary>
 public sealed class ParallelDecodingTests
 {

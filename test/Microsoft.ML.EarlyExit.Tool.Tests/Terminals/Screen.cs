@@ -3,7 +3,8 @@ using System.Text;
 
 namespace Microsoft.ML.EarlyExit.Tool.Tests;
 
-/// <summary>One line of a terminal, as what was written leaves it: carriage returns, erasing to the end and moving to the right, and characters of no or two columns.</summary>
+/// <summary>One line of a terminal, as what was written leaves it: carriage returns, erasing to the end and moving to the right, and characters of no or two
+/// columns.</summary>
 internal sealed class Screen
 {
     private readonly List<string> _cells = [];

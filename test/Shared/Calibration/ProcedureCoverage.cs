@@ -3,7 +3,8 @@ using Microsoft.ML.EarlyExit.Calibration.Statistics;
 
 namespace Microsoft.ML.EarlyExit.Testing;
 
-/// <summary>What a <see cref="RiskProcedure"/> did with three policies of 35 thresholds over many simulated calibrations by Hoeffding and Bentkus's test.</summary>
+/// <summary>What a <see cref="RiskProcedure"/> did with three policies of 35 thresholds over many simulated calibrations by Hoeffding and Bentkus's
+/// test.</summary>
 /// <param name="Procedure">The procedure.</param>
 /// <param name="Violations">The share of calibrations in which a threshold passed whose true risk exceeds δ.</param>
 /// <param name="Power">The mean of what the cheapest one that passed saves, relative to the cheapest whose risk does not exceed δ.</param>

@@ -15,8 +15,8 @@ internal sealed class RankHistogram
     }
 
     /// <summary>
-    /// The exact quantiles, as NumPy's and most others' default: of n ranks in their order, that at (n - 1) · share, between two ranks the proportional value; NaN
-    /// where there is no rank.
+    /// The exact quantiles, as NumPy's and most others' default: of n ranks in their order, that at (n - 1) · share, between two ranks the proportional value;
+    /// NaN where there is no rank.
     /// </summary>
     /// <param name="shares">Shares from 0 to 1, ascending.</param>
     public double[] Quantiles(params ReadOnlySpan<double> shares)

@@ -17,7 +17,8 @@ internal sealed class ScoreStatistics
     /// <summary>Reads a file, one row in memory at a time.</summary>
     /// <param name="path">The file.</param>
     /// <param name="context">Shows how far it is, and ends it.</param>
-    /// <exception cref="InvalidDataException">A line is no row of <c>score</c>, rows differ in their layers, or there is no row; the message says where.</exception>
+    /// <exception cref="InvalidDataException">A line is no row of <c>score</c>, rows differ in their layers, or there is no row; the message says
+    /// where.</exception>
     public static ScoreStatistics Read(string path, ToolContext context)
     {
         using Stream stream = PathSymbols.Open(path, context);

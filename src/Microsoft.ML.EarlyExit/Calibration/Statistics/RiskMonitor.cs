@@ -7,17 +7,18 @@ namespace Microsoft.ML.EarlyExit;
 /// <para>
 /// A sequential test of the hypothesis that every loss has an expectation of at most δ, given those before it; independent rows from the source of the
 /// calibration meet it if the calibrated threshold keeps its promise. It may be looked at after every loss and never has to end. If the hypothesis holds, drift
-/// is <b>ever</b> declared with probability α at most, whatever the distribution of losses in [0, 1]. (A calibration errs with probability ε by itself; then the
-/// alarm is right.) How soon drift is found depends on how far the mean has risen, and slightly, by the logarithm, on how many rows came before. It is not
+/// is <b>ever</b> declared with probability α at most, whatever the distribution of losses in [0, 1]. (A calibration errs with probability ε by itself; then
+/// the alarm is right.) How soon drift is found depends on how far the mean has risen, and slightly, by the logarithm, on how many rows came before. It is not
 /// promised that drift is found. The mean loss must be that of the rows watched: to watch a sample of the rows, choose it without regard to their losses.
 /// </para>
 /// <para>
 /// It bets: K_t = Π (1 + v_i (x_i - δ)) with v_i in [0, 1/δ) that depends on earlier losses only. Under the hypothesis K is a supermartingale that starts at 1,
 /// and by Ville's inequality ever reaches 1/α with probability α at most (Waudby-Smith and Ramdas 2024, arXiv 2010.09686). v is the one of a
-/// mixture: capital is laid out in advance for eight constant bets, v δ = 1/128, 1/64, …, 1/2, 7/8, and for every row at which betting might begin, since nobody
-/// knows when drift will start. What is left for beginnings after t rows is 1 / (1 + ln(1 + t)). So a long good time costs the logarithm of its length, where a
-/// bet from the first row on would lose its capital. Capital that begins at every row is the Shiryaev-Roberts e-detector of Shin, Ramdas and Rinaldo (arXiv
-/// 2203.03532); chosen here are beginnings whose capital sums to 1, which bounds the probability of any false alarm where theirs bounds how often they come.
+/// mixture: capital is laid out in advance for eight constant bets, v δ = 1/128, 1/64, …, 1/2, 7/8, and for every row at which betting might begin, since
+/// nobody knows when drift will start. What is left for beginnings after t rows is 1 / (1 + ln(1 + t)). So a long good time costs the logarithm of its length,
+/// where a bet from the first row on would lose its capital. Capital that begins at every row is the Shiryaev-Roberts e-detector of Shin, Ramdas and Rinaldo
+/// (arXiv 2203.03532); chosen here are beginnings whose capital sums to 1, which bounds the probability of any false alarm where theirs bounds how often they
+/// come.
 /// </para>
 /// </remarks>
 public sealed class RiskMonitor

@@ -4,8 +4,8 @@ namespace Microsoft.ML.EarlyExit;
 /// <remarks>
 /// <para>
 /// Each test gives a p-value: if the mean loss over all rows that could come exceeds δ, the p-value is at most u with probability at most u, for every u, every
-/// number of rows and every distribution of losses within [0, 1] that the test takes. The assumption is that the calibration rows are independent draws from the
-/// same source as later rows (i.i.d.).
+/// number of rows and every distribution of losses within [0, 1] that the test takes. The assumption is that the calibration rows are independent draws from
+/// the same source as later rows (i.i.d.).
 /// </para>
 /// <para>
 /// Nothing is promised about a single row, about a part of the rows (a topic, a language), or about rows from another source. <see cref="RiskMonitor"/> watches
@@ -26,9 +26,9 @@ public enum RiskTest
     Binomial,
 
     /// <summary>
-    /// Betting against the hypothesis, row by row (Waudby-Smith and Ramdas 2024, arXiv 2010.09686): for any losses in [0, 1]. It adapts to their variance, and so
-    /// passes more than <see cref="HoeffdingBentkus"/> where most losses are not near 0 or 1. It depends on the order of the rows, which must be random or as they
-    /// came, never chosen by their losses.
+    /// Betting against the hypothesis, row by row (Waudby-Smith and Ramdas 2024, arXiv 2010.09686): for any losses in [0, 1]. It adapts to their variance, and
+    /// so passes more than <see cref="HoeffdingBentkus"/> where most losses are not near 0 or 1. It depends on the order of the rows, which must be random or
+    /// as they came, never chosen by their losses.
     /// </summary>
     Wsr,
 }

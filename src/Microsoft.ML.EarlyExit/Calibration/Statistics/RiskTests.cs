@@ -15,7 +15,8 @@ internal static class RiskTests
     /// <param name="level">
     /// The error level the p-value will be compared with (<see cref="LearnThenTest.Level"/>), in (0, 1); <see cref="RiskTest.Wsr"/> makes its stakes for it.
     /// </param>
-    /// <exception cref="ArgumentException">There is no loss, or one is NaN, outside [0, 1] or not of the kind the test takes; the message names its row.</exception>
+    /// <exception cref="ArgumentException">There is no loss, or one is NaN, outside [0, 1] or not of the kind the test takes; the message names its
+    /// row.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A number is not in (0, 1), or the test is not one.</exception>
     public static double PValue(this RiskTest test, ReadOnlySpan<double> losses, double delta, double level) => test switch
     {

@@ -19,8 +19,8 @@ public enum StatePropagation
 
     /// <summary>
     /// The skipped blocks run after all, together with the later token that needs them: with <c>h^i = Block_i(h^{i-1})</c>, <c>K_i = Wk_i · LN_i(h^{i-1})</c>,
-    /// <c>V_i = Wv_i · LN_i(h^{i-1})</c>, causal among the positions. They are those of the full model over the same tokens, but for rounding, so a token that runs
-    /// all layers is chosen as the full model would choose it after the same text. A block costs more than two projections, but reads its weights once for
+    /// <c>V_i = Wv_i · LN_i(h^{i-1})</c>, causal among the positions. They are those of the full model over the same tokens, but for rounding, so a token that
+    /// runs all layers is chosen as the full model would choose it after the same text. A block costs more than two projections, but reads its weights once for
     /// the missing positions of all rows of a batch; on a GPU rows that lack positions run one after another.
     /// Source: FREE, arXiv 2310.05424 ("synchronized parallel decoding").
     /// </summary>

@@ -68,7 +68,8 @@ internal sealed unsafe class BundleWeights : IDisposable
     public bool IsUnchanged => _file is null || (!_file.IsClosed && RandomAccess.GetLength(_file) == _length && File.GetLastWriteTimeUtc(_file) == _written);
 
     /// <summary>
-    /// Throws where the mapped file was written to or cut since it was opened: what would be computed is of another model, and a page that is gone ends the process.
+    /// Throws where the mapped file was written to or cut since it was opened: what would be computed is of another model, and a page that is gone ends the
+    /// process.
     /// </summary>
     /// <exception cref="InvalidModelException">It was.</exception>
     public void CheckUnchanged()

@@ -1,6 +1,7 @@
 namespace Microsoft.ML.EarlyExit.Model.Graphs;
 
-/// <summary>Names of tensors in the weights file that stand outside the layers; a layer's are <c>encoder.0.self.q</c>, <c>decoder.3.ff.wo</c> and so on.</summary>
+/// <summary>Names of tensors in the weights file that stand outside the layers; a layer's are <c>encoder.0.self.q</c>, <c>decoder.3.ff.wo</c> and so
+/// on.</summary>
 internal static class T5TensorNames
 {
     public const string Embedding = "embedding";

@@ -81,7 +81,8 @@ internal sealed class CharacterMap
 
     private static uint Offset(uint unit) => (unit >> 10) << (int)((unit & (1u << 9)) >> 6);
 
-    /// <summary>Walks every reachable unit once, so that <see cref="Match"/> can neither leave the arrays nor run on: subtrees may be shared, but not be cyclic.</summary>
+    /// <summary>Walks every reachable unit once, so that <see cref="Match"/> can neither leave the arrays nor run on: subtrees may be shared, but not be
+    /// cyclic.</summary>
     private void Check(string name)
     {
         const ushort OnPath = ushort.MaxValue;

@@ -77,8 +77,8 @@ public sealed class T5Tokenizer
     }
 
     /// <summary>
-    /// One more than the highest id: of the pieces of the vocabulary file, the sentinels (32,100 for T5), or the added tokens. A model's embedding matrix may have
-    /// more rows.
+    /// One more than the highest id: of the pieces of the vocabulary file, the sentinels (32,100 for T5), or the added tokens. A model's embedding matrix may
+    /// have more rows.
     /// </summary>
     public int VocabularySize => _texts.Length;
 
@@ -86,8 +86,8 @@ public sealed class T5Tokenizer
     public int EndOfSequenceTokenId { get; }
 
     /// <summary>
-    /// The id of <c>&lt;pad&gt;</c>, which also starts the decoder (0 for T5); where the vocabulary has no such piece, the one of the model's configuration, and -1
-    /// for a vocabulary that is loaded by itself.
+    /// The id of <c>&lt;pad&gt;</c>, which also starts the decoder (0 for T5); where the vocabulary has no such piece, the one of the model's configuration,
+    /// and -1 for a vocabulary that is loaded by itself.
     /// </summary>
     public int PadTokenId { get; }
 
@@ -97,7 +97,8 @@ public sealed class T5Tokenizer
     /// <summary>The pieces of the vocabulary file; all other ids are above.</summary>
     internal int PieceCount { get; }
 
-    /// <summary>The tokens that are found in a text where they are written out: special pieces, sentinels, then added tokens, which replace those of their id.</summary>
+    /// <summary>The tokens that are found in a text where they are written out: special pieces, sentinels, then added tokens, which replace those of their
+    /// id.</summary>
     internal IReadOnlyList<AddedToken> WrittenTokens { get; }
 
     /// <summary>Whether the text of a sequence starts with a space that is not part of it.</summary>
@@ -105,7 +106,8 @@ public sealed class T5Tokenizer
 
     /// <summary>Loads a vocabulary.</summary>
     /// <param name="path">The <c>spiece.model</c> of a T5 checkpoint.</param>
-    /// <exception cref="InvalidModelException">The file is not a sentencepiece unigram model, or is damaged, or no regular file; the message says where.</exception>
+    /// <exception cref="InvalidModelException">The file is not a sentencepiece unigram model, or is damaged, or no regular file; the message says
+    /// where.</exception>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     /// <exception cref="UnauthorizedAccessException">The file may not be read.</exception>
@@ -138,7 +140,8 @@ public sealed class T5Tokenizer
     }
 
     /// <summary>Turns a text into token ids.</summary>
-    /// <param name="text">The text. It is normalised as the vocabulary asks (T5: NFKC, white space merged and trimmed); lone surrogates count as U+FFFD.</param>
+    /// <param name="text">The text. It is normalised as the vocabulary asks (T5: NFKC, white space merged and trimmed); lone surrogates count as
+    /// U+FFFD.</param>
     /// <param name="addEndOfSequence">Whether <see cref="EndOfSequenceTokenId"/> follows, as T5's encoder expects.</param>
     /// <param name="recognizeSpecialTokens">
     /// Whether <c>&lt;/s&gt;</c>, <c>&lt;pad&gt;</c>, <c>&lt;unk&gt;</c>, <c>&lt;extra_id_0&gt;</c> to <c>&lt;extra_id_99&gt;</c> and added tokens in the
@@ -179,7 +182,8 @@ public sealed class T5Tokenizer
 
     /// <summary>Turns token ids into text.</summary>
     /// <param name="ids">The ids. Those beyond the vocabulary (the padded rows of an embedding matrix) have no text.</param>
-    /// <param name="skipSpecialTokens">Whether <c>&lt;/s&gt;</c>, <c>&lt;pad&gt;</c>, <c>&lt;unk&gt;</c>, the sentinels and special added tokens are left out; if not, they are written out.</param>
+    /// <param name="skipSpecialTokens">Whether <c>&lt;/s&gt;</c>, <c>&lt;pad&gt;</c>, <c>&lt;unk&gt;</c>, the sentinels and special added tokens are left out;
+    /// if not, they are written out.</param>
     /// <returns>The text, without the space before its first token.</returns>
     /// <exception cref="ArgumentOutOfRangeException">An id is negative.</exception>
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens = true)

@@ -42,7 +42,8 @@ internal sealed record DefinedPolicy
 
     public bool IsContrastive => Measure is DefinedMeasure.Weighted or DefinedMeasure.Jsd;
 
-    /// <summary>Every measure with every pruning and the defaults, cut small enough for a vocabulary of some hundred tokens; saturation without pruning only.</summary>
+    /// <summary>Every measure with every pruning and the defaults, cut small enough for a vocabulary of some hundred tokens; saturation without pruning
+    /// only.</summary>
     public static IEnumerable<DefinedPolicy> EveryMeasureAndCut(int minimumLayer, float threshold) =>
         from measure in Enum.GetValues<DefinedMeasure>()
         from cut in Enum.GetValues<DefinedCut>()

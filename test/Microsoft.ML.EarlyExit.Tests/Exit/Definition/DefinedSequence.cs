@@ -5,8 +5,8 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>
-/// Walks over a traced generation and checks every confidence, alive count, amateur, exit and token against <see cref="DefinedToken"/>. The hidden states are the
-/// model's own, from a decoder that runs one block at a time. The walk stops at the first decision too close to call.
+/// Walks over a traced generation and checks every confidence, alive count, amateur, exit and token against <see cref="DefinedToken"/>. The hidden states are
+/// the model's own, from a decoder that runs one block at a time. The walk stops at the first decision too close to call.
 /// </summary>
 internal sealed class DefinedSequence(EarlyExitModel model)
 {

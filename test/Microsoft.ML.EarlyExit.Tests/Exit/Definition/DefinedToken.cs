@@ -1,8 +1,8 @@
 namespace Microsoft.ML.EarlyExit.Tests;
 
 /// <summary>
-/// What the definitions of pruning and confidences say of one token, layer by layer, in double precision and plain loops over ids; nothing of the library's. A pruned
-/// token has probability 0. Says where two correct implementations may differ.
+/// What the definitions of pruning and confidences say of one token, layer by layer, in double precision and plain loops over ids; nothing of the library's. A
+/// pruned token has probability 0. Says where two correct implementations may differ.
 /// </summary>
 internal sealed class DefinedToken(DefinedPolicy policy, int layerCount, DefinedHead head, Func<int, float[]> hiddenAfter)
 {
