@@ -129,9 +129,12 @@ public sealed class CalibrationCertificate
         foreach (CalibrationCandidate candidate in Candidates)
         {
             bool isChosen = Lambda == candidate.Lambda && PolicyIndex == candidate.PolicyIndex;
+            text.Append(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{candidate.PolicyIndex,6}  {candidate.Lambda,4:0.00##}  {candidate.MeanLoss,10:0.00000}  {candidate.PValue,10:0.###E+00}  "));
             text.AppendLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{candidate.PolicyIndex,6}  {candidate.Lambda,4:0.00##}  {candidate.MeanLoss,10:0.00000}  {candidate.PValue,10:0.###E+00}  {candidate.MeanExitLayer,9:0.00}  {candidate.Operations.Total / 1e9,12:0.000}  {(isChosen ? "chosen" : candidate.Passed ? "yes" : "no")}"));
+                $"{candidate.MeanExitLayer,9:0.00}  {candidate.Operations.Total / 1e9,12:0.000}  {(isChosen ? "chosen" : candidate.Passed ? "yes" : "no")}"));
         }
 
         return text.ToString();

@@ -59,7 +59,8 @@ internal sealed class CalibrationCheckpoint : IDisposable
             writer.WriteNumber("meanExitLayer", result.MeanExitLayer);
         MeanOperationCounts operations = result.Operations;
         writer.WriteStartArray("operations");
-        foreach (double count in (ReadOnlySpan<double>)[operations.Decoder, operations.StatePropagation, operations.Confidence, operations.Head, operations.Paper])
+        ReadOnlySpan<double> counts = [operations.Decoder, operations.StatePropagation, operations.Confidence, operations.Head, operations.Paper];
+        foreach (double count in counts)
             writer.WriteNumberValue(count);
         writer.WriteEndArray();
     });
@@ -93,7 +94,8 @@ internal sealed class CalibrationCheckpoint : IDisposable
                 if (isFirst && JsonFields.Parse(line, _path, fields => fields.GetString("calibration")) != identity)
                 {
                     throw new InvalidDataException(
-                        $"The checkpoint '{_path}' is of another calibration: another model, other prompts, policies or options. Name another file, or delete this one.");
+                        $"The checkpoint '{_path}' is of another calibration: another model, other prompts, policies or options. "
+                        + "Name another file, or delete this one.");
                 }
 
                 if (!isFirst)

@@ -20,7 +20,8 @@ internal static class CalibrationData
         if (model.Tokenizer is null)
         {
             throw new InvalidModelException(
-                $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so there are no texts for a loss to compare: convert a checkpoint that has its spiece.model.");
+                $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so there are no texts for a loss to compare: "
+                + "convert a checkpoint that has its spiece.model.");
         }
     }
 
@@ -30,10 +31,12 @@ internal static class CalibrationData
     {
         if (name is null)
             return null;
-        DataViewSchema.Column column = schema.GetColumnOrNull(name) ?? throw new ArgumentOutOfRangeException(parameter, $"Could not find label column '{name}'");
+        DataViewSchema.Column column = schema.GetColumnOrNull(name)
+            ?? throw new ArgumentOutOfRangeException(parameter, $"Could not find label column '{name}'");
         return ReferenceReader.Accepts(column.Type)
             ? column
-            : throw new ArgumentOutOfRangeException(parameter, $"Schema mismatch for label column '{name}': expected {ReferenceReader.Expected}, got {column.Type}");
+            : throw new ArgumentOutOfRangeException(
+                parameter, $"Schema mismatch for label column '{name}': expected {ReferenceReader.Expected}, got {column.Type}");
     }
 
     /// <summary>Reads all prompts of a data view.</summary>
@@ -49,7 +52,11 @@ internal static class CalibrationData
         while (cursor.MoveNext())
         {
             if (references?.Read() == 0)
-                throw new InvalidOperationException($"Row {prompts.Count}, counted from 0, has no reference in column '{label!.Value.Name}', which the loss needs.");
+            {
+                throw new InvalidOperationException(
+                    $"Row {prompts.Count}, counted from 0, has no reference in column '{label!.Value.Name}', which the loss needs.");
+            }
+
             PreparedInput prepared = model.Prepare(getInput(), options);
             if (prepared.Error is not null)
                 throw new InvalidOperationException($"Row {prompts.Count}, counted from 0, cannot be generated from: {prepared.Error}");
@@ -60,7 +67,9 @@ internal static class CalibrationData
         if (cut > 0)
         {
             channel.Warning(
-                MessageSensitivity.None, $"{cut} of {prompts.Count} inputs exceed MaxInputTokens ({options.MaxInputTokens}) and were cut; the guarantee is for inputs that are cut likewise.");
+                MessageSensitivity.None,
+                $"{cut} of {prompts.Count} inputs exceed MaxInputTokens ({options.MaxInputTokens}) and were cut; "
+                + "the guarantee is for inputs that are cut likewise.");
         }
 
         return prompts;
@@ -73,8 +82,8 @@ internal static class CalibrationData
         int repeated = prompts.Count - distinct;
         return repeated == 0
             ? null
-            : $"{repeated} of {prompts.Count} prompts are repetitions of others. The guarantee presumes independent draws: if the repetitions are an accident of how the data was made, "
-                + "remove them, or it claims more than the data says.";
+            : $"{repeated} of {prompts.Count} prompts are repetitions of others. The guarantee presumes independent draws: if the repetitions are "
+                + "an accident of how the data was made, remove them, or it claims more than the data says.";
     }
 
     /// <summary>SHA-256 of the prompts in their order, in hexadecimal digits.</summary>

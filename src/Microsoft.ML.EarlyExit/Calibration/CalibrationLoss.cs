@@ -38,7 +38,8 @@ public sealed class CalibrationLoss
     /// <summary>How much less the text's F1 is than that of the full model's text, against the answers, the best of which counts.</summary>
     /// <remarks>SQuAD splits at spaces. Where texts are written without them, an answer is one word, and this is <see cref="ExactMatchRisk"/>; a certificate
     /// then says so.</remarks>
-    public static CalibrationLoss TokenF1Risk { get; } = Risk("tokenF1Risk", (text, references) => SquadScorer.Score(text, references).F1, splitsAtSpaces: true);
+    public static CalibrationLoss TokenF1Risk { get; } =
+        Risk("tokenF1Risk", (text, references) => SquadScorer.Score(text, references).F1, splitsAtSpaces: true);
 
     /// <summary>1 where the full model's text matches an answer exactly and the text does not; else 0.</summary>
     public static CalibrationLoss ExactMatchRisk { get; } = Risk("exactMatchRisk", (text, references) => SquadScorer.Score(text, references).ExactMatch);

@@ -19,5 +19,8 @@ internal readonly record struct CalibrationProgress(
         $"{Run}: {FinishedPrompts} of {PromptCount} prompts; run {FinishedRuns + 1} of at most {MostRuns}; {Format(Elapsed)} spent"
         + (MostLeft is { } left ? $", at most {Format(left)} left" : "");
 
-    private static string Format(TimeSpan time) => time.TotalHours >= 1 ? $"{(int)time.TotalHours} h {time.Minutes} min" : time.TotalMinutes >= 1 ? $"{time.Minutes} min {time.Seconds} s" : $"{time.TotalSeconds:F0} s";
+    private static string Format(TimeSpan time) =>
+        time.TotalHours >= 1 ? $"{(int)time.TotalHours} h {time.Minutes} min"
+        : time.TotalMinutes >= 1 ? $"{time.Minutes} min {time.Seconds} s"
+        : $"{time.TotalSeconds:F0} s";
 }

@@ -39,7 +39,8 @@ internal sealed record CalibrationStatement(string Text, bool HasNothingToLose)
     private static string DescribeConformal(ExitCalibrationEstimator.Options options, int count, CalibrationCandidate chosen) => string.Create(
         CultureInfo.InvariantCulture,
         $"With threshold {chosen.Lambda}, the expected {options.Loss.Description} loss of a new prompt is at most {options.Delta}, on average over "
-        + $"the draw of the {count} calibration prompts and of the new one, if all are exchangeable and no prompt's loss falls with the threshold (conformal risk control).");
+        + $"the draw of the {count} calibration prompts and of the new one, if all are exchangeable and no prompt's loss falls with the threshold "
+        + $"(conformal risk control).");
 
     private static string DescribeGuarantee(ExitCalibrationEstimator.Options options, int count, CalibrationCandidate chosen)
     {
@@ -47,8 +48,8 @@ internal sealed record CalibrationStatement(string Text, bool HasNothingToLose)
         return string.Create(
             CultureInfo.InvariantCulture,
             $"With probability at least {1 - options.Epsilon:0.######} over the draw of the {count} calibration prompts, the expected "
-            + $"{options.Loss.Description} loss of a new prompt from the same source is at most {options.Delta} with threshold {chosen.Lambda}{policy}, if all are independent draws "
-            + $"({Describe(options.Test)}, {Describe(options.Procedure)}).");
+            + $"{options.Loss.Description} loss of a new prompt from the same source is at most {options.Delta} with threshold {chosen.Lambda}{policy}, "
+            + $"if all are independent draws ({Describe(options.Test)}, {Describe(options.Procedure)}).");
     }
 
     /// <summary>What has to be said where the full model's texts score so little that no text whatever could lose more than δ; null elsewhere.</summary>
@@ -61,8 +62,8 @@ internal sealed record CalibrationStatement(string Text, bool HasNothingToLose)
             ? null
             : string.Create(
                 CultureInfo.InvariantCulture,
-                $" But the full model's own texts score {mean:0.####} on average, not more than δ, and none can lose more than that: any text at all would pass, "
-                + $"and this says nothing of the policy. Look at the references, or take a smaller δ.");
+                $" But the full model's own texts score {mean:0.####} on average, not more than δ, and none can lose more than that: "
+                + $"any text at all would pass, and this says nothing of the policy. Look at the references, or take a smaller δ.");
     }
 
     private static string Describe(RiskTest test) => test switch

@@ -82,12 +82,17 @@ internal sealed class CandidateRunner : IDisposable
     /// <remarks>Tokens that left are above the lower threshold too. Only what had to stay could leave now; and a threshold that moves while generating says
     /// nothing about another that moves.</remarks>
     private static bool KeepsOutput(ExitPolicy policy, in CandidateOutput previous) =>
-        policy is { ThresholdTemperature: 0, ShallowDeep: not { AdaptiveThreshold: true }, SelfSpeculation: null } && previous.HighestStaying <= policy.Threshold;
+        policy is { ThresholdTemperature: 0, ShallowDeep: not { AdaptiveThreshold: true }, SelfSpeculation: null }
+        && previous.HighestStaying <= policy.Threshold;
 
     private static CandidateOutput Output(int row, GenerationResult result)
     {
         if (result.StopReason == StopReason.Error)
-            throw new InvalidOperationException($"Row {row}, counted from 0, could not be generated, so nothing can be said of the data it belongs to: {result.Error}");
+        {
+            throw new InvalidOperationException(
+                $"Row {row}, counted from 0, could not be generated, so nothing can be said of the data it belongs to: {result.Error}");
+        }
+
         long layers = 0;
         foreach (int layer in result.ExitLayers)
             layers += layer;

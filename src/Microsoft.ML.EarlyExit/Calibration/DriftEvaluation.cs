@@ -14,7 +14,9 @@ internal static class DriftEvaluation
         string? labelColumnName, CancellationToken cancellationToken)
     {
         CalibrationCertificate certificate = transformer.Certificate
-            ?? throw new ArgumentException("The transformer has no certificate: only what CalibrateExit made, or a model that was saved with it, can be tested for drift.", nameof(transformer));
+            ?? throw new ArgumentException(
+                "The transformer has no certificate: only what CalibrateExit made, or a model that was saved with it, can be tested for drift.",
+                nameof(transformer));
         loss ??= FindLoss(certificate)
             ?? throw new ArgumentException($"The certificate is for the loss '{certificate.Loss}', which is none of the library's: give it.", nameof(loss));
         if (loss.Name != certificate.Loss)
@@ -22,7 +24,8 @@ internal static class DriftEvaluation
         if ((loss.RougeTokenizer ?? RougeTokenizer.Rouge) != (certificate.RougeTokenizer ?? RougeTokenizer.Rouge))
         {
             throw new ArgumentException(
-                $"The certificate is for the loss '{certificate.Loss}' with the words of {certificate.RougeTokenizer ?? RougeTokenizer.Rouge}, not of {loss.RougeTokenizer ?? RougeTokenizer.Rouge}.",
+                $"The certificate is for the loss '{certificate.Loss}' with the words of {certificate.RougeTokenizer ?? RougeTokenizer.Rouge}, "
+                + $"not of {loss.RougeTokenizer ?? RougeTokenizer.Rouge}.",
                 nameof(loss));
         }
 
@@ -53,15 +56,16 @@ internal static class DriftEvaluation
             {
                 channel.Warning(
                     MessageSensitivity.None,
-                    $"{statistics.DescribeDropped()} of these prompts' texts: the loss {loss.Name}, which the certificate is for, does not see them, and no drift in them. Calibrate again, "
-                    + "with Unicode words or the loss chrf.");
+                    $"{statistics.DescribeDropped()} of these prompts' texts: the loss {loss.Name}, which the certificate is for, does not see them, "
+                    + "and no drift in them. Calibrate again, with Unicode words or the loss chrf.");
             }
 
             if (state.HasDrifted && !hadDrifted)
             {
                 channel.Warning(
                     MessageSensitivity.None,
-                    FormattableString.Invariant($"Drift: over {state.Count} prompts the mean {loss.Name} loss is {state.MeanLoss:F4}, above the certified δ = {monitor.Delta} (p = {state.PValue:G3}). Calibrate again."));
+                    FormattableString.Invariant($"Drift: over {state.Count} prompts the mean {loss.Name} loss is {state.MeanLoss:F4}, ")
+                    + FormattableString.Invariant($"above the certified δ = {monitor.Delta} (p = {state.PValue:G3}). Calibrate again."));
             }
 
             return state;

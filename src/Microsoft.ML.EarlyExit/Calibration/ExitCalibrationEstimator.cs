@@ -92,9 +92,11 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
             channel.Info(MessageSensitivity.None, $"Goes on where an earlier calibration was interrupted: {calibration.ResumedRuns} runs are finished.");
         CalibrationCertificate certificate = calibration.Run();
         calibration.Complete();
+        int candidates = certificate.Candidates.Count;
+        double seconds = log.Elapsed.TotalSeconds;
         channel.Info(MessageSensitivity.None, string.Create(
             CultureInfo.InvariantCulture,
-            $"{certificate.Statement} {certificate.Candidates.Count} candidates on {prompts.Count} prompts; {calibration.GeneratedCount} generations in {log.Elapsed.TotalSeconds:F1} s."));
+            $"{certificate.Statement} {candidates} candidates on {prompts.Count} prompts; {calibration.GeneratedCount} generations in {seconds:F1} s."));
         if (certificate.Policy is null || calibration.HasNothingToLose)
             channel.Warning(MessageSensitivity.None, certificate.Statement);
         return certificate;

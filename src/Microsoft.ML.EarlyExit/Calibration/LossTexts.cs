@@ -53,7 +53,8 @@ internal static class LossTexts
 
         return 100 * unspaced <= letters
             ? ""
-            : FormattableString.Invariant($" {100.0 * unspaced / letters:0.#} %") + " of the texts' letters are Chinese, Japanese or Thai, and F1 takes what stands between two spaces for one word: the loss "
+            : FormattableString.Invariant($" {100.0 * unspaced / letters:0.#} %")
+                + " of the texts' letters are Chinese, Japanese or Thai, and F1 takes what stands between two spaces for one word: the loss "
                 + $"{(loss.NeedsReferences ? CalibrationLoss.ChrfRisk : CalibrationLoss.Chrf).Name} needs no words.";
     }
 }

@@ -23,7 +23,8 @@ internal static class ThresholdGrid
             if (index > 0 && !(grid[index] < grid[index - 1]))
             {
                 throw new ArgumentException(
-                    $"The threshold at index {index} of the grid is {grid[index]:R}, which is not below {grid[index - 1]:R} before it; the grid must decrease, in float32.",
+                    $"The threshold at index {index} of the grid is {grid[index]:R}, which is not below {grid[index - 1]:R} before it; "
+                    + "the grid must decrease, in float32.",
                     name);
             }
         }

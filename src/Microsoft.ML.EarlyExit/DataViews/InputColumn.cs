@@ -40,8 +40,8 @@ internal sealed record InputColumn(string Name, string Kind = "input")
         if (model.Tokenizer is null && !IsTokenIds(column))
         {
             throw new InvalidModelException(
-                $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so it cannot read the text in {Kind} column '{Name}': give token ids, or convert a checkpoint "
-                + "that has its spiece.model.");
+                $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so it cannot read the text in {Kind} column '{Name}': give token ids, "
+                + "or convert a checkpoint that has its spiece.model.");
         }
     }
 
@@ -68,7 +68,8 @@ internal sealed record InputColumn(string Name, string Kind = "input")
         };
     }
 
-    private static bool IsTokenIds(DataViewSchema.Column column) => column.Type is VectorDataViewType { ItemType: NumberDataViewType { RawType: var type } } && type == typeof(int);
+    private static bool IsTokenIds(DataViewSchema.Column column) =>
+        column.Type is VectorDataViewType { ItemType: NumberDataViewType { RawType: var type } } && type == typeof(int);
 
     // Type and sentences as ML.NET's own transforms have them.
     private ArgumentOutOfRangeException NotFound(string parameter) => new(parameter, $"Could not find {Kind} column '{Name}'");

@@ -26,7 +26,8 @@ internal sealed class OutputColumn<TResult>
     internal static OutputColumn<TResult> Vector<T>(string parameter, Func<TResult, IReadOnlyList<T>> read, params string[] slotNames)
         where T : struct
     {
-        PrimitiveDataViewType item = typeof(T) == typeof(int) ? NumberDataViewType.Int32 : typeof(T) == typeof(long) ? NumberDataViewType.Int64 : NumberDataViewType.Single;
+        PrimitiveDataViewType item =
+            typeof(T) == typeof(int) ? NumberDataViewType.Int32 : typeof(T) == typeof(long) ? NumberDataViewType.Int64 : NumberDataViewType.Single;
         return new(
             parameter,
             slotNames.Length == 0 ? new VectorDataViewType(item) : new VectorDataViewType(item, slotNames.Length),

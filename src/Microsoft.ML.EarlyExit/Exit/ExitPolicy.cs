@@ -203,7 +203,8 @@ public sealed record ExitPolicy
 
     /// <inheritdoc/>
     public override int GetHashCode() => HashCode.Combine(
-        _minimumLayer, _threshold, _thresholds?.Count, _confidence, _pruning, ShallowDeep, SelfSpeculation, HashCode.Combine(_staticExitLayer, _statePropagation));
+        _minimumLayer, _threshold, _thresholds?.Count, _confidence, _pruning, ShallowDeep, SelfSpeculation,
+        HashCode.Combine(_staticExitLayer, _statePropagation));
 
     /// <summary>What the policy does, by the names of its options, alike in every culture; what has no part in it and what is off is left out.</summary>
     /// <returns>For instance <c>ExitPolicy { MinimumLayer = 4, Threshold = 0.9, Confidence = softmaxMargin }</c>.</returns>
@@ -268,7 +269,11 @@ public sealed record ExitPolicy
             if (Pruning.Prunes)
                 throw new ArgumentException("ShallowDeep and Pruning exclude each other: with one exit there is nothing to prune for.");
             if (shallowDeep.AdaptiveThreshold && !Confidence.UsesLogits)
-                throw new ArgumentException($"ShallowDeep.AdaptiveThreshold and Confidence {Confidence.Name} exclude each other: it needs the shallow layer's token.");
+            {
+                throw new ArgumentException(
+                    $"ShallowDeep.AdaptiveThreshold and Confidence {Confidence.Name} exclude each other: it needs the shallow layer's token.");
+            }
+
             if (shallowDeep.AdaptiveThreshold && ThresholdTemperature != 0)
                 throw new ArgumentException("ShallowDeep.AdaptiveThreshold and ThresholdTemperature exclude each other: both set the threshold.");
             CheckLayer("ShallowDeep.ExitLayer", shallowDeep.ExitLayer, layerCount - 1, layerCount);
@@ -280,17 +285,28 @@ public sealed record ExitPolicy
             if (HasThreshold)
                 throw new ArgumentException("Threshold and Thresholds exclude each other: give one of them.");
             if (thresholds.Count != layerCount)
-                throw new ArgumentException($"Thresholds has {thresholds.Count} numbers, but the model has {layerCount} decoder layers; it needs one for each.");
+            {
+                throw new ArgumentException(
+                    $"Thresholds has {thresholds.Count} numbers, but the model has {layerCount} decoder layers; it needs one for each.");
+            }
         }
 
         if (SelfSpeculation is not null)
         {
             if (Confidence.ChoosesToken)
-                throw new ArgumentException("SelfSpeculation and ContrastiveToken.Contrastive exclude each other: drafts are verified by the full model's own choice.");
+            {
+                throw new ArgumentException(
+                    "SelfSpeculation and ContrastiveToken.Contrastive exclude each other: drafts are verified by the full model's own choice.");
+            }
+
             if (ReferenceCompatible)
                 throw new ArgumentException("SelfSpeculation and ReferenceCompatible exclude each other: the published code does not speculate.");
             if (!FullVocabularyAtLastLayer)
-                throw new ArgumentException("SelfSpeculation and FullVocabularyAtLastLayer = false exclude each other: the full model chooses from the whole vocabulary.");
+            {
+                throw new ArgumentException(
+                    "SelfSpeculation and FullVocabularyAtLastLayer = false exclude each other: the full model chooses from the whole vocabulary.");
+            }
+
             if (ShallowDeep is { AdaptiveThreshold: true })
                 throw new ArgumentException("SelfSpeculation and ShallowDeep.AdaptiveThreshold exclude each other: drafts are verified anyway.");
         }

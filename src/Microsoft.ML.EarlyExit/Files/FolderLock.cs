@@ -91,7 +91,8 @@ internal sealed unsafe partial class FolderLock : IDisposable
         try
         {
             using var process = Process.GetProcessById(id);
-            return (process.StartTime.ToUniversalTime() - new DateTime(Math.Clamp(start, 0, DateTime.MaxValue.Ticks), DateTimeKind.Utc)).Duration() > s_tolerance;
+            var started = new DateTime(Math.Clamp(start, 0, DateTime.MaxValue.Ticks), DateTimeKind.Utc);
+            return (process.StartTime.ToUniversalTime() - started).Duration() > s_tolerance;
         }
         catch (ArgumentException)
         {

@@ -73,7 +73,12 @@ internal static partial class RegularFile
         using SafeFileHandle handle = OpenHandle(path);
         long length = RandomAccess.GetLength(handle);
         if (length > mostBytes)
-            throw new InvalidModelException($"'{path}' has {length} bytes and is larger than the {mostBytes >> 20} MB that a file of its kind may have. Put the right file in its place.");
+        {
+            throw new InvalidModelException(
+                $"'{path}' has {length} bytes and is larger than the {mostBytes >> 20} MB that a file of its kind may have. "
+                + "Put the right file in its place.");
+        }
+
         byte[] content = new byte[length];
         int read = 0;
         for (int count; read < content.Length && (count = RandomAccess.Read(handle, content.AsSpan(read), read)) > 0; read += count)

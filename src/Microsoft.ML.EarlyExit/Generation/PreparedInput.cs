@@ -52,7 +52,8 @@ internal readonly record struct PreparedInput(IReadOnlyList<int> TokenIds, int C
         if (!options.Truncate)
         {
             return Failed(
-                $"The input has {ids.Count} tokens, more than MaxInputTokens, which is {options.MaxInputTokens}. Shorten it, raise MaxInputTokens, or set Truncate.");
+                $"The input has {ids.Count} tokens, more than MaxInputTokens, which is {options.MaxInputTokens}. "
+                + "Shorten it, raise MaxInputTokens, or set Truncate.");
         }
 
         return new PreparedInput([.. ids.Take(options.MaxInputTokens - 1), configuration.EndOfSequenceTokenId], cut, null);

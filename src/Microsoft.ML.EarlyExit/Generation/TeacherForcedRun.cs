@@ -29,7 +29,8 @@ internal sealed class TeacherForcedRun : IDisposable
     internal TeacherForcedRun(LoadedModel model)
     {
         _model = model;
-        _decoder = new TeacherForcedDecoder(model.Sessions, model.Configuration, _run = new RunOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL });
+        _decoder = new TeacherForcedDecoder(
+            model.Sessions, model.Configuration, _run = new RunOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL });
         _lane = model.Sessions.ThreadPool.CreateLane();
         _normed = new NativeBuffer((long)HeadBlock * model.Head.Width * sizeof(float));
     }

@@ -61,8 +61,8 @@ internal static class MLNetInterop
         {
             // ML.NET speaks of its own version here, which has nothing to do with it.
             throw new InvalidModelException(
-                $"Microsoft.ML.EarlyExit {Version(typeof(MLNetInterop).Assembly)} cannot read this saved {component.Kind}: a newer version saved it, or it is damaged. "
-                + $"Update the package, or save the model again. ({exception.Message})");
+                $"Microsoft.ML.EarlyExit {Version(typeof(MLNetInterop).Assembly)} cannot read this saved {component.Kind}: a newer version saved it, "
+                + $"or it is damaged. Update the package, or save the model again. ({exception.Message})");
         }
 
         return Guard(() => new SavedStreams(Entries(context.Repository), context.Directory));
@@ -96,7 +96,8 @@ internal static class MLNetInterop
         {
             // Without an inner exception: where ML.NET loads a model, users look at the innermost.
             throw new NotSupportedException(
-                $"Microsoft.ML {Version(typeof(IHostEnvironment).Assembly)} lacks what Microsoft.ML.EarlyExit needs ({exception.Message}). Use Microsoft.ML 5.0.1 or a later 5.x version.");
+                $"Microsoft.ML {Version(typeof(IHostEnvironment).Assembly)} lacks what Microsoft.ML.EarlyExit needs ({exception.Message}). "
+                + "Use Microsoft.ML 5.0.1 or a later 5.x version.");
         }
     }
 

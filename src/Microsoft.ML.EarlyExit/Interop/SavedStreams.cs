@@ -15,7 +15,9 @@ internal sealed class SavedStreams
     public SavedStreams(IEnumerable<KeyValuePair<string, ZipArchiveEntry>> entries, string? directory)
     {
         string prefix = string.IsNullOrEmpty(directory) ? "" : directory.Replace('\\', '/').TrimEnd('/') + "/";
-        _entries = entries.Where(entry => entry.Key.StartsWith(prefix, StringComparison.Ordinal)).ToDictionary(entry => entry.Key[prefix.Length..], entry => entry.Value, StringComparer.Ordinal);
+        _entries = entries
+            .Where(entry => entry.Key.StartsWith(prefix, StringComparison.Ordinal))
+            .ToDictionary(entry => entry.Key[prefix.Length..], entry => entry.Value, StringComparer.Ordinal);
     }
 
     /// <summary>The names of all streams, those of components within this one too.</summary>

@@ -47,7 +47,8 @@ internal sealed class ModelLease : IDisposable
             if (identity is not null && bundle.Identity != identity)
             {
                 bundle.Dispose();
-                throw new InvalidModelException($"'{bundle.Folder}' holds another model than the one that was saved. Put that one back, or save the model again.");
+                throw new InvalidModelException(
+                    $"'{bundle.Folder}' holds another model than the one that was saved. Put that one back, or save the model again.");
             }
 
             lock (s_lock)
@@ -60,7 +61,8 @@ internal sealed class ModelLease : IDisposable
                 }
 
                 var shared = new Shared(EarlyExitModel.Load(bundle, options), folder);
-                foreach ((string, EarlyExitModelOptions) key in s_loaded.Where(loaded => !loaded.Value.TryGetTarget(out _)).Select(loaded => loaded.Key).ToList())
+                var lost = s_loaded.Where(loaded => !loaded.Value.TryGetTarget(out _)).Select(loaded => loaded.Key).ToList();
+                foreach ((string, EarlyExitModelOptions) key in lost)
                     s_loaded.Remove(key);
                 s_loaded[(bundle.Identity, options)] = new WeakReference<Shared>(shared);
                 return new ModelLease(shared.Model, shared);

@@ -23,7 +23,11 @@ internal sealed class ModelSource
         if (modelPath is not null)
             ArgumentException.ThrowIfNullOrWhiteSpace(modelPath);
         if (model is not null && modelOptions is not null)
-            throw new ArgumentException("ModelOptions say how ModelPath is loaded; Model is loaded already. Leave them out, or load the model with them.", "options");
+        {
+            throw new ArgumentException(
+                "ModelOptions say how ModelPath is loaded; Model is loaded already. Leave them out, or load the model with them.", "options");
+        }
+
         _path = modelPath;
         _model = model;
         _options = modelOptions;
@@ -52,8 +56,9 @@ internal sealed class ModelSource
         using IChannel channel = environment.Start("Loading the model");
         channel.Info(
             MessageSensitivity.None,
-            $"{(lease.WasLoaded ? "Shares the loaded" : "Loaded the")} model bundle '{lease.Model.Bundle.Folder}': {sizes.EncoderLayerCount} encoder and {sizes.DecoderLayerCount} decoder "
-            + $"layers of width {sizes.ModelDimension}, {sizes.VocabularySize} tokens, in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms.");
+            $"{(lease.WasLoaded ? "Shares the loaded" : "Loaded the")} model bundle '{lease.Model.Bundle.Folder}': "
+            + $"{sizes.EncoderLayerCount} encoder and {sizes.DecoderLayerCount} decoder layers of width {sizes.ModelDimension}, {sizes.VocabularySize} tokens, "
+            + $"in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms.");
         if (!lease.WasLoaded)
         {
             foreach (string warning in lease.Model.Warnings)
@@ -64,7 +69,8 @@ internal sealed class ModelSource
     }
 
     /// <summary>A hold on a model that is loaded already; null where it is not.</summary>
-    internal static ModelLease? TryShareLoaded(IHostEnvironment environment, string identity) => ModelLease.TryShareLoaded(identity, Complete(null, environment));
+    internal static ModelLease? TryShareLoaded(IHostEnvironment environment, string identity) =>
+        ModelLease.TryShareLoaded(identity, Complete(null, environment));
 
     /// <summary>Options with the devices of the environment, where they name none.</summary>
     private static EarlyExitModelOptions Complete(EarlyExitModelOptions? options, IHostEnvironment environment)

@@ -45,7 +45,8 @@ internal sealed class SavedTransformer<TColumns>(
         (string Name, long Length)[] files = storesFiles ? [.. bundle.FileNames.Select(name => FindFile(bundle, name))] : [];
         byte[] optionsJson = Encoding.UTF8.GetBytes(TextGenerationOptionsJson.Write(options));
         byte[]? policyJson = options.Exit is { } policy ? Encoding.UTF8.GetBytes(ExitPolicyJson.Write(policy)) : null;
-        Save(TransformerStream, stream => stream.Write(WriteTransformer(bundle.Identity, columns, options, Hash(optionsJson), policyJson is null ? null : Hash(policyJson), referencePath, files)));
+        Save(TransformerStream, stream => stream.Write(
+            WriteTransformer(bundle.Identity, columns, options, Hash(optionsJson), policyJson is null ? null : Hash(policyJson), referencePath, files)));
         Save(OptionsStream, stream => stream.Write(optionsJson));
         if (policyJson is not null)
             Save(PolicyStream, stream => stream.Write(policyJson));
@@ -99,7 +100,8 @@ internal sealed class SavedTransformer<TColumns>(
             if (!Directory.Exists(path))
             {
                 throw new DirectoryNotFoundException(
-                    $"The model was saved by reference to its bundle at '{path}', and there is no folder at '{Path.GetFullPath(path)}'. Put the bundle there, or save with the bundle inside.");
+                    $"The model was saved by reference to its bundle at '{path}', and there is no folder at '{Path.GetFullPath(path)}'. "
+                    + "Put the bundle there, or save with the bundle inside.");
             }
 
             return ModelSource.Load(environment, path, identity: content.Identity);
@@ -116,7 +118,12 @@ internal sealed class SavedTransformer<TColumns>(
         string parent = MLNetInterop.GetTempPath(environment);
         long needed = content.Files.Sum(file => file.Length);
         if (DiskSpace.Available(parent) is { } available && available < needed)
-            throw new IOException($"The saved model unpacks to {needed} bytes, but only {available} are free in '{parent}'. Make room, or set MLContext.TempFilePath to a folder on another disk.");
+        {
+            throw new IOException(
+                $"The saved model unpacks to {needed} bytes, but only {available} are free in '{parent}'. "
+                + "Make room, or set MLContext.TempFilePath to a folder on another disk.");
+        }
+
         var folder = new TemporaryFolder(parent);
         try
         {
@@ -145,13 +152,19 @@ internal sealed class SavedTransformer<TColumns>(
         string manifestStream = BundlePrefix + BundleManifest.FileName;
         byte[] json = Read(streams, manifestStream, BundleManifest.LargestBytes);
         if (Hash(json) != content.Identity)
-            throw new InvalidModelException($"{Describe(manifestStream)} was changed: it is the manifest of another model bundle than the one that was saved. Save the model again.");
+        {
+            throw new InvalidModelException(
+                $"{Describe(manifestStream)} was changed: it is the manifest of another model bundle than the one that was saved. Save the model again.");
+        }
+
         BundleManifest manifest = ModelBundle.ReadManifest(Describe(manifestStream), json);
         var files = manifest.Files.ToDictionary(file => file.Name, file => file.Bytes, StringComparer.Ordinal);
         files.Add(BundleManifest.FileName, json.Length);
         if (!content.Files.All(file => files.TryGetValue(file.Name, out long bytes) && bytes == file.Length) || files.Count != content.Files.Length)
             throw Damaged(TransformerStream, $"lists other files, or files of other lengths, than {BundleManifest.FileName} of the bundle does");
-        if (streams.Names.FirstOrDefault(name => name.StartsWith(BundlePrefix, StringComparison.Ordinal) && !files.ContainsKey(name[BundlePrefix.Length..])) is { } more)
+        string? more = streams.Names.FirstOrDefault(
+            name => name.StartsWith(BundlePrefix, StringComparison.Ordinal) && !files.ContainsKey(name[BundlePrefix.Length..]));
+        if (more is not null)
             throw Damaged(more, $"is not in the list of files in {TransformerStream}");
         return manifest;
     }
@@ -214,7 +227,11 @@ internal sealed class SavedTransformer<TColumns>(
     private static (string Name, long Length) FindFile(ModelBundle bundle, string name)
     {
         if (!IsFileName(name))
-            throw new InvalidOperationException($"The model bundle {bundle.Folder} has a file '{name}'; only ASCII letters, digits, '.', '_' and '-' can be saved.");
+        {
+            throw new InvalidOperationException(
+                $"The model bundle {bundle.Folder} has a file '{name}'; only ASCII letters, digits, '.', '_' and '-' can be saved.");
+        }
+
         string path = Path.Combine(bundle.Folder, name);
         return Path.Exists(path)
             ? (name, bundle.LengthOf(name))
@@ -230,7 +247,8 @@ internal sealed class SavedTransformer<TColumns>(
         && name.All(character => char.IsAsciiLetterOrDigit(character) || character is '.' or '_' or '-');
 
     private ReadOnlySpan<byte> WriteTransformer(
-        string identity, TColumns columns, TextGenerationOptions options, string optionsSha256, string? policySha256, string? referencePath, (string Name, long Length)[] files)
+        string identity, TColumns columns, TextGenerationOptions options, string optionsSha256, string? policySha256, string? referencePath,
+        (string Name, long Length)[] files)
     {
         var buffer = new ArrayBufferWriter<byte>();
         using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { Indented = true }))
@@ -294,10 +312,13 @@ internal sealed class SavedTransformer<TColumns>(
     private static string GetHash(JsonFields fields, string name)
     {
         string hash = fields.GetString(name);
-        return hash.Length == HashLength && hash.All(char.IsAsciiHexDigitLower) ? hash : throw fields.Refuse(name, "it must be a SHA-256 in hexadecimal digits");
+        return hash.Length == HashLength && hash.All(char.IsAsciiHexDigitLower)
+            ? hash
+            : throw fields.Refuse(name, "it must be a SHA-256 in hexadecimal digits");
     }
 
     /// <summary>What <c>Transformer.json</c> holds.</summary>
     private sealed record Content(
-        TColumns Columns, int BatchSize, bool HasPolicy, string? OptionsSha256, string? PolicySha256, string Identity, string? ReferencePath, (string Name, long Length)[] Files);
+        TColumns Columns, int BatchSize, bool HasPolicy, string? OptionsSha256, string? PolicySha256, string Identity, string? ReferencePath,
+        (string Name, long Length)[] Files);
 }

@@ -21,7 +21,8 @@ internal static unsafe class BoundTensor
     public static OrtValue Of<T>(NativeBuffer buffer, params long[] shape)
         where T : unmanaged
     {
-        TensorElementType type = typeof(T) == typeof(float) ? TensorElementType.Float : typeof(T) == typeof(int) ? TensorElementType.Int32 : TensorElementType.Int64;
+        TensorElementType type =
+            typeof(T) == typeof(float) ? TensorElementType.Float : typeof(T) == typeof(int) ? TensorElementType.Int32 : TensorElementType.Int64;
         return Create(buffer, 0, type, sizeof(T), shape);
     }
 

@@ -120,10 +120,13 @@ internal sealed unsafe class ModelSessions : IDisposable
     public Exception Failure(OnnxRuntimeException exception) =>
         _gpu.Device is { } device
             ? new InvalidOperationException(
-                $"ONNX Runtime could not run the model on CUDA device {device}: {exception.Message} Free memory on it, name another device, or run on the CPU.", exception)
+                $"ONNX Runtime could not run the model on CUDA device {device}: {exception.Message} Free memory on it, name another device, or run on the CPU.",
+                exception)
             : RowMemory.IsExhausted(exception)
-                ? new InvalidOperationException($"Memory ran out while the model ran: {exception.Message} Run fewer rows side by side, or shorter ones.", exception)
-                : new InvalidModelException($"ONNX Runtime could not run the model bundle '{_bundle.Name}': {exception.Message} Convert the checkpoint again.", exception);
+                ? new InvalidOperationException(
+                    $"Memory ran out while the model ran: {exception.Message} Run fewer rows side by side, or shorter ones.", exception)
+                : new InvalidModelException(
+                    $"ONNX Runtime could not run the model bundle '{_bundle.Name}': {exception.Message} Convert the checkpoint again.", exception);
 
     /// <summary>All decoder layers over a whole target.</summary>
     public InferenceSession TeacherForcedDecoder => Get(new SessionKey(SessionKind.TeacherForcedDecoder, 1, _bundle.Configuration.DecoderLayerCount));
@@ -206,7 +209,8 @@ internal sealed unsafe class ModelSessions : IDisposable
         catch (OnnxRuntimeException exception)
         {
             throw new InvalidModelException(
-                $"ONNX Runtime refuses {key.Kind} {key.FirstLayer}-{key.LastLayer} of the model bundle '{_bundle.Name}': {exception.Message} Convert the checkpoint again.",
+                $"ONNX Runtime refuses {key.Kind} {key.FirstLayer}-{key.LastLayer} of the model bundle '{_bundle.Name}': {exception.Message} "
+                + "Convert the checkpoint again.",
                 exception);
         }
     }
@@ -237,7 +241,8 @@ internal sealed unsafe class ModelSessions : IDisposable
             if ((total += tensor.ByteCount) > LargestInside)
             {
                 throw new InvalidOperationException(
-                    $"Copied weights reach the GPU only in graphs of less than 2 GB, and one of '{_bundle.Folder}' has more. Load the model without {nameof(EarlyExitModelOptions.CopyWeights)}.");
+                    $"Copied weights reach the GPU only in graphs of less than 2 GB, and one of '{_bundle.Folder}' has more. "
+                    + $"Load the model without {nameof(EarlyExitModelOptions.CopyWeights)}.");
             }
 
             weight.ExternalData.Clear();

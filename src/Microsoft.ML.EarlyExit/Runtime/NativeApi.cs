@@ -105,7 +105,8 @@ internal static unsafe class NativeApi
         return api is not null
             ? api
             : throw new NotSupportedException(
-                $"This ONNX Runtime does not offer version {ApiVersion} of its interface. Use the Microsoft.ML.OnnxRuntime package that belongs to this library.");
+                $"This ONNX Runtime does not offer version {ApiVersion} of its interface. "
+                + "Use the Microsoft.ML.OnnxRuntime package that belongs to this library.");
     }
 
     private static CustomOperator* Describe(string name, delegate* unmanaged[Cdecl]<void*, void*, void*> compute)

@@ -48,16 +48,16 @@ internal static partial class OnnxEnvironment
             if (!s_isOwn && !options.AllowTelemetry && Environment.GetEnvironmentVariable(TelemetryVariable) is null)
             {
                 warn(
-                    "ONNX Runtime was in use in this process before the first model was loaded, so its telemetry is as the application left it: it may be on. Load a model first, "
-                    + $"or start the process with {TelemetryVariable}=1.");
+                    "ONNX Runtime was in use in this process before the first model was loaded, so its telemetry is as the application left it: "
+                    + $"it may be on. Load a model first, or start the process with {TelemetryVariable}=1.");
             }
 
             if (!s_hasPool)
             {
                 int own = Math.Min(threadCount, Math.Min(MostSessionThreads, Environment.ProcessorCount));
                 warn(
-                    $"ONNX Runtime was in use in this process before the first model was loaded, and has no shared threads: each session gets {own} of its own. Load a model first for "
-                    + "one pool of ThreadCount threads.");
+                    $"ONNX Runtime was in use in this process before the first model was loaded, and has no shared threads: each session gets {own} "
+                    + "of its own. Load a model first for one pool of ThreadCount threads.");
                 return own;
             }
 
@@ -77,7 +77,8 @@ internal static partial class OnnxEnvironment
     /// <summary>Options for a session of a model that <see cref="Open"/> gave <paramref name="threadCount"/> threads.</summary>
     public static SessionOptions CreateSessionOptions(int threadCount)
     {
-        // What goes wrong is in the exception. The runtime would write it to the process's standard error besides, in colour, with names that the model's file chose.
+        // What goes wrong is in the exception. The runtime would write it to the process's standard error besides, in colour, with names that the model's file
+        // chose.
         var options = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
         if (s_hasPool)
         {
@@ -113,7 +114,8 @@ internal static partial class OnnxEnvironment
                 environment.DisableTelemetryEvents();
         }
 
-        // Only trying tells: another copy of the managed package, in an assembly load context of its own, may have made the native environment unseen by this one.
+        // Only trying tells: another copy of the managed package, in an assembly load context of its own, may have made the native environment unseen by
+        // this one.
         s_hasPool = HasPool();
         s_isOwn = isFirst && s_hasPool;
         s_poolThreads = s_isOwn ? threadCount : null;

@@ -37,18 +37,20 @@ internal static class RowMemory
         ? null
         : string.Create(
             CultureInfo.InvariantCulture,
-            $"{what} would take about {Megabytes(bytes)} MB of memory, more than the limit of {Megabytes(limit)} MB. Shorten the text, lower MaxInputTokens so that it is cut, or raise EncoderMemoryMB.");
+            $"{what} would take about {Megabytes(bytes)} MB of memory, more than the limit of {Megabytes(limit)} MB.")
+            + " Shorten the text, lower MaxInputTokens so that it is cut, or raise EncoderMemoryMB.";
 
     /// <summary>The error of a row that memory ran out for.</summary>
     /// <param name="what">What takes the memory.</param>
     /// <param name="bytes">Its estimate.</param>
-    public static string Exhausted(string what, long bytes) => string.Create(
-        CultureInfo.InvariantCulture,
-        $"{what} takes about {Megabytes(bytes)} MB of memory, and it ran out. Shorten the text, lower MaxInputTokens so that it is cut, or run less at the same time.");
+    public static string Exhausted(string what, long bytes) =>
+        string.Create(CultureInfo.InvariantCulture, $"{what} takes about {Megabytes(bytes)} MB of memory, and it ran out.")
+        + " Shorten the text, lower MaxInputTokens so that it is cut, or run less at the same time.";
 
     /// <summary>Whether an exception says that memory could not be had.</summary>
     public static bool IsExhausted(Exception exception) =>
-        exception is OutOfMemoryException || (exception is OnnxRuntimeException && s_exhausted.Any(sign => exception.Message.Contains(sign, StringComparison.OrdinalIgnoreCase)));
+        exception is OutOfMemoryException
+        || (exception is OnnxRuntimeException && s_exhausted.Any(sign => exception.Message.Contains(sign, StringComparison.OrdinalIgnoreCase)));
 
     // ONNX Runtime has no error code for it: what its allocator says, and the exceptions of the C++ libraries.
     private static readonly string[] s_exhausted = ["Failed to allocate memory", "bad_alloc", "bad allocation", "bad array new length", "out of memory"];

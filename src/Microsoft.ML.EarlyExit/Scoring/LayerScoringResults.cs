@@ -53,7 +53,8 @@ internal sealed class LayerScoringResults(LayerScoringMapper mapper, DataViewRow
         {
             channel.Warning(
                 MessageSensitivity.None,
-                $"Row {row}: the input exceeds MaxInputTokens ({_transformer.GenerationOptions.MaxInputTokens}); {scored.CutInputTokens} tokens were cut off its end.");
+                $"Row {row}: the input exceeds MaxInputTokens ({_transformer.GenerationOptions.MaxInputTokens}); "
+                + $"{scored.CutInputTokens} tokens were cut off its end.");
         }
 
         _rows++;

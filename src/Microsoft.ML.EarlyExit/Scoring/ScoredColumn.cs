@@ -9,7 +9,8 @@ internal static class ScoredColumn
 
     internal static OutputColumn<ScoredTarget> Ranks { get; } = OutputColumn<ScoredTarget>.Vector("ranksColumnName", Flatten(score => score.Rank));
 
-    internal static OutputColumn<ScoredTarget> Confidences { get; } = OutputColumn<ScoredTarget>.Vector("confidencesColumnName", Flatten(score => score.Confidence));
+    internal static OutputColumn<ScoredTarget> Confidences { get; } =
+        OutputColumn<ScoredTarget>.Vector("confidencesColumnName", Flatten(score => score.Confidence));
 
     internal static OutputColumn<ScoredTarget> LogProbabilities { get; } =
         OutputColumn<ScoredTarget>.Vector("logProbabilitiesColumnName", Flatten(score => score.LogProbability));

@@ -16,7 +16,8 @@ public sealed class ExitClassifier
         Probe = probe;
         MinimumLayer = minimumLayer;
         Layers = layers;
-        Weights = Array.AsReadOnly<IReadOnlyList<float>>([.. Enumerable.Range(0, probe.RowCount).Select(row => Array.AsReadOnly(probe.Weights(row).ToArray()))]);
+        Weights = Array.AsReadOnly<IReadOnlyList<float>>(
+            [.. Enumerable.Range(0, probe.RowCount).Select(row => Array.AsReadOnly(probe.Weights(row).ToArray()))]);
         Biases = Array.AsReadOnly(probe.Biases.ToArray());
     }
 

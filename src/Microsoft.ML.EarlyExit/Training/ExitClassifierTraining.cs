@@ -64,7 +64,8 @@ internal sealed class ExitClassifierTraining
         if (options.MinimumLayer >= layers)
         {
             throw new ArgumentException(
-                $"MinimumLayer is {options.MinimumLayer}, but the model has {layers} decoder layers; it must be below that, or there is no layer to leave early at.",
+                $"MinimumLayer is {options.MinimumLayer}, but the model has {layers} decoder layers; "
+                + "it must be below that, or there is no layer to leave early at.",
                 nameof(options));
         }
 
@@ -145,7 +146,8 @@ internal sealed class ExitClassifierTraining
         int last = -1;
         try
         {
-            using DataViewRowCursor cursor = _examples.GetRowCursor(Columns(ExitExampleColumns.Label, ExitExampleColumns.Layer, ExitExampleColumns.Position, ExitExampleColumns.IsHeldOut));
+            using DataViewRowCursor cursor = _examples.GetRowCursor(
+                Columns(ExitExampleColumns.Label, ExitExampleColumns.Layer, ExitExampleColumns.Position, ExitExampleColumns.IsHeldOut));
             ValueGetter<bool> getLabel = cursor.GetGetter<bool>(_examples.Schema[ExitExampleColumns.Label]);
             ValueGetter<int> getLayer = cursor.GetGetter<int>(_examples.Schema[ExitExampleColumns.Layer]);
             ValueGetter<bool> getIsHeldOut = cursor.GetGetter<bool>(_examples.Schema[ExitExampleColumns.IsHeldOut]);
@@ -198,8 +200,8 @@ internal sealed class ExitClassifierTraining
 
         channel.Info(MessageSensitivity.None, string.Create(
             CultureInfo.InvariantCulture,
-            $"Trains on {examples} examples, of which {100.0 * agreeing / examples:F1} % agree with the last layer, and measures on {heldOut}; their hidden states take "
-            + $"{(examples + heldOut) * (double)_width * sizeof(float) / (1 << 20):F0} MB of memory."));
+            $"Trains on {examples} examples, of which {100.0 * agreeing / examples:F1} % agree with the last layer, and measures on {heldOut}; "
+            + $"their hidden states take {(examples + heldOut) * (double)_width * sizeof(float) / (1 << 20):F0} MB of memory."));
         if (heldOut == 0 && _options.HeldOutFraction > 0)
             channel.Warning(MessageSensitivity.None, "Too few rows to hold one out: the classifier is not measured.");
     }
@@ -263,10 +265,14 @@ internal sealed class ExitClassifierTraining
         double needed = found == 0 ? trained : found == trained ? 1 : Math.Ceiling(Math.Log(0.05) / Math.Log(1 - ((double)found / trained)));
         double rows = Math.Max(heldOutRows + 1, Math.Ceiling(needed * heldOutRows / tally.HeldOut.Count));
         double all = Math.Ceiling(Math.Round(rows / _options.HeldOutFraction, 6));
-        string start = FormattableString.Invariant($"The {tally.HeldOut.Count} held-out examples of layer {layer} hold no {missing} with the last layer, so accuracy and area say nothing there. ");
+        string start = FormattableString.Invariant(
+            $"The {tally.HeldOut.Count} held-out examples of layer {layer} hold no {missing} with the last layer, so accuracy and area say nothing there. ");
         return start + (found == 0
-            ? FormattableString.Invariant($"Nor do the {trained} training examples: its share is below {300.0 / trained:0.##} % by the rule of three, and more than about {rows} held-out rows, {all} rows in all, would be needed to find one.")
-            : FormattableString.Invariant($"Of the training examples {100.0 * found / trained:0.##} % are such: about {rows} held-out rows, {all} rows in all, would hold one with a probability of 95 %, more where they come together."));
+            ? FormattableString.Invariant($"Nor do the {trained} training examples: its share is below {300.0 / trained:0.##} % by the rule of three, and ")
+                + FormattableString.Invariant($"more than about {rows} held-out rows, {all} rows in all, would be needed to find one.")
+            : FormattableString.Invariant($"Of the training examples {100.0 * found / trained:0.##} % are such: ")
+                + FormattableString.Invariant($"about {rows} held-out rows, {all} rows in all, would hold one with a probability of 95 %")
+                + ", more where they come together.");
     }
 
     private double AreaUnderRocCurve(IReadOnlyCollection<HeldOutPrediction> predictions) =>

@@ -9,8 +9,8 @@ namespace Microsoft.ML.EarlyExit.Training;
 internal sealed record LinearProbe(double[] Weights, double Bias)
 {
     private const string Needed =
-        "Give a trainer of linear binary classifiers that reads the columns Features and Label, such as LbfgsLogisticRegression or SdcaLogisticRegression, alone or "
-        + "followed by the Platt calibrator.";
+        "Give a trainer of linear binary classifiers that reads the columns Features and Label, such as LbfgsLogisticRegression or SdcaLogisticRegression, "
+        + "alone or followed by the Platt calibrator.";
 
     /// <summary>A probe that has the same confidence everywhere, for a layer whose examples all have one label (Laplace's rule of succession).</summary>
     public static LinearProbe Constant(int width, int agreeing, int count) => new(new double[width], Math.Log((agreeing + 1.0) / (count - agreeing + 1.0)));
@@ -20,7 +20,8 @@ internal sealed record LinearProbe(double[] Weights, double Bias)
     public static LinearProbe From(ITransformer trained, int width)
     {
         ITransformer[] parts = trained is IEnumerable<ITransformer> chain ? [.. chain] : [trained];
-        if (parts.Length is 0 or > 2 || parts[0] is not ISingleFeaturePredictionTransformer<object> { FeatureColumnName: ExitExampleColumns.Features } predictor)
+        if (parts.Length is 0 or > 2
+            || parts[0] is not ISingleFeaturePredictionTransformer<object> { FeatureColumnName: ExitExampleColumns.Features } predictor)
             throw Refuse(string.Join(", ", parts.Select(part => part.GetType().Name)));
         LinearProbe probe = predictor.Model switch
         {

@@ -11,9 +11,11 @@ internal static class GeneratedColumn
 
     internal static OutputColumn<GenerationResult> TokenIds { get; } = OutputColumn<GenerationResult>.Vector("tokenIdsColumnName", result => result.TokenIds);
 
-    internal static OutputColumn<GenerationResult> ExitLayers { get; } = OutputColumn<GenerationResult>.Vector("exitLayersColumnName", result => result.ExitLayers);
+    internal static OutputColumn<GenerationResult> ExitLayers { get; } =
+        OutputColumn<GenerationResult>.Vector("exitLayersColumnName", result => result.ExitLayers);
 
-    internal static OutputColumn<GenerationResult> Confidences { get; } = OutputColumn<GenerationResult>.Vector("confidencesColumnName", result => result.Confidences);
+    internal static OutputColumn<GenerationResult> Confidences { get; } =
+        OutputColumn<GenerationResult>.Vector("confidencesColumnName", result => result.Confidences);
 
     internal static OutputColumn<GenerationResult> StopReason { get; } =
         OutputColumn<GenerationResult>.Scalar("stopReasonColumnName", TextDataViewType.Instance, result => result.StopReason.ToString().AsMemory());

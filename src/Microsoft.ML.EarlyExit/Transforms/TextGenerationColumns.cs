@@ -51,8 +51,8 @@ internal sealed class TextGenerationColumns
         if (model.Tokenizer is null && NameOf(GeneratedColumn.Text) is { } text)
         {
             throw new InvalidModelException(
-                $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so there is no text for column '{text}': name {GeneratedColumn.TokenIds.Parameter} instead of "
-                + $"{GeneratedColumn.Text.Parameter}, or convert a checkpoint that has its spiece.model.");
+                $"The model bundle '{model.Bundle.Folder}' has no tokenizer, so there is no text for column '{text}': "
+                + $"name {GeneratedColumn.TokenIds.Parameter} instead of {GeneratedColumn.Text.Parameter}, or convert a checkpoint that has its spiece.model.");
         }
 
         if (input is { } column)

@@ -48,7 +48,8 @@ internal sealed class TextGenerationRun(TextGenerationTransformer transformer, l
             _cut++;
             channel.Warning(
                 MessageSensitivity.None,
-                $"Row {row}: the input exceeds MaxInputTokens ({transformer.GenerationOptions.MaxInputTokens}); {result.CutInputTokens} tokens were cut off its end.");
+                $"Row {row}: the input exceeds MaxInputTokens ({transformer.GenerationOptions.MaxInputTokens}); "
+                + $"{result.CutInputTokens} tokens were cut off its end.");
         }
 
         if (result.StopReason == StopReason.Error)
@@ -75,9 +76,11 @@ internal sealed class TextGenerationRun(TextGenerationTransformer transformer, l
     {
         double seconds = _log.Elapsed.TotalSeconds;
         string of = rowCount is { } count ? $" of {count}" : "";
+        double exitLayer = (double)_layers / Math.Max(1, _tokens);
+        int layerCount = transformer.Model.Configuration.DecoderLayerCount;
         string text = string.Create(
             CultureInfo.InvariantCulture,
-            $"{_rows}{of} rows, {_tokens} tokens in {seconds:F1} s; mean exit layer {(double)_layers / Math.Max(1, _tokens):F2} of {transformer.Model.Configuration.DecoderLayerCount}");
+            $"{_rows}{of} rows, {_tokens} tokens in {seconds:F1} s; mean exit layer {exitLayer:F2} of {layerCount}");
         if (_cut > 0)
             text += $"; {Count(_cut, "input")} cut";
         return _errors > 0 ? $"{text}; {Count(_errors, "row")} failed" : text;

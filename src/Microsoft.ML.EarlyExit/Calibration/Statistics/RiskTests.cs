@@ -36,8 +36,8 @@ internal static class RiskTests
     {
         CalibrationArguments.CheckOpenUnit(delta);
         CalibrationArguments.CheckOpenUnit(level);
-        // More rows without loss never raise a p-value, so halving finds the border itself, and no rounding of a formula can be off by one. With stakes, too: all
-        // shrink as n grows, by less than the added row gains, because the last stake is the largest.
+        // More rows without loss never raise a p-value, so halving finds the border itself, and no rounding of a formula can be off by one. With stakes, too:
+        // all shrink as n grows, by less than the added row gains, because the last stake is the largest.
         int fails = 0;
         int passes = 1;
         while (!Passes(passes))

@@ -25,14 +25,21 @@ internal sealed class ClassifierProbe : IEquatable<ClassifierProbe>
         if (RowCount == 0)
             throw new ArgumentException("The classifier has no row of weights; it needs one, or one per decoder layer.", nameof(weights));
         if (biases.Count != RowCount)
-            throw new ArgumentException($"The classifier has {RowCount} rows of weights, but {biases.Count} biases; it needs one for each row.", nameof(biases));
+        {
+            throw new ArgumentException(
+                $"The classifier has {RowCount} rows of weights, but {biases.Count} biases; it needs one for each row.", nameof(biases));
+        }
 
         for (int row = 0; row < RowCount; row++)
         {
             ArgumentNullException.ThrowIfNull(weights[row], $"{nameof(weights)}[{row}]");
             int length = weights[row].Count;
             if (length == 0)
-                throw new ArgumentException($"weights[{row}] of the classifier is empty; it needs one number per element of the hidden state.", nameof(weights));
+            {
+                throw new ArgumentException(
+                    $"weights[{row}] of the classifier is empty; it needs one number per element of the hidden state.", nameof(weights));
+            }
+
             if (length != weights[0].Count)
                 throw new ArgumentException($"weights[{row}] of the classifier has {length} numbers, but weights[0] has {weights[0].Count}.", nameof(weights));
         }

@@ -60,7 +60,8 @@ internal sealed class CustomConfidence : Confidence
         if (!RegisteredConfidences.Contains(this))
         {
             throw new InvalidOperationException(
-                $"The confidence '{Name}' is a delegate, which no file can hold. Register it with Confidence.Register before saving, and again before loading.");
+                $"The confidence '{Name}' is a delegate, which no file can hold. "
+                + "Register it with Confidence.Register before saving, and again before loading.");
         }
     }
 }

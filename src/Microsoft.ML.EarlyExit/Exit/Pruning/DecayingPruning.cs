@@ -8,7 +8,9 @@ internal sealed class DecayingPruning(int kMax, int kMin) : VocabularyPruning
 {
     internal int KMin { get; } = AtLeastTwo(kMin, nameof(kMin));
 
-    internal int KMax { get; } = kMax >= kMin ? kMax : throw new ArgumentOutOfRangeException(nameof(kMax), kMax, $"kMax must be at least kMin, which is {kMin}.");
+    internal int KMax { get; } = kMax >= kMin
+        ? kMax
+        : throw new ArgumentOutOfRangeException(nameof(kMax), kMax, $"kMax must be at least kMin, which is {kMin}.");
 
     internal static PruningKind Kind { get; } = new("decaying", given => new DecayingPruning(given.KMax, given.KMin), TakesK: false);
 

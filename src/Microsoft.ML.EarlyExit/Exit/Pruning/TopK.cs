@@ -72,5 +72,6 @@ internal static class TopK
     private static float FromOrder(uint order) =>
         BitConverter.UInt32BitsToSingle((order & 0x8000_0000) != 0 ? order & 0x7FFF_FFFF : ~order);
 
-    private static int CountAbove(ReadOnlySpan<float> logits, float border) => border == float.MaxValue ? 0 : LogitScan.CountAtLeast(logits, float.BitIncrement(border));
+    private static int CountAbove(ReadOnlySpan<float> logits, float border) =>
+        border == float.MaxValue ? 0 : LogitScan.CountAtLeast(logits, float.BitIncrement(border));
 }

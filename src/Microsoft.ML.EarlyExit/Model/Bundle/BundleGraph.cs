@@ -123,7 +123,12 @@ internal static class BundleGraph
         foreach ((NodeProto node, NodeProto wanted) in graph.Node.Zip(expected.Node))
         {
             if (!node.Equals(wanted))
-                throw Invalid(path, $"where the node '{wanted.Name}' ({wanted.OpType}) belongs it has another one, '{node.Name}' ({node.OpType}), or one with other inputs or attributes");
+            {
+                throw Invalid(
+                    path,
+                    $"where the node '{wanted.Name}' ({wanted.OpType}) belongs it has another one, '{node.Name}' ({node.OpType}), "
+                    + "or one with other inputs or attributes");
+            }
         }
 
         if (graph.Node.Count != expected.Node.Count)
@@ -213,11 +218,13 @@ internal static class BundleGraph
         {
             throw Invalid(
                 path,
-                $"tensor '{tensor.Name}' has shape [{string.Join(", ", tensor.Shape)}], not [{string.Join(", ", shape.Select(size => size?.ToString(CultureInfo.InvariantCulture) ?? "any"))}]");
+                $"tensor '{tensor.Name}' has shape [{string.Join(", ", tensor.Shape)}], "
+                + $"not [{string.Join(", ", shape.Select(size => size?.ToString(CultureInfo.InvariantCulture) ?? "any"))}]");
         }
     }
 
-    private static InvalidModelException Invalid(string path, string what) => new($"The graph '{path}' does not fit its bundle: {what}. Convert the checkpoint again.");
+    private static InvalidModelException Invalid(string path, string what) =>
+        new($"The graph '{path}' does not fit its bundle: {what}. Convert the checkpoint again.");
 
     /// <summary>An input or output of the contract; dimensions that vary from run to run are null.</summary>
     private sealed record Expected(string Name, DataType Type, params int?[] Shape)

@@ -42,7 +42,8 @@ internal sealed unsafe class BundleWeights : IDisposable
             }
 
             sha256 = Hash(file);
-            _mapping = MemoryMappedFile.CreateFromFile(file, mapName: null, capacity: 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            _mapping = MemoryMappedFile.CreateFromFile(
+                file, mapName: null, capacity: 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
             _view = _mapping.CreateViewAccessor(0, _length, MemoryMappedFileAccess.Read);
             _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _start);
             _start += _view.PointerOffset;
@@ -77,7 +78,8 @@ internal sealed unsafe class BundleWeights : IDisposable
         if (!IsUnchanged)
         {
             throw new InvalidModelException(
-                $"'{_path}' was changed since the model was loaded from it. Load the model again; where others write to the folder, load it with {nameof(EarlyExitModelOptions.CopyWeights)}.");
+                $"'{_path}' was changed since the model was loaded from it. "
+                + $"Load the model again; where others write to the folder, load it with {nameof(EarlyExitModelOptions.CopyWeights)}.");
         }
     }
 

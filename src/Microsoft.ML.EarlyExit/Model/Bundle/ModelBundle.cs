@@ -18,7 +18,8 @@ internal sealed unsafe class ModelBundle : IDisposable
     private readonly BundleWeights _weights;
     private readonly string? _source;
 
-    private ModelBundle(string folder, string? source, string identity, BundleManifest manifest, Dictionary<string, BundleTensor> tensors, BundleWeights weights)
+    private ModelBundle(
+        string folder, string? source, string identity, BundleManifest manifest, Dictionary<string, BundleTensor> tensors, BundleWeights weights)
     {
         Folder = folder;
         _source = source;
@@ -168,7 +169,8 @@ internal sealed unsafe class ModelBundle : IDisposable
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
-            throw new InvalidModelException($"{path} is not a valid manifest: {JsonProblem.DescribeWithPlace(exception)}. Convert the checkpoint again.", exception);
+            throw new InvalidModelException(
+                $"{path} is not a valid manifest: {JsonProblem.DescribeWithPlace(exception)}. Convert the checkpoint again.", exception);
         }
 
         CheckLists(folder, manifest);
@@ -191,7 +193,8 @@ internal sealed unsafe class ModelBundle : IDisposable
             if (number is < BundleManifest.FirstVersion or > BundleManifest.CurrentVersion)
             {
                 throw new InvalidModelException(
-                    $"{path} is of bundle version {number}; this version of the library reads versions {BundleManifest.FirstVersion} to {BundleManifest.CurrentVersion}. "
+                    $"{path} is of bundle version {number}; this version of the library reads "
+                    + $"versions {BundleManifest.FirstVersion} to {BundleManifest.CurrentVersion}. "
                     + (number > BundleManifest.CurrentVersion ? "Update the Microsoft.ML.EarlyExit package." : "Convert the checkpoint again."));
             }
         }
@@ -207,7 +210,8 @@ internal sealed unsafe class ModelBundle : IDisposable
         ReadOnlySpan<(string Name, IEnumerable<object?> Entries)> lists =
         [
             ("files", manifest.Files), ("tensors", manifest.Tensors), ("graphs.decoderBlocks", manifest.Graphs.DecoderBlocks),
-            ("graphs.stateKeysValues", manifest.Graphs.StateKeysValues), ("graphs.crossKeysValues", manifest.Graphs.CrossKeysValues), ("tokenizer.addedTokens", manifest.Tokenizer?.AddedTokens ?? []),
+            ("graphs.stateKeysValues", manifest.Graphs.StateKeysValues), ("graphs.crossKeysValues", manifest.Graphs.CrossKeysValues),
+            ("tokenizer.addedTokens", manifest.Tokenizer?.AddedTokens ?? []),
         ];
         foreach ((string name, IEnumerable<object?> entries) in lists)
         {
@@ -238,7 +242,8 @@ internal sealed unsafe class ModelBundle : IDisposable
                 throw Invalid(folder, $"configuration.{name} is {value}; it must be from 1 to {most}");
         }
 
-        ReadOnlySpan<(string Name, int? Value)> defaults = [("minNewTokens", configuration.MinNewTokens), ("noRepeatNgramSize", configuration.NoRepeatNgramSize)];
+        ReadOnlySpan<(string Name, int? Value)> defaults =
+            [("minNewTokens", configuration.MinNewTokens), ("noRepeatNgramSize", configuration.NoRepeatNgramSize)];
         foreach ((string name, int? value) in defaults)
         {
             if (value is < 0 or > T5ConfigurationLimits.TokenCount)
@@ -265,7 +270,12 @@ internal sealed unsafe class ModelBundle : IDisposable
         if (manifest.FormatVersion == BundleManifest.FirstVersion && manifest.Precision != WeightPrecision.Float32)
             throw Invalid(folder, $"the precision is {WeightFormat.Of(manifest.Precision).Name}, which version {BundleManifest.FirstVersion} does not have");
         if (manifest.GraphHeadDimension != GraphContract.GraphHeadDimension(configuration.KeyValueDimension))
-            throw Invalid(folder, $"graphHeadDimension is {manifest.GraphHeadDimension}, which does not belong to a keyValueDimension of {configuration.KeyValueDimension}");
+        {
+            throw Invalid(
+                folder,
+                $"graphHeadDimension is {manifest.GraphHeadDimension}, which does not belong to a keyValueDimension of {configuration.KeyValueDimension}");
+        }
+
         ReadOnlySpan<(string Name, int Count)> graphs =
         [
             ("decoderBlocks", manifest.Graphs.DecoderBlocks.Count), ("stateKeysValues", manifest.Graphs.StateKeysValues.Count),
@@ -301,7 +311,8 @@ internal sealed unsafe class ModelBundle : IDisposable
         var listed = new HashSet<string>(StringComparer.Ordinal) { BundleManifest.FileName };
         foreach (BundleFile file in manifest.Files)
         {
-            if (file.Name.Length == 0 || Path.GetFileName(file.Name) != file.Name || file.Name is "." or ".." || file.Name.AsSpan().IndexOfAny('/', '\\', ':') >= 0)
+            if (file.Name.Length == 0 || Path.GetFileName(file.Name) != file.Name || file.Name is "." or ".."
+                || file.Name.AsSpan().IndexOfAny('/', '\\', ':') >= 0)
                 throw Invalid(folder, $"'{file.Name}' is not a plain file name");
             if (!listed.Add(file.Name))
                 throw Invalid(folder, $"'{file.Name}' is listed twice");
@@ -311,7 +322,10 @@ internal sealed unsafe class ModelBundle : IDisposable
 
         BundleGraphs graphs = manifest.Graphs;
         IEnumerable<string?> used =
-            [manifest.WeightsFile, manifest.TokenizerFile, graphs.Encoder, graphs.TeacherForcedDecoder, .. graphs.DecoderBlocks, .. graphs.StateKeysValues, .. graphs.CrossKeysValues];
+        [
+            manifest.WeightsFile, manifest.TokenizerFile, graphs.Encoder, graphs.TeacherForcedDecoder,
+            .. graphs.DecoderBlocks, .. graphs.StateKeysValues, .. graphs.CrossKeysValues,
+        ];
         foreach (string? name in used)
         {
             if (name is not null && (name == BundleManifest.FileName || !listed.Contains(name)))
@@ -424,7 +438,8 @@ internal sealed unsafe class ModelBundle : IDisposable
             {
                 throw Invalid(
                     folder,
-                    $"tensor '{name}' has shape [{string.Join(", ", tensor.Shape)}], not [{string.Join(", ", shape.Select(size => size?.ToString() ?? "any"))}]");
+                    $"tensor '{name}' has shape [{string.Join(", ", tensor.Shape)}], "
+                    + $"not [{string.Join(", ", shape.Select(size => size?.ToString() ?? "any"))}]");
             }
 
             if (tensor.Type != type)

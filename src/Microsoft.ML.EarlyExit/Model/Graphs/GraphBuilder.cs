@@ -112,7 +112,8 @@ internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, Bund
         Node(node, operation, inputs, [node], "", attributes)[0];
 
     /// <summary>Adds a node.</summary>
-    public string[] Node(string node, string operation, ReadOnlySpan<string> inputs, string[] outputs, string domain, params ReadOnlySpan<AttributeProto> attributes)
+    public string[] Node(
+        string node, string operation, ReadOnlySpan<string> inputs, string[] outputs, string domain, params ReadOnlySpan<AttributeProto> attributes)
     {
         if (!_names.Add(node))
             throw new InvalidOperationException($"Graph '{_graph.Name}' has two nodes named '{node}'.");
@@ -165,6 +166,10 @@ internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, Bund
                 : new TensorShapeProto.Types.Dimension { DimParam = (string)dimension });
         }
 
-        return new ValueInfoProto { Name = value, Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = (int)type, Shape = dimensions } } };
+        return new ValueInfoProto
+        {
+            Name = value,
+            Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = (int)type, Shape = dimensions } },
+        };
     }
 }

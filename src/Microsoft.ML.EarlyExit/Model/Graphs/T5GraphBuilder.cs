@@ -18,7 +18,10 @@ internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDic
     public ModelProto Encoder()
     {
         GraphBuilder graph = NewGraph("encoder");
-        AddEncoder(graph, graph.Input(GraphContract.InputIds, DataType.Int64, "batch", "sequence"), graph.Input(GraphContract.AttentionMask, DataType.Int64, "batch", "sequence"));
+        AddEncoder(
+            graph,
+            graph.Input(GraphContract.InputIds, DataType.Int64, "batch", "sequence"),
+            graph.Input(GraphContract.AttentionMask, DataType.Int64, "batch", "sequence"));
         graph.Output(GraphContract.EncoderOutput, "batch", "sequence", _width);
         return graph.Build();
     }
@@ -73,19 +76,25 @@ internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDic
         packed = SelectRows(graph, $"{at}.self.to_slots", packed, slotRows);
         hidden = CachedAttention(
             graph, $"{at}.self", hidden, packed, "", "", rowSlots, GraphContract.SelfLengths, GraphContract.SelfCapacity,
-            (GraphContract.SelfKeys, GraphContract.PresentSelfKeys), (GraphContract.SelfValues, GraphContract.PresentSelfValues), GraphContract.SelfBias, _heads);
+            (GraphContract.SelfKeys, GraphContract.PresentSelfKeys), (GraphContract.SelfValues, GraphContract.PresentSelfValues),
+            GraphContract.SelfBias, _heads);
 
         normed = Norm(graph, $"{at}.cross.norm", hidden);
         string query = SelectRows(graph, $"{at}.cross.to_slots", MatMul(graph, $"{at}.cross.q", normed), slotRows);
         // The kernel always appends a key; the query stands in for it and the bias masks it.
         hidden = CachedAttention(
             graph, $"{at}.cross", hidden, query, query, query, rowSlots, GraphContract.CrossLengths, GraphContract.CrossCapacity,
-            (GraphContract.CrossKeys, GraphContract.PresentCrossKeys), (GraphContract.CrossValues, GraphContract.PresentCrossValues), GraphContract.CrossBias, 1);
+            (GraphContract.CrossKeys, GraphContract.PresentCrossKeys), (GraphContract.CrossValues, GraphContract.PresentCrossValues),
+            GraphContract.CrossBias, 1);
 
         FeedForward(graph, $"{at}.ff", hidden, GraphContract.HiddenOut);
         graph.Output(GraphContract.HiddenOut, "rows", "positions", _width);
         foreach ((string past, string present) in GraphContract.Caches)
-            graph.Output(present, "slots", _heads, past.StartsWith("self", StringComparison.Ordinal) ? GraphContract.SelfCapacity : GraphContract.CrossCapacity, _headWidth);
+        {
+            string capacity = past.StartsWith("self", StringComparison.Ordinal) ? GraphContract.SelfCapacity : GraphContract.CrossCapacity;
+            graph.Output(present, "slots", _heads, capacity, _headWidth);
+        }
+
         return graph.Build();
     }
 
@@ -108,7 +117,8 @@ internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDic
     {
         string hidden = graph.WeightRows("embed", T5TensorNames.Embedding, ids, "embed");
         string bias = graph.Node(
-            "bias", "Add", [RelativeBias(graph, "encoder_bias", ids, T5TensorNames.EncoderRelativeBias, bidirectional: true), KeyMask(graph, "key_mask", mask)]);
+            "bias", "Add",
+            [RelativeBias(graph, "encoder_bias", ids, T5TensorNames.EncoderRelativeBias, bidirectional: true), KeyMask(graph, "key_mask", mask)]);
         for (int layer = 0; layer < configuration.EncoderLayerCount; layer++)
         {
             string at = $"encoder.{layer}";
@@ -216,7 +226,8 @@ internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDic
     /// <summary>0 where the mask is 1 and far below any score where it is 0: [batch, 1, 1, sequence].</summary>
     private static string KeyMask(GraphBuilder graph, string name, string mask)
     {
-        string kept = graph.Node($"{name}.kept", "Cast", [graph.Node($"{name}.axes", "Unsqueeze", [mask, graph.Constant("mask_axes", [1L, 2L])])], Attribute("to", 1L));
+        string kept = graph.Node(
+            $"{name}.kept", "Cast", [graph.Node($"{name}.axes", "Unsqueeze", [mask, graph.Constant("mask_axes", [1L, 2L])])], Attribute("to", 1L));
         string dropped = graph.Node($"{name}.dropped", "Sub", [graph.Constant("one", 1f), kept]);
         return graph.Node(name, "Mul", [dropped, graph.Constant("masked", GraphContract.Masked)]);
     }

@@ -49,7 +49,8 @@ internal sealed class SentencepieceModel
 
     /// <summary>The id of a control piece that T5 cannot do without.</summary>
     public int ControlPiece(ByteString piece, string role) => FindControlPiece(piece)
-        ?? throw new InvalidModelException($"{Name}: no control piece '{Text(piece)}', which should be the {role} token. Use the spiece.model of a T5 checkpoint.");
+        ?? throw new InvalidModelException(
+            $"{Name}: no control piece '{Text(piece)}', which should be the {role} token. Use the spiece.model of a T5 checkpoint.");
 
     /// <summary>The id of a control piece; null where there is none.</summary>
     public int? FindControlPiece(ByteString piece)

@@ -60,7 +60,8 @@ public sealed class T5Tokenizer
 
         for (int k = 0; k < sentinels; k++)
         {
-            found.Add(new AddedToken(PieceCount + sentinels - 1 - k, $"<extra_id_{k}>", IsSpecial: true, StripsLeft: true, StripsRight: true, IsSingleWord: false));
+            found.Add(new AddedToken(
+                PieceCount + sentinels - 1 - k, $"<extra_id_{k}>", IsSpecial: true, StripsLeft: true, StripsRight: true, IsSingleWord: false));
         }
 
         // A user's token may stand at a piece's id, and is then that token.
@@ -156,7 +157,8 @@ public sealed class T5Tokenizer
         ArgumentNullException.ThrowIfNull(text);
         if (text.Length > MaxCharacters)
         {
-            throw new ArgumentException($"The text has {text.Length} characters; at most {MaxCharacters} can be encoded at once. Encode it in parts.", nameof(text));
+            throw new ArgumentException(
+                $"The text has {text.Length} characters; at most {MaxCharacters} can be encoded at once. Encode it in parts.", nameof(text));
         }
 
         List<int> ids = [];
