@@ -33,5 +33,6 @@ internal static class TestModels
     })).Value;
 
     /// <summary>A loaded model that all tests share; not to be disposed.</summary>
-    public static EarlyExitModel Model(string name) => s_models.GetOrAdd(name, static key => new Lazy<EarlyExitModel>(() => EarlyExitModel.Load(Bundle(key)))).Value;
+    public static EarlyExitModel Model(string name) =>
+        s_models.GetOrAdd(name, static key => new Lazy<EarlyExitModel>(() => EarlyExitModel.Load(Bundle(key)))).Value;
 }

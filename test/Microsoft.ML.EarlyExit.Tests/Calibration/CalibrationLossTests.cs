@@ -9,7 +9,8 @@ public sealed class CalibrationLossTests
 {
     private static readonly CalibrationLoss s_unicode = CalibrationLoss.RougeL.WithRougeTokenizer(RougeTokenizer.Unicode);
     private static readonly Arbitrary<string> s_latin = Gen.Elements("the", "The", "CAT", "cats", "running", "3.5", "1,000", "x", "Σ", "日本", "😀", "e\u0301")
-        .Zip(Gen.Elements(" ", " ", "\n", ", ", ". ", "! ", "-", "")).ArrayOf().Select(pieces => string.Concat(pieces.Select(piece => piece.Item1 + piece.Item2))).ToArbitrary();
+        .Zip(Gen.Elements(" ", " ", "\n", ", ", ". ", "! ", "-", "")).ArrayOf()
+        .Select(pieces => string.Concat(pieces.Select(piece => piece.Item1 + piece.Item2))).ToArbitrary();
 
     [Fact]
     public void Losses_have_the_values_of_their_metrics()
@@ -24,7 +25,10 @@ public sealed class CalibrationLossTests
         Assert.Equal((full - early) / 100, CalibrationLoss.ChrfRisk.Compute(outcome), 1e-12);
         Assert.Equal(1, CalibrationLoss.Chrf.Compute(new CalibrationOutcome("", "x", [])));
         Assert.Same(CalibrationLoss.RougeL, CalibrationLoss.RougeL.WithRougeTokenizer(RougeTokenizer.Rouge));
-        Assert.Equal(("rougeLRisk", true), (CalibrationLoss.RougeLRisk.WithRougeTokenizer(RougeTokenizer.Unicode).Name, CalibrationLoss.RougeLRisk.WithRougeTokenizer(RougeTokenizer.Unicode).NeedsReferences));
+        Assert.Equal(
+            ("rougeLRisk", true),
+            (CalibrationLoss.RougeLRisk.WithRougeTokenizer(RougeTokenizer.Unicode).Name,
+                CalibrationLoss.RougeLRisk.WithRougeTokenizer(RougeTokenizer.Unicode).NeedsReferences));
         Assert.Throws<InvalidOperationException>(() => CalibrationLoss.Chrf.WithRougeTokenizer(RougeTokenizer.Unicode));
         Assert.Throws<ArgumentOutOfRangeException>(() => CalibrationLoss.RougeL.WithRougeTokenizer((RougeTokenizer)5));
     }
@@ -33,7 +37,8 @@ public sealed class CalibrationLossTests
     public void F1_of_texts_without_spaces_is_said_to_take_an_answer_for_a_word()
     {
         Assert.Equal(
-            " 80 % of the texts' letters are Chinese, Japanese or Thai, and F1 takes what stands between two spaces for one word: the loss chrf needs no words.",
+            " 80 % of the texts' letters are Chinese, Japanese or Thai, and F1 takes what stands between two spaces for one word: "
+            + "the loss chrf needs no words.",
             LossTexts.DescribeUnspaced(CalibrationLoss.TokenF1, ["我们吃饭", "a"]));
         Assert.Contains("the loss chrfRisk", LossTexts.DescribeUnspaced(CalibrationLoss.TokenF1Risk, ["สวัสดี"]));
         Assert.Equal("", LossTexts.DescribeUnspaced(CalibrationLoss.TokenF1, ["Это хороший ресторан", "한국어"]));
@@ -44,7 +49,9 @@ public sealed class CalibrationLossTests
     public void Texts_that_only_an_early_exit_generates_are_looked_at_too()
     {
         CalibrationLoss loss = CalibrationLoss.RougeL;
-        Assert.Contains("of the texts of a candidate", Assert.Throws<InvalidOperationException>(() => LossTexts.Check(loss, ["a b", "é"], "the texts of a candidate")).Message);
+        Assert.Contains(
+            "of the texts of a candidate",
+            Assert.Throws<InvalidOperationException>(() => LossTexts.Check(loss, ["a b", "é"], "the texts of a candidate")).Message);
         LossTexts.Check(loss, [new string('a', 99), "é"], "the texts");
         LossTexts.Check(s_unicode, ["Это"], "the texts");
         LossTexts.Check(CalibrationLoss.Chrf, ["Это"], "the texts");
@@ -54,7 +61,8 @@ public sealed class CalibrationLossTests
     public Property Losses_do_not_depend_on_the_alphabet() => Prop.ForAll(s_latin, s_latin, (one, other) =>
     {
         (string first, string second) = (Armenian.Of(one), Armenian.Of(other));
-        CalibrationLoss[] losses = [s_unicode, CalibrationLoss.RougeLRisk.WithRougeTokenizer(RougeTokenizer.Unicode), CalibrationLoss.Chrf, CalibrationLoss.ChrfRisk];
+        CalibrationLoss[] losses =
+            [s_unicode, CalibrationLoss.RougeLRisk.WithRougeTokenizer(RougeTokenizer.Unicode), CalibrationLoss.Chrf, CalibrationLoss.ChrfRisk];
         foreach (CalibrationLoss loss in losses)
         {
             Assert.Equal(

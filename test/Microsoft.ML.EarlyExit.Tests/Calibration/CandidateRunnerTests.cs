@@ -11,7 +11,10 @@ public sealed class CandidateRunnerTests
         { TestModels.Demo, new ExitPolicy { MinimumLayer = 2, Pruning = VocabularyPruning.Adaptive() } },
         { TestModels.Demo, new ExitPolicy { Confidence = Confidence.HiddenStateSaturation } },
         { TestModels.Demo, new ExitPolicy { MinimumLayer = 3, Confidence = Confidence.JsdContrastive(), Pruning = VocabularyPruning.Fixed(500) } },
-        { TestModels.Demo, new ExitPolicy { MinimumLayer = 3, Confidence = Confidence.WeightedContrastive(), StatePropagation = StatePropagation.ParallelDecoding } },
+        {
+            TestModels.Demo,
+            new ExitPolicy { MinimumLayer = 3, Confidence = Confidence.WeightedContrastive(), StatePropagation = StatePropagation.ParallelDecoding }
+        },
         { TestModels.Demo, new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 4 } } },
         { TestModels.Demo, new ExitPolicy { MinimumLayer = 2, Pruning = VocabularyPruning.Decaying(), ThresholdTemperature = 4 } },
     };

@@ -24,7 +24,8 @@ public sealed class ExitCalibrationTests : IDisposable
             Array.ConvertAll(early, results => results.Zip(full, Loss).ToArray()),
             Array.ConvertAll(early, results => results.Select(result => (double)result.Operations.Total).ToArray()));
 
-        static double Loss(GenerationResult early, GenerationResult full) => CalibrationLoss.RougeL.Compute(new CalibrationOutcome(early.Text!, full.Text!, []));
+        static double Loss(GenerationResult early, GenerationResult full) =>
+            CalibrationLoss.RougeL.Compute(new CalibrationOutcome(early.Text!, full.Text!, []));
     });
 
     private readonly MLContext _context = new(seed: 1);
@@ -63,7 +64,8 @@ public sealed class ExitCalibrationTests : IDisposable
         foreach (CalibrationCandidate candidate in certificate.Candidates)
         {
             GenerationResult[] early = [.. Generate(rows, s_policy with { Threshold = candidate.Lambda })];
-            double[] losses = [.. early.Zip(Generate(rows, null), (one, full) => CalibrationLoss.RougeL.Compute(new CalibrationOutcome(one.Text!, full.Text!, [])))];
+            double[] losses =
+                [.. early.Zip(Generate(rows, null), (one, full) => CalibrationLoss.RougeL.Compute(new CalibrationOutcome(one.Text!, full.Text!, [])))];
             Assert.Equal(losses.Average(), candidate.MeanLoss, 1e-12);
             Assert.Equal(RiskTest.HoeffdingBentkus.PValue(losses, 0.3, 0.2), candidate.PValue, 1e-12);
             Assert.Equal(early.SelectMany(result => result.ExitLayers).Average(), candidate.MeanExitLayer, 1e-12);
@@ -122,7 +124,9 @@ public sealed class ExitCalibrationTests : IDisposable
 
         Assert.StartsWith("58 prompts can never certify δ = 0.05 at ε = 0.05, whatever is generated: even without any loss at least 59 are needed.", message);
         Assert.Equal(0, computed);
-        Assert.Contains("at least 72", Refused<InvalidOperationException>(() => Fit(CalibrationRow.Read("question", 10), Options(0.05, 0.05, policies: [s_policy, s_policy]))));
+        Assert.Contains(
+            "at least 72",
+            Refused<InvalidOperationException>(() => Fit(CalibrationRow.Read("question", 10), Options(0.05, 0.05, policies: [s_policy, s_policy]))));
         Assert.Contains("the data is empty", Refused<InvalidOperationException>(() => Fit([], Options(0.3, 0.2))));
         Assert.Contains("one says nothing about others", Refused<InvalidOperationException>(() => Fit(CalibrationRow.Read("question", 1), Options(0.3, 0.2))));
     }
@@ -146,7 +150,8 @@ public sealed class ExitCalibrationTests : IDisposable
         int calls = 0;
         ExitCalibrationEstimator.Options options = Options(0.3, 0.2, loss: CalibrationLoss.Custom("odd", _ => calls++ == 4 ? loss : 0), grid: [1]);
 
-        Assert.Contains("The loss odd of row 4, counted from 0, is", Refused<InvalidOperationException>(() => Fit(CalibrationRow.Read("question", 10), options)));
+        Assert.Contains(
+            "The loss odd of row 4, counted from 0, is", Refused<InvalidOperationException>(() => Fit(CalibrationRow.Read("question", 10), options)));
     }
 
     [Fact]
@@ -197,7 +202,8 @@ public sealed class ExitCalibrationTests : IDisposable
 
             Assert.Equal(0.05f, transformer.Certificate!.Lambda);
             Assert.EndsWith(
-                " But the full model's own texts score 0 on average, not more than δ, and none can lose more than that: any text at all would pass, and this says nothing of the policy. "
+                " But the full model's own texts score 0 on average, not more than δ, and none can lose more than that: "
+                + "any text at all would pass, and this says nothing of the policy. "
                 + "Look at the references, or take a smaller δ.",
                 transformer.Certificate!.Statement);
             Assert.Contains(transformer.Certificate!.Statement, _warnings);
@@ -292,7 +298,9 @@ public sealed class ExitCalibrationTests : IDisposable
         Assert.All(certificate.Candidates, candidate => Assert.Equal(((20 * candidate.MeanLoss) + 1) / 21 <= 0.2, candidate.Passed));
         Assert.Contains("on average over the draw of the 20 calibration prompts and of the new one", certificate.Statement);
         Refused<ArgumentException>(() => Fit(rows, Options(0.2, 0.2, policies: [s_policy, s_policy], procedure: RiskProcedure.ConformalRiskControl)));
-        Assert.Contains("at least 9 are needed", Refused<InvalidOperationException>(() => Fit(rows[..5], Options(0.1, 0.2, procedure: RiskProcedure.ConformalRiskControl))));
+        Assert.Contains(
+            "at least 9 are needed",
+            Refused<InvalidOperationException>(() => Fit(rows[..5], Options(0.1, 0.2, procedure: RiskProcedure.ConformalRiskControl))));
     }
 
     [Fact]
@@ -330,9 +338,12 @@ public sealed class ExitCalibrationTests : IDisposable
         string checkpoint = Path.Combine(_folder.Path, "other.partial");
         File.WriteAllText(checkpoint, "{\"calibration\":\"something else\"}\n");
 
-        Assert.Contains("is of another calibration", Refused<InvalidDataException>(() => Fit(CalibrationRow.Read("question", 10), Options(0.3, 0.2, checkpoint: checkpoint))));
+        Assert.Contains(
+            "is of another calibration",
+            Refused<InvalidDataException>(() => Fit(CalibrationRow.Read("question", 10), Options(0.3, 0.2, checkpoint: checkpoint))));
         Assert.Equal("{\"calibration\":\"something else\"}\n", File.ReadAllText(checkpoint));
-        Refused<DirectoryNotFoundException>(() => Fit(CalibrationRow.Read("question", 10), Options(0.3, 0.2, checkpoint: Path.Combine(_folder.Path, "none", "file"))));
+        Refused<DirectoryNotFoundException>(
+            () => Fit(CalibrationRow.Read("question", 10), Options(0.3, 0.2, checkpoint: Path.Combine(_folder.Path, "none", "file"))));
     }
 
     [Fact]
@@ -345,12 +356,20 @@ public sealed class ExitCalibrationTests : IDisposable
         Assert.Contains("index 2", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, grid: [1, 0.5f, 0.5f])).Message);
         Assert.Contains("index 0", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, grid: [1.5f])).Message);
         Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: []));
-        Assert.Contains("Policies[1]: The policy has no threshold to calibrate: StaticExitLayer", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [s_policy, new ExitPolicy { StaticExitLayer = 3 }])).Message);
-        Assert.Contains("Thresholds", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [new ExitPolicy { Thresholds = [0.5f] }])).Message);
-        Assert.Contains("SelfSpeculation", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [new ExitPolicy { SelfSpeculation = new SelfSpeculation() }])).Message);
         Assert.Contains(
-            "AdaptiveThreshold", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 3, AdaptiveThreshold = true } }])).Message);
-        Assert.Contains("Policies[0]: MinimumLayer is 13", Refused<ArgumentException>(() => Fit(CalibrationRow.Read("question", 10), Options(0.3, 0.2, policies: [new ExitPolicy { MinimumLayer = 13 }]))));
+            "Policies[1]: The policy has no threshold to calibrate: StaticExitLayer",
+            Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [s_policy, new ExitPolicy { StaticExitLayer = 3 }])).Message);
+        Assert.Contains("Thresholds", Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [new ExitPolicy { Thresholds = [0.5f] }])).Message);
+        Assert.Contains(
+            "SelfSpeculation",
+            Assert.Throws<ArgumentException>(() => Options(0.1, 0.1, policies: [new ExitPolicy { SelfSpeculation = new SelfSpeculation() }])).Message);
+        Assert.Contains(
+            "AdaptiveThreshold",
+            Assert.Throws<ArgumentException>(
+                () => Options(0.1, 0.1, policies: [new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 3, AdaptiveThreshold = true } }])).Message);
+        Assert.Contains(
+            "Policies[0]: MinimumLayer is 13",
+            Refused<ArgumentException>(() => Fit(CalibrationRow.Read("question", 10), Options(0.3, 0.2, policies: [new ExitPolicy { MinimumLayer = 13 }]))));
     }
 
     [Fact]
@@ -378,7 +397,8 @@ public sealed class ExitCalibrationTests : IDisposable
             () => _context.TextGeneration.EvaluateDrift(transformer, Load(rows), monitor, cancellationToken: cancelled.Token));
         Assert.Equal(40, monitor.State.Count);
 
-        Assert.Contains("is none of the library's", Assert.Throws<ArgumentException>(() => _context.TextGeneration.EvaluateDrift(careless, Load(rows))).Message);
+        Assert.Contains(
+            "is none of the library's", Assert.Throws<ArgumentException>(() => _context.TextGeneration.EvaluateDrift(careless, Load(rows))).Message);
         Assert.Throws<ArgumentException>(() => _context.TextGeneration.EvaluateDrift(transformer, Load(rows), new RiskMonitor(0.1)));
         Assert.Throws<ArgumentException>(() => _context.TextGeneration.EvaluateDrift(transformer, Load(rows), loss: CalibrationLoss.TokenF1));
     }
@@ -386,7 +406,8 @@ public sealed class ExitCalibrationTests : IDisposable
     private double _lossOfAll;
 
     private static ExitCalibrationEstimator.Options Options(
-        double delta, double epsilon, IReadOnlyList<ExitPolicy>? policies = null, CalibrationLoss? loss = null, float[]? grid = null, RiskTest test = RiskTest.HoeffdingBentkus,
+        double delta, double epsilon, IReadOnlyList<ExitPolicy>? policies = null, CalibrationLoss? loss = null,
+        float[]? grid = null, RiskTest test = RiskTest.HoeffdingBentkus,
         RiskProcedure procedure = RiskProcedure.FixedSequence, string? label = null, string? checkpoint = null) => new()
     {
         Generation = new TextGenerationEstimator.Options

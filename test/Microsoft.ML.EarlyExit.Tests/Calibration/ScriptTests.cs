@@ -31,12 +31,14 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
         CalibrationRow[] latin = CalibrationRow.Read("describe", 24);
         CalibrationRow[] armenian = InArmenian(latin);
         var generation = new TextGenerationOptions { MaxNewTokens = 12, BatchSize = 8, Exit = s_policy with { Threshold = 0.8f } };
-        IReadOnlyList<GenerationResult> one = TestModels.Model(TestModels.Demo).Generate([.. latin.Select(row => GenerationInput.FromText(row.Prompt!))], generation);
+        IReadOnlyList<GenerationResult> one =
+            TestModels.Model(TestModels.Demo).Generate([.. latin.Select(row => GenerationInput.FromText(row.Prompt!))], generation);
         IReadOnlyList<GenerationResult> other = transliterated.Model.Generate([.. armenian.Select(row => GenerationInput.FromText(row.Prompt!))], generation);
         Assert.Equal(one.Select(result => result.TokenIds), other.Select(result => result.TokenIds));
         Assert.Equal(one.Select(result => Armenian.Of(result.Text!)), other.Select(result => result.Text));
 
-        foreach (CalibrationLoss loss in (CalibrationLoss[])[s_unicode, CalibrationLoss.RougeLRisk.WithRougeTokenizer(RougeTokenizer.Unicode), CalibrationLoss.Chrf, CalibrationLoss.ChrfRisk])
+        foreach (CalibrationLoss loss in (CalibrationLoss[])[
+            s_unicode, CalibrationLoss.RougeLRisk.WithRougeTokenizer(RougeTokenizer.Unicode), CalibrationLoss.Chrf, CalibrationLoss.ChrfRisk])
         {
             CalibrationCertificate first = Calibrate(TestModels.Model(TestModels.Demo), latin, loss);
             CalibrationCertificate second = Calibrate(transliterated.Model, armenian, loss);
@@ -51,7 +53,10 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
     public void Figures_of_another_alphabet_are_the_same()
     {
         CalibrationRow[] rows = CalibrationRow.Read("describe", 12);
-        string[] texts = [.. TestModels.Model(TestModels.Demo).Generate([.. rows.Select(row => GenerationInput.FromText(row.Prompt!))], new TextGenerationOptions { MaxNewTokens = 40, BatchSize = 8 }).Select(result => result.Text!)];
+        string[] texts =
+            [.. TestModels.Model(TestModels.Demo)
+                .Generate([.. rows.Select(row => GenerationInput.FromText(row.Prompt!))], new TextGenerationOptions { MaxNewTokens = 40, BatchSize = 8 })
+                .Select(result => result.Text!)];
         foreach (bool splitSentences in (bool[])[false, true])
         {
             var scorer = new RougeScorer(tokenizer: RougeTokenizer.Unicode, splitSentences: splitSentences);
@@ -79,7 +84,10 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
         Assert.Contains(isRisk ? "or the loss chrfRisk" : "or the loss chrf,", message);
 
         // The way out works with the same checkpoint.
-        Assert.Equal("unicode", System.Text.Json.JsonDocument.Parse(Calibrate(transliterated.Model, rows, loss.WithRougeTokenizer(RougeTokenizer.Unicode), checkpoint).ToJson()).RootElement.GetProperty("rougeTokenizer").GetString());
+        Assert.Equal(
+            "unicode",
+            System.Text.Json.JsonDocument.Parse(Calibrate(transliterated.Model, rows, loss.WithRougeTokenizer(RougeTokenizer.Unicode), checkpoint).ToJson())
+                .RootElement.GetProperty("rougeTokenizer").GetString());
     }
 
     [Fact]
@@ -87,7 +95,8 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
     {
         CalibrationRow[] rows = InArmenian(CalibrationRow.Read("question", 24));
         IDataView data = _context.Data.LoadFromEnumerable(rows);
-        using TextGenerationTransformer transformer = _context.TextGeneration.CalibrateExit(Options(transliterated.Model, s_unicode)).Fit(_context.Data.TakeRows(data, 12));
+        using TextGenerationTransformer transformer = _context.TextGeneration.CalibrateExit(Options(transliterated.Model, s_unicode))
+            .Fit(_context.Data.TakeRows(data, 12));
         CalibrationCertificate certificate = transformer.Certificate!;
         Assert.Equal(("rougeL", RougeTokenizer.Unicode), (certificate.Loss, certificate.RougeTokenizer!.Value));
         Assert.Contains("the expected rougeL (Unicode words) loss", certificate.Statement);
@@ -99,7 +108,8 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
         RiskMonitorState state = _context.TextGeneration.EvaluateDrift(transformer, data);
         Assert.Equal(state, _context.TextGeneration.EvaluateDrift(transformer, data, loss: s_unicode));
         Assert.Contains(
-            "with the words of Unicode, not of Rouge", Assert.Throws<ArgumentException>("loss", () => _context.TextGeneration.EvaluateDrift(transformer, data, loss: CalibrationLoss.RougeL)).Message);
+            "with the words of Unicode, not of Rouge",
+            Assert.Throws<ArgumentException>("loss", () => _context.TextGeneration.EvaluateDrift(transformer, data, loss: CalibrationLoss.RougeL)).Message);
 
         // Losses of other words are no losses to go on with.
         string checkpoint = Path.Combine(_folder.Path, "latin.partial");
@@ -118,7 +128,8 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
             EarlyExitModel model = TestModels.Model(TestModels.Demo);
             ExitCalibrationEstimator.Options options = Options(model, loss, checkpoint);
             TextGenerationOptions generation = options.Generation.GenerationOptions!;
-            CalibrationPrompt[] prompts = [.. latin.Select((row, index) => new CalibrationPrompt(index, model.Prepare(GenerationInput.FromText(row.Prompt!), generation), []))];
+            CalibrationPrompt[] prompts =
+                [.. latin.Select((row, index) => new CalibrationPrompt(index, model.Prepare(GenerationInput.FromText(row.Prompt!), generation), []))];
             using var calibration = new ExitCalibration(model, options, generation, prompts, progress, cancellation.Token);
             calibration.Run();
         }
@@ -134,7 +145,9 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
                 warnings.Add(log.RawMessage);
         };
         CalibrationRow[] rows = CalibrationRow.Read("question", 12);
-        using TextGenerationTransformer transformer = _context.TextGeneration.CalibrateExit(Options(TestModels.Model(TestModels.Demo), CalibrationLoss.RougeLRisk)).Fit(_context.Data.LoadFromEnumerable(rows));
+        using TextGenerationTransformer transformer = _context.TextGeneration
+            .CalibrateExit(Options(TestModels.Model(TestModels.Demo), CalibrationLoss.RougeLRisk))
+            .Fit(_context.Data.LoadFromEnumerable(rows));
         _context.TextGeneration.EvaluateDrift(transformer, _context.Data.LoadFromEnumerable(rows), labelColumnName: "References");
         Assert.DoesNotContain(warnings, warning => warning.Contains("tokenizer"));
 
@@ -150,7 +163,8 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
     {
         Generation = new TextGenerationEstimator.Options
         {
-            OutputColumnName = "Text", InputColumnName = "Prompt", Model = model, GenerationOptions = new TextGenerationOptions { MaxNewTokens = 8, BatchSize = 4 },
+            OutputColumnName = "Text", InputColumnName = "Prompt", Model = model,
+            GenerationOptions = new TextGenerationOptions { MaxNewTokens = 8, BatchSize = 4 },
         },
         Policies = [s_policy],
         Delta = 0.4,
@@ -163,7 +177,8 @@ public sealed class ScriptTests(ScriptTests.Transliterated transliterated) : ICl
 
     private CalibrationCertificate Calibrate(EarlyExitModel model, CalibrationRow[] rows, CalibrationLoss loss, string? checkpoint = null)
     {
-        using TextGenerationTransformer transformer = _context.TextGeneration.CalibrateExit(Options(model, loss, checkpoint)).Fit(_context.Data.LoadFromEnumerable(rows));
+        using TextGenerationTransformer transformer = _context.TextGeneration.CalibrateExit(Options(model, loss, checkpoint))
+            .Fit(_context.Data.LoadFromEnumerable(rows));
         return transformer.Certificate!;
     }
 }

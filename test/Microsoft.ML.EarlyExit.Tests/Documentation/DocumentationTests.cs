@@ -78,7 +78,8 @@ public sealed partial class DocumentationTests
         var context = new MLContext(seed: 1);
         IDataView data = context.Data.LoadFromEnumerable(DemoRow.Create(1));
         var options = new TextGenerationOptions { Prefix = "describe: ", MaxNewTokens = 6 };
-        var pipeline = context.Transforms.CopyColumns("Copy", "Prompt").Append(context.Transforms.Text.GenerateText("Text", "Copy", TestModels.Bundle(TestModels.Demo), options));
+        var pipeline = context.Transforms.CopyColumns("Copy", "Prompt")
+            .Append(context.Transforms.Text.GenerateText("Text", "Copy", TestModels.Bundle(TestModels.Demo), options));
         using var zip = new MemoryStream();
         using (TransformerChain<TextGenerationTransformer> saved = pipeline.Fit(data))
             context.Model.Save(saved, data.Schema, zip);

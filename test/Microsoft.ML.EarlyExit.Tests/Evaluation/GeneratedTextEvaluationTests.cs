@@ -33,7 +33,8 @@ public sealed class GeneratedTextEvaluationTests
         Assert.Equal(results.Average(result => (double)result.Operations.Total), metrics.Operations!.Value.Total, 1e-3);
         Assert.Equal(results.Average(result => (double)result.Operations.Paper), metrics.Operations!.Value.Paper, 1e-3);
         Assert.Equal(
-            DemoRow.Create(5).Select((row, index) => model.Generate(row.Prompt!, options).Text == results[index].Text ? 1.0 : 0).Average(), metrics.Agreement!.Value.Exact);
+            DemoRow.Create(5).Select((row, index) => model.Generate(row.Prompt!, options).Text == results[index].Text ? 1.0 : 0).Average(),
+            metrics.Agreement!.Value.Exact);
         Assert.True(metrics.TokensPerSecond > 0);
     }
 }

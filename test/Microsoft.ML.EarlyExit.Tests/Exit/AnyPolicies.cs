@@ -6,7 +6,8 @@ namespace Microsoft.ML.EarlyExit.Tests;
 /// <summary>Policies of any fields, also of those that exclude each other.</summary>
 internal static class AnyPolicies
 {
-    private static readonly Gen<float> s_unit = Gen.OneOf(Gen.Elements(0f, 1f, 0.1f, float.Epsilon, MathF.BitDecrement(1)), Gen.Choose(0, 1 << 24).Select(value => value / (float)(1 << 24)));
+    private static readonly Gen<float> s_unit = Gen.OneOf(
+        Gen.Elements(0f, 1f, 0.1f, float.Epsilon, MathF.BitDecrement(1)), Gen.Choose(0, 1 << 24).Select(value => value / (float)(1 << 24)));
 
     private static readonly Gen<ContrastiveOptions> s_contrastive =
         from alpha in s_unit

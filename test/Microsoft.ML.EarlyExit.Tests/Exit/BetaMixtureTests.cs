@@ -17,13 +17,21 @@ public sealed class BetaMixtureTests
         pairs.Count(pair => pair.Agreed) >= BetaMixture.MinimumPairs && pairs.Count(pair => !pair.Agreed) >= BetaMixture.MinimumPairs);
 
     // α, β of both components, the threshold at ζ = 0.4 in [0.3, 0.9] on the code's own ten points and on 600001, and the posteriors at 0.2, 0.5, 0.8, of
-    // util/bmm.py of github.com/raymin0223/fast_robust_early_exit at 3e503c5, run with numpy 2.4.6 on the pairs that Draw makes; scipy.stats.beta.pdf there was replaced
-    // by exp((a-1) ln x + (b-1) ln(1-x) - ln B(a, b)) with Python's math.lgamma.
+    // util/bmm.py of github.com/raymin0223/fast_robust_early_exit at 3e503c5, run with numpy 2.4.6 on the pairs that Draw makes; scipy.stats.beta.pdf there was
+    // replaced by exp((a-1) ln x + (b-1) ln(1-x) - ln B(a, b)) with Python's math.lgamma.
     [Theory]
-    [InlineData(1, 500, 0, 1.063030566392595, 2.079133760348973, 1.8936022740306993, 1.0080395873310233, 0.43333333333333335, 0.39594, 0.21863970862951132, 0.49771305379236924, 0.7961912768278331)]
-    [InlineData(2, 2000, 1, 2.241044374388761, 3.2050289401100995, 2.769215571668406, 1.1030810020026147, 0.5666666666666667, 0.531833, 0.11423281726832196, 0.35977657855808987, 0.8317252092306668)]
-    [InlineData(3, 60, 2, 2.9053618853378227, 2.0643878642822564, 4.673042192140541, 0.8975949485527792, 0.7666666666666668, 0.7016370000000001, 0.022425351623368783, 0.16703662403991354, 0.5727698491162337)]
-    [InlineData(4, 5000, 2, 3.1229495809817176, 1.924859839420581, 4.810423224925595, 0.9771888970401492, 0.7666666666666668, 0.70126, 0.030590641858216885, 0.18780022187328688, 0.5491144234038913)]
+    [InlineData(
+        1, 500, 0, 1.063030566392595, 2.079133760348973, 1.8936022740306993, 1.0080395873310233,
+        0.43333333333333335, 0.39594, 0.21863970862951132, 0.49771305379236924, 0.7961912768278331)]
+    [InlineData(
+        2, 2000, 1, 2.241044374388761, 3.2050289401100995, 2.769215571668406, 1.1030810020026147,
+        0.5666666666666667, 0.531833, 0.11423281726832196, 0.35977657855808987, 0.8317252092306668)]
+    [InlineData(
+        3, 60, 2, 2.9053618853378227, 2.0643878642822564, 4.673042192140541, 0.8975949485527792,
+        0.7666666666666668, 0.7016370000000001, 0.022425351623368783, 0.16703662403991354, 0.5727698491162337)]
+    [InlineData(
+        4, 5000, 2, 3.1229495809817176, 1.924859839420581, 4.810423224925595, 0.9771888970401492,
+        0.7666666666666668, 0.70126, 0.030590641858216885, 0.18780022187328688, 0.5491144234038913)]
     public void The_fit_by_labels_is_that_of_the_published_code(
         int seed, int count, int kind, double alpha0, double beta0, double alpha1, double beta1, double coarse, double fine, double at2, double at5, double at8)
     {
@@ -202,12 +210,14 @@ public sealed class BetaMixtureTests
         return BetaMixture.Fit(disagreeing, agreeing, maxIterations);
     }
 
-    private static double[] Parameters(BetaMixture mixture) => [mixture.Disagreeing.Alpha, mixture.Disagreeing.Beta, mixture.Agreeing.Alpha, mixture.Agreeing.Beta];
+    private static double[] Parameters(BetaMixture mixture) =>
+        [mixture.Disagreeing.Alpha, mixture.Disagreeing.Beta, mixture.Agreeing.Alpha, mixture.Agreeing.Beta];
 
     private static Func<double, double, bool> Near(double tolerance) => (x, y) => Math.Abs(x - y) <= tolerance;
 
     // Of integer parameters: the a-th smallest of a + b - 1 uniform numbers.
-    private static float BetaSample(Random random, int a, int b) => (float)Enumerable.Range(0, a + b - 1).Select(_ => random.NextDouble()).Order().ElementAt(a - 1);
+    private static float BetaSample(Random random, int a, int b) =>
+        (float)Enumerable.Range(0, a + b - 1).Select(_ => random.NextDouble()).Order().ElementAt(a - 1);
 
     /// <summary>α, β, α, β by the moments of the pairs, each belonging to its label's component with 2000/2001 and to the other with 1/2001.</summary>
     private static double[] Definition((float Confidence, bool Agreed)[] pairs)

@@ -39,7 +39,9 @@ public sealed class ConfidenceMeasureTests
         foreach (T5Configuration configuration in s_sizes)
         {
             int seed = 0;
-            Prop.ForAll(DefinedPolicy.Any(configuration.DecoderLayerCount, configuration.VocabularySize).ToArbitrary(), policy => Follow(configuration, policy, seed++, count))
+            Prop.ForAll(
+                DefinedPolicy.Any(configuration.DecoderLayerCount, configuration.VocabularySize).ToArbitrary(),
+                policy => Follow(configuration, policy, seed++, count))
                 .Check(Config.QuickThrowOnFailure.WithMaxTest(150));
         }
 
@@ -53,7 +55,9 @@ public sealed class ConfidenceMeasureTests
         for (int seed = 0; seed < 40; seed++)
         {
             Follow(s_deep, new DefinedPolicy { MinimumLayer = 2, Measure = DefinedMeasure.Weighted, ChoosesContrastive = true, Alpha = 1e-3f }, seed, count);
-            Follow(s_deep, new DefinedPolicy { MinimumLayer = 2, Measure = DefinedMeasure.Jsd, ChoosesContrastive = true, Cut = DefinedCut.Fixed, K = 50 }, seed, count);
+            Follow(
+                s_deep, new DefinedPolicy { MinimumLayer = 2, Measure = DefinedMeasure.Jsd, ChoosesContrastive = true, Cut = DefinedCut.Fixed, K = 50 },
+                seed, count);
         }
 
         count.AssertMostCompared();
@@ -166,7 +170,8 @@ public sealed class ConfidenceMeasureTests
             float pull = random.NextSingle() * 2 * layer / hidden.Length;
             float otherPull = random.NextSingle() * layer / hidden.Length;
             hidden[layer] = [.. Enumerable.Range(0, width).Select(column =>
-                (layer == 0 ? 0 : 0.6f * hidden[layer - 1][column]) + (pull * target[column]) + (otherPull * other[column]) + (noise * ((2 * random.NextSingle()) - 1)))];
+                (layer == 0 ? 0 : 0.6f * hidden[layer - 1][column]) + (pull * target[column]) + (otherPull * other[column])
+                + (noise * ((2 * random.NextSingle()) - 1)))];
         }
 
         return hidden;

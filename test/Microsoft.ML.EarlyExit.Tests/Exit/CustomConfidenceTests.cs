@@ -79,10 +79,14 @@ public sealed class CustomConfidenceTests
     public void A_number_that_is_no_confidence_fails_its_row_only(float value, string said)
     {
         var measure = Confidence.Custom("broken", ConfidenceNeeds.Logits, token => token.Position == 2 && token.HiddenState[0] > 0 ? value : 0.25f);
-        IReadOnlyList<GenerationResult> results = TestModels.Model(TestModels.Exits).Generate(s_inputs, Options(measure, VocabularyPruning.None) with { BatchSize = 5 });
+        IReadOnlyList<GenerationResult> results =
+            TestModels.Model(TestModels.Exits).Generate(s_inputs, Options(measure, VocabularyPruning.None) with { BatchSize = 5 });
         GenerationResult[] failed = [.. results.Where(result => result.StopReason == StopReason.Error)];
         Assert.NotEmpty(failed);
-        Assert.All(failed, result => Assert.Matches($"^The confidence 'broken' of token 2 after decoder layer [2-7] is {said}; it must be a number from 0 to 1\\.$", result.Error));
+        Assert.All(
+            failed,
+            result => Assert.Matches(
+                $"^The confidence 'broken' of token 2 after decoder layer [2-7] is {said}; it must be a number from 0 to 1\\.$", result.Error));
         Assert.All(failed, result => Assert.Equal(2, result.TokenIds.Count));
         Assert.All(results.Except(failed), result => Assert.Null(result.Error));
     }
@@ -92,7 +96,8 @@ public sealed class CustomConfidenceTests
     {
         EarlyExitModel model = TestModels.Model(TestModels.Exits);
         var measure = Confidence.Custom("thrower", ConfidenceNeeds.Logits, token => token.Position == 3 ? throw new TimeoutException("no") : 0.1f);
-        Assert.Equal("no", Assert.Throws<TimeoutException>(() => model.Generate(s_inputs, Options(measure, VocabularyPruning.None) with { BatchSize = 2 })).Message);
+        Assert.Equal(
+            "no", Assert.Throws<TimeoutException>(() => model.Generate(s_inputs, Options(measure, VocabularyPruning.None) with { BatchSize = 2 })).Message);
         Assert.All(model.Generate(s_inputs, Options(Confidence.SoftmaxMargin, VocabularyPruning.None)), result => Assert.Null(result.Error));
     }
 
@@ -154,7 +159,8 @@ public sealed class CustomConfidenceTests
 
         // A name with another delegate is not this one's.
         Assert.Equal(policy.Confidence, Confidence.Register("json-half", ConfidenceNeeds.Logits, evaluate));
-        Assert.Throws<InvalidOperationException>(() => new ExitPolicy { Confidence = Confidence.Custom("json-half", ConfidenceNeeds.Logits, _ => 0.5f) }.ToJson());
+        Assert.Throws<InvalidOperationException>(
+            () => new ExitPolicy { Confidence = Confidence.Custom("json-half", ConfidenceNeeds.Logits, _ => 0.5f) }.ToJson());
 
         Assert.Equal(json, policy.ToJson());
         Assert.Equal(policy, ExitPolicy.Parse(json));
@@ -188,7 +194,8 @@ public sealed class CustomConfidenceTests
             MaxNewTokens = 6,
             Exit = new ExitPolicy { MinimumLayer = 2, Threshold = 0.5f, Confidence = Confidence.Custom("in-a-zip", ConfidenceNeeds.Logits, evaluate) },
         };
-        using TextGenerationTransformer transformer = context.Transforms.Text.GenerateText("Text", "Prompt", TestModels.Bundle(TestModels.Demo), options).Fit(data);
+        using TextGenerationTransformer transformer = context.Transforms.Text
+            .GenerateText("Text", "Prompt", TestModels.Bundle(TestModels.Demo), options).Fit(data);
         using var refused = new MemoryStream();
         Exception exception = Assert.ThrowsAny<Exception>(() => context.Model.Save(transformer, data.Schema, refused));
         Assert.Contains("Confidence.Register", exception.GetBaseException().Message, StringComparison.Ordinal);

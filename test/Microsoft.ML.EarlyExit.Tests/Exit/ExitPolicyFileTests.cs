@@ -46,7 +46,9 @@ public sealed class ExitPolicyFileTests : IDisposable
 
         Assert.Equal(options, read.Options);
         Assert.Equal(holder.Policies, read.Policies);
-        Assert.Equal(options, JsonSerializer.Deserialize<TextGenerationOptions>(JsonSerializer.Serialize(options, JsonSerializerOptions.Web), JsonSerializerOptions.Web));
+        Assert.Equal(
+            options,
+            JsonSerializer.Deserialize<TextGenerationOptions>(JsonSerializer.Serialize(options, JsonSerializerOptions.Web), JsonSerializerOptions.Web));
     });
 
     [Fact]

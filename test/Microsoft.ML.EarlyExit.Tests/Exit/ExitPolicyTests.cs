@@ -28,7 +28,8 @@ public sealed class ExitPolicyTests
         AssertRefused(new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 2 }, Thresholds = [0, 0, 0, 0] }, "ShallowDeep", "Thresholds");
         AssertRefused(new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 2 }, Pruning = VocabularyPruning.Decaying() }, "ShallowDeep", "Pruning");
         AssertRefused(new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 4 } }, "ShallowDeep.ExitLayer", "from 1 to 3");
-        AssertRefused(new ExitPolicy { Confidence = Confidence.HiddenStateSaturation, Pruning = VocabularyPruning.Fixed(100) }, "hiddenStateSaturation", "Pruning");
+        AssertRefused(
+            new ExitPolicy { Confidence = Confidence.HiddenStateSaturation, Pruning = VocabularyPruning.Fixed(100) }, "hiddenStateSaturation", "Pruning");
         var pruned = new ContrastiveOptions { PlausibilityFromPruning = true };
         AssertRefused(new ExitPolicy { Confidence = Confidence.WeightedContrastive(pruned) }, "PlausibilityFromPruning", "Pruning");
         AssertRefused(new ExitPolicy { Confidence = Confidence.JsdContrastive(pruned) }, "PlausibilityFromPruning", "Pruning");
@@ -92,9 +93,11 @@ public sealed class ExitPolicyTests
         speculation.Validate(Layers(4));
         (speculation with { StaticExitLayer = 2, StatePropagation = StatePropagation.ParallelDecoding }).Validate(Layers(4));
         AssertRefused(
-            speculation with { Confidence = Confidence.JsdContrastive(new ContrastiveOptions { Token = ContrastiveToken.Contrastive }) }, "SelfSpeculation", "ContrastiveToken");
+            speculation with { Confidence = Confidence.JsdContrastive(new ContrastiveOptions { Token = ContrastiveToken.Contrastive }) },
+            "SelfSpeculation", "ContrastiveToken");
         AssertRefused(speculation with { ReferenceCompatible = true }, "SelfSpeculation", "ReferenceCompatible");
-        AssertRefused(speculation with { Pruning = VocabularyPruning.Fixed(20), FullVocabularyAtLastLayer = false }, "SelfSpeculation", "FullVocabularyAtLastLayer");
+        AssertRefused(
+            speculation with { Pruning = VocabularyPruning.Fixed(20), FullVocabularyAtLastLayer = false }, "SelfSpeculation", "FullVocabularyAtLastLayer");
         var learning = new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 2, AdaptiveThreshold = true } };
         learning.Validate(Layers(4));
         AssertRefused(learning with { SelfSpeculation = new SelfSpeculation() }, "SelfSpeculation", "AdaptiveThreshold");
@@ -133,7 +136,9 @@ public sealed class ExitPolicyTests
     [Fact]
     public void Blocks_before_the_minimum_layer_form_one_segment()
     {
-        Assert.Equal([new DecoderSegment(1, 2), new DecoderSegment(3, 3), new DecoderSegment(4, 4)], ExitPlan.Create(new ExitPolicy { MinimumLayer = 2 }, Layers(4), 10).Segments);
+        Assert.Equal(
+            [new DecoderSegment(1, 2), new DecoderSegment(3, 3), new DecoderSegment(4, 4)],
+            ExitPlan.Create(new ExitPolicy { MinimumLayer = 2 }, Layers(4), 10).Segments);
         Assert.Equal([new DecoderSegment(1, 4)], ExitPlan.Create(null, Layers(4), 10).Segments);
         Assert.Equal([new DecoderSegment(1, 4)], ExitPlan.Create(new ExitPolicy { MinimumLayer = 4 }, Layers(4), 10).Segments);
         Assert.Equal([new DecoderSegment(1, 3)], ExitPlan.Create(new ExitPolicy { StaticExitLayer = 3 }, Layers(4), 10).Segments);
@@ -169,7 +174,10 @@ public sealed class ExitPolicyTests
         // The same policy with and without decay: the first token's threshold is above, the last one's below what it was.
         EarlyExitModel model = TestModels.Model(TestModels.Exits);
         GenerationInput[] inputs = [GenerationInput.FromTokenIds([5, 6, 7, 1])];
-        var options = new TextGenerationOptions { MaxNewTokens = 40, MinNewTokens = 40, Trace = true, Exit = new ExitPolicy { Threshold = 0.6f, ThresholdTemperature = 8 } };
+        var options = new TextGenerationOptions
+        {
+            MaxNewTokens = 40, MinNewTokens = 40, Trace = true, Exit = new ExitPolicy { Threshold = 0.6f, ThresholdTemperature = 8 },
+        };
         GenerationResult result = model.Generate(inputs, options)[0];
         var schedule = new ThresholdSchedule(options.Exit, 8, 40);
         for (int position = 0; position < 40; position++)

@@ -28,8 +28,8 @@ public sealed class TopKTests
     {
         float[] logits =
         [
-            0f, -0f, float.Epsilon, -float.Epsilon, float.MaxValue, float.MinValue, 1e-38f, -1e-38f, -0f, 0f, 1, -1, MathF.BitIncrement(1), float.MaxValue, -1e30f,
-            float.MinValue, 1.5e38f, -0f, 0f, -1,
+            0f, -0f, float.Epsilon, -float.Epsilon, float.MaxValue, float.MinValue, 1e-38f, -1e-38f, -0f, 0f,
+            1, -1, MathF.BitIncrement(1), float.MaxValue, -1e30f, float.MinValue, 1.5e38f, -0f, 0f, -1,
         ];
         for (int count = 0; count <= logits.Length; count++)
             AssertBest(logits, count);

@@ -53,7 +53,8 @@ public sealed class BatchIndependenceTests
         for (int step = 0; step < expected.TokenIds.Count; step++)
         {
             // A confidence this near to the threshold may fall on either side of it.
-            if (policy is { StaticExitLayer: null } && expected.Steps![step].Evaluations.Any(evaluation => Math.Abs(evaluation.Confidence - policy.Threshold) < NearTie))
+            if (policy is { StaticExitLayer: null }
+                && expected.Steps![step].Evaluations.Any(evaluation => Math.Abs(evaluation.Confidence - policy.Threshold) < NearTie))
                 return;
             Assert.Equal(expected.TokenIds[step], actual.TokenIds[step]);
             Assert.Equal(expected.ExitLayers[step], actual.ExitLayers[step]);

@@ -24,7 +24,9 @@ public sealed class CheckpointDefaultsTests : IDisposable
         other.Write("generation_config.json", Asked);
         using EarlyExitModel asked = other.Load();
         Assert.Equal(2, asked.Bundle.Manifest.FormatVersion);
-        Assert.Equal((12, 1.7f, 2, 30), (asked.Configuration.MinNewTokens, asked.Configuration.RepetitionPenalty, asked.Configuration.NoRepeatNgramSize, asked.Configuration.MaxNewTokens));
+        Assert.Equal(
+            (12, 1.7f, 2, 30),
+            (asked.Configuration.MinNewTokens, asked.Configuration.RepetitionPenalty, asked.Configuration.NoRepeatNgramSize, asked.Configuration.MaxNewTokens));
 
         AssertSame(plain, s_same, asked, new TextGenerationOptions());
         AssertSame(plain, s_off, asked, s_off);
@@ -56,7 +58,8 @@ public sealed class CheckpointDefaultsTests : IDisposable
         Assert.Equal((5, StopReason.MaxNewTokens), (result.TokenIds.Count, result.StopReason));
 
         // One that was asked for must be possible.
-        string message = Assert.Throws<ArgumentException>(() => model.Generate("1", new TextGenerationOptions { MinNewTokens = 31 }, TestContext.Current.CancellationToken)).Message;
+        string message = Assert.Throws<ArgumentException>(
+            () => model.Generate("1", new TextGenerationOptions { MinNewTokens = 31 }, TestContext.Current.CancellationToken)).Message;
         Assert.Contains("MinNewTokens is 31", message);
         Assert.Contains("30", message);
     }
@@ -86,7 +89,9 @@ public sealed class CheckpointDefaultsTests : IDisposable
             using TextGenerationTransformer transformer = context.Transforms.Text.GenerateText("Text", "Prompt", _checkpoint.Bundle, options).Fit(data);
             context.Model.Save(transformer, data.Schema, path);
             using var loaded = (TextGenerationTransformer)context.Model.Load(path, out _);
-            string[] expected = [.. model.Generate([.. s_texts.Select(GenerationInput.FromText)], options, TestContext.Current.CancellationToken).Select(result => result.Text!)];
+            string[] expected =
+                [.. model.Generate([.. s_texts.Select(GenerationInput.FromText)], options, TestContext.Current.CancellationToken)
+                    .Select(result => result.Text!)];
             Assert.Equal(expected, loaded.Transform(data).GetColumn<string>("Text"));
         }
     }

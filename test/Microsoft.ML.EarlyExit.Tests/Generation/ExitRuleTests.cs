@@ -38,7 +38,11 @@ public sealed class ExitRuleTests
             foreach (DefinedPolicy policy in DefinedPolicy.EveryMeasureAndCut(minimumLayer, threshold))
             {
                 foreach (bool isWhole in new[] { true, false })
-                    AssertFollows(sequence, TestModels.Exits, policy with { WholeAtLastLayer = isWhole }, new DefinedOptions(MinimumLength: 12), Inputs([5, 2], 1024, 17), 2, 12);
+                {
+                    AssertFollows(
+                        sequence, TestModels.Exits, policy with { WholeAtLastLayer = isWhole }, new DefinedOptions(MinimumLength: 12),
+                        Inputs([5, 2], 1024, 17), 2, 12);
+                }
             }
         }
 
@@ -79,11 +83,17 @@ public sealed class ExitRuleTests
         var sequence = new DefinedSequence(TestModels.Model(TestModels.Demo));
         foreach (DefinedMeasure measure in new[] { DefinedMeasure.Margin, DefinedMeasure.Weighted, DefinedMeasure.Jsd })
         {
-            var policy = new DefinedPolicy { MinimumLayer = 3, Threshold = 0.8f, Measure = measure, Cut = DefinedCut.Adaptive, KMin = 100, WholeAtLastLayer = false };
+            var policy = new DefinedPolicy
+            {
+                MinimumLayer = 3, Threshold = 0.8f, Measure = measure, Cut = DefinedCut.Adaptive, KMin = 100, WholeAtLastLayer = false,
+            };
             GenerationInput[] inputs =
             [
-                .. new[] { "describe: name[Aromi], eatType[pub], area[city centre]", "question: Aromi", "describe: name[Zizzi]", "describe: food[Italian], area[riverside]" }
-                    .Select(text => GenerationInput.FromTokenIds(TestModels.Model(TestModels.Demo).Tokenizer!.Encode(text))),
+                .. new[]
+                {
+                    "describe: name[Aromi], eatType[pub], area[city centre]", "question: Aromi",
+                    "describe: name[Zizzi]", "describe: food[Italian], area[riverside]",
+                }.Select(text => GenerationInput.FromTokenIds(TestModels.Model(TestModels.Demo).Tokenizer!.Encode(text))),
             ];
             AssertFollows(sequence, TestModels.Demo, policy, new DefinedOptions(), inputs, 3, 8);
         }
@@ -145,7 +155,8 @@ public sealed class ExitRuleTests
                     K = 2,
                     WholeAtLastLayer = isWholeAtLastLayer,
                 };
-                AssertFollows(sequence, TestModels.Exits, policy, new DefinedOptions(NgramSize: 1, MinimumLength: 40), Inputs([5, 2, 9, 4, 1, 12], 1024, 3), 3, 40);
+                AssertFollows(
+                    sequence, TestModels.Exits, policy, new DefinedOptions(NgramSize: 1, MinimumLength: 40), Inputs([5, 2, 9, 4, 1, 12], 1024, 3), 3, 40);
             }
         }
 
@@ -214,13 +225,15 @@ public sealed class ExitRuleTests
     private static void AssertFollows(
         DefinedSequence sequence, string name, DefinedPolicy policy, DefinedOptions options, GenerationInput[] inputs, int batchSize, int maxNewTokens)
     {
-        IReadOnlyList<GenerationResult> results = TestModels.Model(name).Generate(inputs, options.ToOptions(policy.ToPolicy(), maxNewTokens) with { BatchSize = batchSize });
+        IReadOnlyList<GenerationResult> results =
+            TestModels.Model(name).Generate(inputs, options.ToOptions(policy.ToPolicy(), maxNewTokens) with { BatchSize = batchSize });
         for (int row = 0; row < inputs.Length; row++)
             sequence.Follow(inputs[row], policy, options, results[row]);
     }
 
     private static void AssertMostCompared(DefinedSequence sequence) =>
-        Assert.True(sequence.Compared > sequence.Skipped, $"{sequence.Compared} tokens were compared, {sequence.Skipped} came after a decision too close to call.");
+        Assert.True(
+            sequence.Compared > sequence.Skipped, $"{sequence.Compared} tokens were compared, {sequence.Skipped} came after a decision too close to call.");
 
     private static GenerationInput[] Inputs(int[] lengths, int vocabulary, int seed)
     {

@@ -9,7 +9,8 @@ namespace Microsoft.ML.EarlyExit.Tests;
 [Collection("Native memory")]
 public sealed class GenerationLifetimeTests
 {
-    private static readonly GenerationInput[] s_inputs = [.. Enumerable.Range(0, 6).Select(row => GenerationInput.FromTokenIds([.. Enumerable.Range(3 + row, 4 + row), 1]))];
+    private static readonly GenerationInput[] s_inputs =
+        [.. Enumerable.Range(0, 6).Select(row => GenerationInput.FromTokenIds([.. Enumerable.Range(3 + row, 4 + row), 1]))];
 
     private static readonly ExitPolicy s_policy = new() { MinimumLayer = 2, Threshold = 0.5f };
 
@@ -23,17 +24,25 @@ public sealed class GenerationLifetimeTests
         {
             // Deep enough for amateurs below j; once all tokens run to the end, once all leave after layer 7.
             float[][] thresholds = [[1, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 0, 1]];
-            IEnumerable<DefinedPolicy> measures = thresholds.SelectMany(list => DefinedPolicy.EveryMeasureAndCut(4, 1).Select(policy => policy with { Thresholds = list }));
+            IEnumerable<DefinedPolicy> measures =
+                thresholds.SelectMany(list => DefinedPolicy.EveryMeasureAndCut(4, 1).Select(policy => policy with { Thresholds = list }));
             ExitPolicy?[] policies =
             [
-                null, new ExitPolicy { StaticExitLayer = 3 }, s_policy with { Threshold = 1 }, s_parallel with { Threshold = 1 }, .. measures.Select(policy => policy.ToPolicy()),
-                .. measures.Where(policy => policy.IsContrastive).Select(policy => (policy with { AllAmateurs = true, ChoosesContrastive = true, WholeAtLastLayer = false }).ToPolicy()),
+                null, new ExitPolicy { StaticExitLayer = 3 }, s_policy with { Threshold = 1 }, s_parallel with { Threshold = 1 },
+                .. measures.Select(policy => policy.ToPolicy()),
+                .. measures.Where(policy => policy.IsContrastive)
+                    .Select(policy => (policy with { AllAmateurs = true, ChoosesContrastive = true, WholeAtLastLayer = false }).ToPolicy()),
             ];
             foreach (ExitPolicy? policy in policies)
             {
-                var options = new TextGenerationOptions { MaxNewTokens = 64, MinNewTokens = 64, RepetitionPenalty = 1.1f, NoRepeatNgramSize = 3, Exit = policy };
+                var options = new TextGenerationOptions
+                {
+                    MaxNewTokens = 64, MinNewTokens = 64, RepetitionPenalty = 1.1f, NoRepeatNgramSize = 3, Exit = policy,
+                };
                 using var run = new RunOptions();
-                var encoded = s_inputs.Take(rows).Select(input => EncodedInput.Encode(model.Sessions.Encoder, input.TokenIds!, model.Configuration.ModelDimension, run)).ToList();
+                var encoded = s_inputs.Take(rows)
+                    .Select(input => EncodedInput.Encode(model.Sessions.Encoder, input.TokenIds!, model.Configuration.ModelDimension, run))
+                    .ToList();
                 using var session = new DecodingSession(
                     model.Bundle, model.Sessions, model.Head, rows, ExitPlan.Create(policy, model.Configuration, 64), options, 64, run);
                 for (int slot = 0; slot < rows; slot++)
@@ -56,7 +65,10 @@ public sealed class GenerationLifetimeTests
     public void Nothing_native_is_left_after_calls_that_end_fail_or_are_cancelled(StatePropagation propagation)
     {
         EarlyExitModel model = EarlyExitModel.Load(TestModels.Bundle(TestModels.Exits));
-        var options = new TextGenerationOptions { MaxNewTokens = 100, MinNewTokens = 100, BatchSize = 3, Exit = s_policy with { StatePropagation = propagation } };
+        var options = new TextGenerationOptions
+        {
+            MaxNewTokens = 100, MinNewTokens = 100, BatchSize = 3, Exit = s_policy with { StatePropagation = propagation },
+        };
         // What other tests left to the garbage collector must not go while this one counts.
         GC.Collect();
         GC.WaitForPendingFinalizers();

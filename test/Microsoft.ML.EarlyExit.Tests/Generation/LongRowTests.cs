@@ -57,7 +57,8 @@ public sealed class LongRowTests
     [Fact]
     public async Task A_stream_says_it_when_it_is_read()
     {
-        IAsyncEnumerable<GeneratedToken> stream = s_model.GenerateStreamingAsync(GenerationInput.FromTokenIds(Ids(1000)), s_options with { EncoderMemoryMB = 8 });
+        IAsyncEnumerable<GeneratedToken> stream =
+            s_model.GenerateStreamingAsync(GenerationInput.FromTokenIds(Ids(1000)), s_options with { EncoderMemoryMB = 8 });
         var exception = await Assert.ThrowsAsync<InvalidOperationException>(async () => await stream.GetAsyncEnumerator().MoveNextAsync());
         Assert.Contains("EncoderMemoryMB", exception.Message, StringComparison.Ordinal);
     }
@@ -91,7 +92,8 @@ public sealed class LongRowTests
         const int Length = 150_000;
         const long LeastTensor = (long)Length * Length * sizeof(long);
         bool canFail = OperatingSystem.IsLinux() && File.ReadAllText("/proc/sys/vm/overcommit_memory").Trim() == "0";
-        Assert.SkipUnless(canFail && GC.GetGCMemoryInfo().TotalAvailableMemoryBytes < LeastTensor / 2, "Here the system may promise memory that it does not have.");
+        Assert.SkipUnless(
+            canFail && GC.GetGCMemoryInfo().TotalAvailableMemoryBytes < LeastTensor / 2, "Here the system may promise memory that it does not have.");
         GenerationResult[] results =
         [
             .. s_model.Generate(

@@ -132,9 +132,12 @@ public sealed class OperationCountTests
         GenerationResult result = TestModels.Model(TestModels.Exits).Generate(
             [GenerationInput.FromTokenIds([7, 99, 1])], new TextGenerationOptions { MaxNewTokens = 1, Exit = policy, Trace = true })[0];
 
-        // Confidences after blocks 5, 6 and 7 over 1024, 100 and 100 tokens; amateurs after blocks 2, 3 and 3 over 1024: 2·48·(3·1024 + 2·100) = 314112. The last
-        // layer's 100 tokens: 2·48·100 = 9600. The published code's count leaves the first evaluation out: 48·48·2·100 = 460800. Blocks as above: 8·(46592 + 18432).
-        Assert.Equal([(5, 1024, 2), (6, 100, 3), (7, 100, 3)], result.Steps![0].Evaluations.Select(evaluation => (evaluation.Layer, evaluation.Rows, evaluation.AmateurLayer!.Value)));
+        // Confidences after blocks 5, 6 and 7 over 1024, 100 and 100 tokens; amateurs after blocks 2, 3 and 3 over 1024: 2·48·(3·1024 + 2·100) = 314112. The
+        // last layer's 100 tokens: 2·48·100 = 9600. The published code's count leaves the first evaluation out: 48·48·2·100 = 460800. Blocks as above:
+        // 8·(46592 + 18432).
+        Assert.Equal(
+            [(5, 1024, 2), (6, 100, 3), (7, 100, 3)],
+            result.Steps![0].Evaluations.Select(evaluation => (evaluation.Layer, evaluation.Rows, evaluation.AmateurLayer!.Value)));
         Assert.Equal(new OperationCounts(520192, 0, 314112, 9600, 460800), result.Operations);
     }
 
@@ -158,11 +161,11 @@ public sealed class OperationCountTests
             new TextGenerationOptions { MaxNewTokens = 2, Trace = true, Exit = new ExitPolicy { MinimumLayer = 2, Threshold = 0.5f } })[0];
         Assert.Equal([2, 5], result.ExitLayers);
         Assert.All(result.Steps!.SelectMany(step => step.Evaluations), evaluation => Assert.True(Math.Abs(evaluation.Confidence - 0.5f) > 1e-3f));
-        // The sizes of the test above. Token 0: two blocks and their cross-attention keys and values, 130048; one head product for a confidence, 2·48·1024 = 98304,
-        // which the published code counts as 48·48·1024 = 2359296.
+        // The sizes of the test above. Token 0: two blocks and their cross-attention keys and values, 130048; one head product for a confidence,
+        // 2·48·1024 = 98304, which the published code counts as 48·48·1024 = 2359296.
         Assert.Equal(new OperationCounts(130048, 0, 98304, 0, 2359296), result.Steps![0].Operations);
-        // Token 1: five blocks at position 1, 46592 + 4·32 = 46720 each; layers 3, 4 and 5 for the first time, 18432 each; together 288896. Those layers lack token 0:
-        // 3·2·48·32·2 = 18432. Confidences after blocks 2, 3, 4 and 5: 4·98304 = 393216, 4·2359296 = 9437184.
+        // Token 1: five blocks at position 1, 46592 + 4·32 = 46720 each; layers 3, 4 and 5 for the first time, 18432 each; together 288896. Those layers lack
+        // token 0: 3·2·48·32·2 = 18432. Confidences after blocks 2, 3, 4 and 5: 4·98304 = 393216, 4·2359296 = 9437184.
         Assert.Equal(new OperationCounts(288896, 18432, 393216, 0, 9437184), result.Steps[1].Operations);
         Assert.Equal(new OperationCounts(418944, 18432, 491520, 0, 11796480), result.Operations);
     }
@@ -195,10 +198,12 @@ public sealed class OperationCountTests
         GenerationInput[] inputs = [GenerationInput.FromTokenIds([9, 12, 40, 1]), GenerationInput.FromTokenIds([300])];
         var sizes = new Sizes("tiny-v11");
 
-        IReadOnlyList<GenerationResult> asked = model.Generate(inputs, new TextGenerationOptions { MaxNewTokens = 5, Trace = true, Exit = new ExitPolicy { Threshold = 1 } });
+        IReadOnlyList<GenerationResult> asked = model.Generate(
+            inputs, new TextGenerationOptions { MaxNewTokens = 5, Trace = true, Exit = new ExitPolicy { Threshold = 1 } });
         Assert.Equal((StopReason.Error, 0), (asked[0].StopReason, asked[0].TokenIds.Count));
         Assert.Equal(
-            new OperationCounts(layer * (sizes.Block(0, 4) + sizes.CrossKeysValues(4)), 0, layer * sizes.Head, 0, layer * sizes.PaperHead), asked[0].Operations);
+            new OperationCounts(layer * (sizes.Block(0, 4) + sizes.CrossKeysValues(4)), 0, layer * sizes.Head, 0, layer * sizes.PaperHead),
+            asked[0].Operations);
         Assert.Equal(StopReason.Error, asked[1].StopReason);
         Assert.Equal(default, asked[1].Operations);
 
@@ -270,7 +275,12 @@ public sealed class OperationCountTests
             if (policy.Cut == DefinedCut.None)
                 counts += new OperationCounts { Paper = sizes.PaperHead };
             else if (layer > policy.MinimumLayer && policy.Cut == DefinedCut.Adaptive)
-                counts += new OperationCounts { Paper = sizes.PaperHead / sizes.Vocabulary * (long)Math.Floor(sizes.Vocabulary * (1 - (policy.Scale * (double)before))) };
+            {
+                counts += new OperationCounts
+                {
+                    Paper = sizes.PaperHead / sizes.Vocabulary * (long)Math.Floor(sizes.Vocabulary * (1 - (policy.Scale * (double)before))),
+                };
+            }
             else if (layer > policy.MinimumLayer)
                 counts += new OperationCounts { Paper = sizes.PaperHead / sizes.Vocabulary * alive };
             if (policy.Measure == DefinedMeasure.Weighted && layer / 2 > 0 && layer / 2 < policy.MinimumLayer)
@@ -305,7 +315,8 @@ public sealed class OperationCountTests
             _width = Size("d_model");
             _inner = Size("num_heads") * Size("d_kv");
             _feedForward = Size("d_ff");
-            bool isGated = configuration.TryGetProperty("feed_forward_proj", out JsonElement kind) && kind.GetString()!.StartsWith("gated", StringComparison.Ordinal);
+            bool isGated = configuration.TryGetProperty("feed_forward_proj", out JsonElement kind)
+                && kind.GetString()!.StartsWith("gated", StringComparison.Ordinal);
             _feedForwardProducts = isGated ? 3 : 2;
             Vocabulary = Size("vocab_size");
             Layers = configuration.TryGetProperty("num_decoder_layers", out JsonElement layers) ? layers.GetInt32() : Size("num_layers");

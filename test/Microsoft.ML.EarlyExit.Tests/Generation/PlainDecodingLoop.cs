@@ -17,8 +17,8 @@ internal static class PlainDecodingLoop
 
     /// <summary>Generates for all rows; <paramref name="left"/> is told of every token that leaves early: batch, slot, position, layer, hidden state.</summary>
     public static IReadOnlyList<IReadOnlyList<Token>> Generate(
-        EarlyExitModel model, IReadOnlyList<int[]> inputs, IReadOnlyList<DecoderSegment> segments, StatePropagation propagation, float threshold, int maxNewTokens,
-        int slots, Action<DecoderBatch, int, int, int, float[]>? left = null)
+        EarlyExitModel model, IReadOnlyList<int[]> inputs, IReadOnlyList<DecoderSegment> segments, StatePropagation propagation,
+        float threshold, int maxNewTokens, int slots, Action<DecoderBatch, int, int, int, float[]>? left = null)
     {
         T5Configuration configuration = model.Configuration;
         List<Token>[] results = [.. inputs.Select(_ => new List<Token>())];
@@ -44,7 +44,8 @@ internal static class PlainDecodingLoop
             if (running.Count == 0)
                 break;
             batch.Embed(
-                running.ToArray(), [.. running.Select(slot => results[rows[slot]!.Value] is { Count: > 0 } tokens ? tokens[^1].Id : configuration.DecoderStartTokenId)]);
+                running.ToArray(),
+                [.. running.Select(slot => results[rows[slot]!.Value] is { Count: > 0 } tokens ? tokens[^1].Id : configuration.DecoderStartTokenId)]);
             List<float>[] confidences = [.. rows.Select(_ => new List<float>())];
             for (int segment = 0; segment < segments.Count && running.Count > 0; segment++)
             {
@@ -70,7 +71,8 @@ internal static class PlainDecodingLoop
                     if (!isLast)
                         left?.Invoke(batch, slot, tokens.Count, layer, hidden);
                     batch.Advance(slot, index, exitsEarly: !isLast);
-                    tokens.Add(new Token(id, layer, confidences[slot], gap < NearTie || confidences[slot].Any(confidence => Math.Abs(confidence - threshold) < NearTie)));
+                    tokens.Add(new Token(
+                        id, layer, confidences[slot], gap < NearTie || confidences[slot].Any(confidence => Math.Abs(confidence - threshold) < NearTie)));
                     if (id == configuration.EndOfSequenceTokenId || tokens.Count == maxNewTokens)
                         rows[slot] = null;
                 }

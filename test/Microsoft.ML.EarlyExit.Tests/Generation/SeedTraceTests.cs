@@ -40,9 +40,11 @@ public sealed class SeedTraceTests
         JsonElement traces = Traces(file).RootElement;
         string weights = Path.Combine(TestModels.Checkpoint(modelName), "model.safetensors");
         Assert.Equal(traces.GetProperty("model").GetProperty("sha256").GetString(), Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(weights))));
-        JsonElement configuration = traces.GetProperty("configurations").EnumerateArray().Single(candidate => candidate.GetProperty("name").GetString() == name);
+        JsonElement configuration = traces.GetProperty("configurations").EnumerateArray()
+            .Single(candidate => candidate.GetProperty("name").GetString() == name);
         int maxNewTokens = traces.GetProperty("generation").GetProperty("max_new_tokens").GetInt32();
-        GenerationInput[] inputs = [.. traces.GetProperty("prompts").EnumerateArray().Select(prompt => GenerationInput.FromTokenIds(Ints(prompt.GetProperty("ids"))))];
+        GenerationInput[] inputs =
+            [.. traces.GetProperty("prompts").EnumerateArray().Select(prompt => GenerationInput.FromTokenIds(Ints(prompt.GetProperty("ids"))))];
         IReadOnlyList<GenerationResult> results = TestModels.Model(modelName).Generate(
             inputs,
             new TextGenerationOptions
@@ -111,7 +113,8 @@ public sealed class SeedTraceTests
         }
     }
 
-    private static bool IsComparable(JsonElement configuration) => configuration.GetProperty("kind").GetString() is "plain" or "static" or "early-exit" or "shallow-deep-copy" or "shallow-deep-parallel";
+    private static bool IsComparable(JsonElement configuration) =>
+        configuration.GetProperty("kind").GetString() is "plain" or "static" or "early-exit" or "shallow-deep-copy" or "shallow-deep-parallel";
 
     private static ExitPolicy? Policy(JsonElement configuration) => configuration.GetProperty("kind").GetString() switch
     {
@@ -121,7 +124,9 @@ public sealed class SeedTraceTests
         {
             MinimumLayer = configuration.GetProperty("min_layer").GetInt32(),
             Threshold = configuration.GetProperty("threshold").GetSingle(),
-            ThresholdTemperature = configuration.GetProperty("position_temperature") is { ValueKind: JsonValueKind.Number } temperature ? temperature.GetSingle() : 0,
+            ThresholdTemperature = configuration.GetProperty("position_temperature") is { ValueKind: JsonValueKind.Number } temperature
+                ? temperature.GetSingle()
+                : 0,
             Confidence = configuration.GetProperty("confidence").GetString() switch
             {
                 "weighted" => Confidence.WeightedContrastive(),
@@ -141,7 +146,9 @@ public sealed class SeedTraceTests
         {
             ShallowDeep = new ShallowDeep { ExitLayer = configuration.GetProperty("exit_layer").GetInt32() },
             Threshold = configuration.GetProperty("threshold").GetSingle(),
-            StatePropagation = configuration.GetProperty("kind").GetString() == "shallow-deep-parallel" ? StatePropagation.ParallelDecoding : StatePropagation.StateCopy,
+            StatePropagation = configuration.GetProperty("kind").GetString() == "shallow-deep-parallel"
+                ? StatePropagation.ParallelDecoding
+                : StatePropagation.StateCopy,
             ReferenceCompatible = true,
         },
     };

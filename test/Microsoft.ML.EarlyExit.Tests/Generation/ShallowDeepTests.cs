@@ -87,7 +87,8 @@ public sealed class ShallowDeepTests
         using TextGenerationTransformer transformer = context.Transforms.Text.GenerateText("Text", "Prompt", model, options).Fit(data);
 
         string?[] expected =
-            [.. model.Generate([.. DemoRow.Create(16).Select(row => GenerationInput.FromText(row.Prompt!))], options, TestContext.Current.CancellationToken).Select(row => row.Text)];
+            [.. model.Generate([.. DemoRow.Create(16).Select(row => GenerationInput.FromText(row.Prompt!))], options, TestContext.Current.CancellationToken)
+                .Select(row => row.Text)];
 
         Assert.Equal(expected, transformer.Transform(data).GetColumn<string>("Text"));
         Assert.Equal(expected, transformer.Transform(data).GetColumn<string>("Text"));

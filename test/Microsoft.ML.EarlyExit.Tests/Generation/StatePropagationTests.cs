@@ -33,7 +33,8 @@ public sealed class StatePropagationTests
     {
         EarlyExitModel model = TestModels.Model(file == "restaurants" ? TestModels.Demo : TestModels.Exits);
         JsonElement traces = Traces(file).RootElement;
-        JsonElement configuration = traces.GetProperty("configurations").EnumerateArray().Single(candidate => candidate.GetProperty("name").GetString() == name);
+        JsonElement configuration = traces.GetProperty("configurations").EnumerateArray()
+            .Single(candidate => candidate.GetProperty("name").GetString() == name);
         Assert.Equal(1, configuration.GetProperty("repetition_penalty").GetDouble());
         int exitLayer = configuration.GetProperty("exit_layer").GetInt32();
         IReadOnlyList<IReadOnlyList<PlainDecodingLoop.Token>> results = PlainDecodingLoop.Generate(
@@ -89,7 +90,10 @@ public sealed class StatePropagationTests
                 PlainDecodingLoop.Generate(model, one.inputs, segments, StatePropagation.StateCopy, one.threshold, 24, one.slots);
             IReadOnlyList<GenerationResult> library = model.Generate(
                 [.. one.inputs.Select(GenerationInput.FromTokenIds)],
-                new TextGenerationOptions { MaxNewTokens = 24, BatchSize = one.slots, Exit = new ExitPolicy { MinimumLayer = one.minimumLayer, Threshold = one.threshold } });
+                new TextGenerationOptions
+                {
+                    MaxNewTokens = 24, BatchSize = one.slots, Exit = new ExitPolicy { MinimumLayer = one.minimumLayer, Threshold = one.threshold },
+                });
             for (int row = 0; row < one.inputs.Length; row++)
             {
                 for (int index = 0; index < eager[row].Count && !eager[row][index].IsNearTie; index++)

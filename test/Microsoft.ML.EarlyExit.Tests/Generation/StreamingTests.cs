@@ -123,11 +123,16 @@ public sealed class StreamingTests
         EarlyExitModel exits = TestModels.Model(TestModels.Exits);
         Assert.Throws<ArgumentNullException>(() => demo.GenerateStreamingAsync((string)null!));
         Assert.Contains(
-            "MaxInputTokens", Assert.Throws<ArgumentException>(() => demo.GenerateStreamingAsync("a b c d", new() { MaxInputTokens = 2, Truncate = false })).Message, StringComparison.Ordinal);
+            "MaxInputTokens",
+            Assert.Throws<ArgumentException>(() => demo.GenerateStreamingAsync("a b c d", new() { MaxInputTokens = 2, Truncate = false })).Message,
+            StringComparison.Ordinal);
         Assert.Contains(
-            "MinimumLayer", Assert.Throws<ArgumentException>(() => demo.GenerateStreamingAsync("a", new() { Exit = new ExitPolicy { MinimumLayer = 99 } })).Message, StringComparison.Ordinal);
+            "MinimumLayer",
+            Assert.Throws<ArgumentException>(() => demo.GenerateStreamingAsync("a", new() { Exit = new ExitPolicy { MinimumLayer = 99 } })).Message,
+            StringComparison.Ordinal);
         Assert.Contains("tokenizer", Assert.Throws<ArgumentException>(() => exits.GenerateStreamingAsync("a")).Message, StringComparison.Ordinal);
-        Assert.Contains("-1", Assert.Throws<ArgumentException>(() => exits.GenerateStreamingAsync(GenerationInput.FromTokenIds([-1]))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "-1", Assert.Throws<ArgumentException>(() => exits.GenerateStreamingAsync(GenerationInput.FromTokenIds([-1]))).Message, StringComparison.Ordinal);
     }
 
     private static async Task<List<GeneratedToken>> Read(IAsyncEnumerable<GeneratedToken> stream)

@@ -4,7 +4,8 @@ namespace Microsoft.ML.EarlyExit.Tests;
 
 public sealed class WarmUpTests
 {
-    private static readonly GenerationInput[] s_inputs = [.. Enumerable.Range(1, 6).Select(row => GenerationInput.FromTokenIds([.. Enumerable.Range(3, 3 * row), 1]))];
+    private static readonly GenerationInput[] s_inputs =
+        [.. Enumerable.Range(1, 6).Select(row => GenerationInput.FromTokenIds([.. Enumerable.Range(3, 3 * row), 1]))];
 
     public static TheoryData<ExitPolicy?, int> Policies => new()
     {
@@ -13,7 +14,13 @@ public sealed class WarmUpTests
         { new ExitPolicy { MinimumLayer = 2, Threshold = 0.3f }, 1 },
         { new ExitPolicy { MinimumLayer = 2, Threshold = 0.3f }, 4 },
         { new ExitPolicy { MinimumLayer = 3, Threshold = 0.3f, StatePropagation = StatePropagation.ParallelDecoding }, 4 },
-        { new ExitPolicy { MinimumLayer = 2, Threshold = 0.3f, StatePropagation = StatePropagation.ParallelDecoding, SelfSpeculation = new SelfSpeculation() }, 2 },
+        {
+            new ExitPolicy
+            {
+                MinimumLayer = 2, Threshold = 0.3f, StatePropagation = StatePropagation.ParallelDecoding, SelfSpeculation = new SelfSpeculation(),
+            },
+            2
+        },
         { new ExitPolicy { MinimumLayer = 2, Confidence = Confidence.JsdContrastive(), Threshold = 0.1f }, 2 },
         { new ExitPolicy { StaticExitLayer = 3 }, 2 },
     };
@@ -34,7 +41,8 @@ public sealed class WarmUpTests
 
         // The same tokens as of a model that was not prepared.
         Assert.Equal(
-            TestModels.Model(TestModels.Exits).Generate(s_inputs, options).Select(row => row.TokenIds), model.Generate(s_inputs, options).Select(row => row.TokenIds));
+            TestModels.Model(TestModels.Exits).Generate(s_inputs, options).Select(row => row.TokenIds),
+            model.Generate(s_inputs, options).Select(row => row.TokenIds));
     }
 
     [Fact]

@@ -7,7 +7,8 @@ public class MLNetInteropTests
     [Fact]
     public void A_member_that_ML_NET_lacks_is_reported_with_its_version()
     {
-        Exception[] causes = [new MissingMethodException("gone"), new MissingFieldException("gone"), new TypeLoadException("gone"), new MethodAccessException("gone")];
+        Exception[] causes =
+            [new MissingMethodException("gone"), new MissingFieldException("gone"), new TypeLoadException("gone"), new MethodAccessException("gone")];
         foreach (Exception missing in causes)
         {
             NotSupportedException exception = Assert.Throws<NotSupportedException>(() => MLNetInterop.Guard<int>(() => throw missing));

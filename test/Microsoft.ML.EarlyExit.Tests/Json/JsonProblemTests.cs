@@ -11,7 +11,8 @@ namespace Microsoft.ML.EarlyExit.Tests;
 /// <summary>What is wrong with JSON is told to whoever wrote the file, with the file and the line, in the documented exception.</summary>
 public sealed class JsonProblemTests
 {
-    private static readonly string[] s_readersWords = ["reader options", "LineNumber", "BytePositionInLine", "Path: $", "payload", "isFinalBlock", "System.", "this mode"];
+    private static readonly string[] s_readersWords =
+        ["reader options", "LineNumber", "BytePositionInLine", "Path: $", "payload", "isFinalBlock", "System.", "this mode"];
 
     /// <summary>Texts, and what is said of them.</summary>
     public static TheoryData<string, string> Texts => new()
@@ -32,7 +33,8 @@ public sealed class JsonProblemTests
     public void What_is_no_JSON_is_told_in_words_with_line_and_byte(string text, string said)
     {
         foreach (Func<Stream, object> parse in (Func<Stream, object>[])[
-            json => TextGenerationOptionsJson.Parse(json, "a.json"), json => ExitPolicyJson.Parse(json, "a.json"), json => CalibrationCertificateJson.Parse(json, "a.json")])
+            json => TextGenerationOptionsJson.Parse(json, "a.json"), json => ExitPolicyJson.Parse(json, "a.json"),
+            json => CalibrationCertificateJson.Parse(json, "a.json")])
         {
             string message = Assert.Throws<InvalidDataException>(() => parse(new MemoryStream(Encoding.UTF8.GetBytes(text)))).Message;
             Assert.StartsWith("a.json is not valid JSON: ", message, StringComparison.Ordinal);
@@ -47,7 +49,9 @@ public sealed class JsonProblemTests
         foreach (string value in (string[])["\"\u0001\"", "[\"\u0001\"]", "{\"kind\": \"\u0001\"}"])
         {
             byte[] json = Latin($"{{\n  \"minimumLayer\": 2,\n  \"confidence\": {value} }}", 0xFF);
-            Assert.Equal("p.json, line 3: it is not valid UTF-8. Save the file as UTF-8.", Assert.Throws<InvalidDataException>(() => ExitPolicyJson.Parse(new MemoryStream(json), "p.json")).Message);
+            Assert.Equal(
+                "p.json, line 3: it is not valid UTF-8. Save the file as UTF-8.",
+                Assert.Throws<InvalidDataException>(() => ExitPolicyJson.Parse(new MemoryStream(json), "p.json")).Message);
         }
     }
 
@@ -55,23 +59,36 @@ public sealed class JsonProblemTests
     public void Options_and_certificates_that_are_not_UTF_8_are_refused_with_their_line()
     {
         byte[] json = Latin("{\n  \"prefix\": \"\u0001\" }", 0xFF);
-        foreach (Func<Stream, object> parse in (Func<Stream, object>[])[text => TextGenerationOptionsJson.Parse(text, "a.json"), text => CalibrationCertificateJson.Parse(text, "a.json")])
-            Assert.Equal("a.json, line 2: it is not valid UTF-8. Save the file as UTF-8.", Assert.Throws<InvalidDataException>(() => parse(new MemoryStream(json))).Message);
+        foreach (Func<Stream, object> parse in (Func<Stream, object>[])[
+            text => TextGenerationOptionsJson.Parse(text, "a.json"), text => CalibrationCertificateJson.Parse(text, "a.json")])
+        {
+            Assert.Equal(
+                "a.json, line 2: it is not valid UTF-8. Save the file as UTF-8.",
+                Assert.Throws<InvalidDataException>(() => parse(new MemoryStream(json))).Message);
+        }
     }
 
     [Fact]
     public void A_text_without_an_end_is_refused_before_it_fills_the_memory()
     {
         using var endless = new Endless();
-        Assert.Equal("p.json has more than 67108864 bytes; a file of this kind has far fewer.", Assert.Throws<InvalidDataException>(() => ExitPolicyJson.Parse(endless, "p.json")).Message);
+        Assert.Equal(
+            "p.json has more than 67108864 bytes; a file of this kind has far fewer.",
+            Assert.Throws<InvalidDataException>(() => ExitPolicyJson.Parse(endless, "p.json")).Message);
         Assert.InRange(endless.BytesRead, 64 << 20, 65 << 20);
     }
 
     [Fact]
     public void A_string_with_half_a_surrogate_pair_is_refused()
     {
-        Assert.Contains("o.json", Assert.Throws<InvalidDataException>(() => TextGenerationOptionsJson.Parse("{\"prefix\": \"\uD800\"}", "o.json")).Message, StringComparison.Ordinal);
-        Assert.Contains("prefix", Assert.Throws<InvalidDataException>(() => TextGenerationOptionsJson.Parse("{\"prefix\": \"\\ud800\"}", "o.json")).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "o.json",
+            Assert.Throws<InvalidDataException>(() => TextGenerationOptionsJson.Parse("{\"prefix\": \"\uD800\"}", "o.json")).Message,
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "prefix",
+            Assert.Throws<InvalidDataException>(() => TextGenerationOptionsJson.Parse("{\"prefix\": \"\\ud800\"}", "o.json")).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]

@@ -7,7 +7,10 @@ namespace Microsoft.ML.EarlyExit.Tests;
 public sealed class ChangedWeightsTests
 {
     private static readonly GenerationInput[] s_rows = [GenerationInput.FromTokenIds([9, 12, 40, 1])];
-    private static readonly TextGenerationOptions s_options = new() { MaxNewTokens = 6, MinNewTokens = 6, Exit = new ExitPolicy { MinimumLayer = 2, Threshold = 0.3f } };
+    private static readonly TextGenerationOptions s_options = new()
+    {
+        MaxNewTokens = 6, MinNewTokens = 6, Exit = new ExitPolicy { MinimumLayer = 2, Threshold = 0.3f },
+    };
 
     /// <summary>What others do to the file.</summary>
     private static readonly Dictionary<string, Action<string>> s_changes = new()
@@ -73,7 +76,9 @@ public sealed class ChangedWeightsTests
     {
         using var tampered = new TamperedBundle();
         WriteOver(tampered.File("weights.bin"), 0x3F);
-        Assert.Contains("SHA-256", Assert.Throws<InvalidModelException>(() => EarlyExitModel.Load(tampered.Folder, new EarlyExitModelOptions { CopyWeights = true })).Message);
+        Assert.Contains(
+            "SHA-256",
+            Assert.Throws<InvalidModelException>(() => EarlyExitModel.Load(tampered.Folder, new EarlyExitModelOptions { CopyWeights = true })).Message);
     }
 
     [Fact]

@@ -122,7 +122,10 @@ public sealed class DamagedBundleTests
         "decoder-teacher-forced.onnx", "spiece.model", "model.json",
     ];
 
-    private static JsonObject Tokenizer(int sentinels, params JsonNode?[] added) => new() { ["sentinelCount"] = sentinels, ["addedTokens"] = new JsonArray(added) };
+    private static JsonObject Tokenizer(int sentinels, params JsonNode?[] added) => new()
+    {
+        ["sentinelCount"] = sentinels, ["addedTokens"] = new JsonArray(added),
+    };
 
     private static JsonObject Token(int id, string? content) => new()
     {
@@ -143,7 +146,9 @@ public sealed class DamagedBundleTests
     public static TheoryData<string> Fields => [.. s_fields];
 
     public static TheoryData<string> FileNames =>
-        ["../weights.bin", "a/b", "a\\b", "/etc/passwd", "C:\\x", "c:x", "..", ".", "", "a/", "\\\\server\\share", "a\0b", "sub/../weights.bin", " ", "missing"];
+    [
+        "../weights.bin", "a/b", "a\\b", "/etc/passwd", "C:\\x", "c:x", "..", ".", "", "a/", "\\\\server\\share", "a\0b", "sub/../weights.bin", " ", "missing",
+    ];
 
     [Fact]
     public void A_sound_bundle_opens()
@@ -380,7 +385,8 @@ public sealed class DamagedBundleTests
         File.WriteAllText(Path.Combine(links.Path, ".DS_Store"), "x");
         Directory.CreateDirectory(Path.Combine(links.Path, ".git"));
         using EarlyExitModel model = EarlyExitModel.Load(links.Path);
-        Assert.Equal(3, model.Generate([GenerationInput.FromTokenIds([5, 6, 1])], new TextGenerationOptions { MaxNewTokens = 3, MinNewTokens = 3 })[0].TokenIds.Count);
+        Assert.Equal(
+            3, model.Generate([GenerationInput.FromTokenIds([5, 6, 1])], new TextGenerationOptions { MaxNewTokens = 3, MinNewTokens = 3 })[0].TokenIds.Count);
     }
 
     [Theory]

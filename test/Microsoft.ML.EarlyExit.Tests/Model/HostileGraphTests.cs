@@ -76,12 +76,14 @@ public sealed class HostileGraphTests
             },
             "nodes, not"),
         ["every row as often as there are rows"] = (
-            graph => graph.Node.Insert(1, new NodeProto { Name = "more", OpType = "Concat", Input = { "hidden", "hidden" }, Output = { "doubled" } }), "'more' (Concat)"),
+            graph => graph.Node.Insert(1, new NodeProto { Name = "more", OpType = "Concat", Input = { "hidden", "hidden" }, Output = { "doubled" } }),
+            "'more' (Concat)"),
         ["an attribute more"] = (graph => graph.Node[0].Attribute.Add(Integer("stash_type", 1)), $"'{FirstNode}'"),
         ["an attribute of another kind"] = (graph => graph.Node[0].Attribute[0].Type = AttributeProto.Types.AttributeType.Float, $"'{FirstNode}'"),
         ["another epsilon"] = (graph => graph.Node[0].Attribute.Single(attribute => attribute.Name == "epsilon").F = 1e30f, $"'{FirstNode}'"),
         ["the operator of another domain"] = (graph => graph.Node[0].Domain = "com.microsoft", $"'{FirstNode}'"),
-        ["an input that is optional"] = (graph => graph.Node.First(node => node.OpType == "GroupQueryAttention").Input[7] = "cross_bias", "GroupQueryAttention"),
+        ["an input that is optional"] = (
+            graph => graph.Node.First(node => node.OpType == "GroupQueryAttention").Input[7] = "cross_bias", "GroupQueryAttention"),
         ["another tensor of the shape"] = (graph => graph.Node[0].Input[1] = "decoder.1.ff.norm", $"'{FirstNode}'"),
         ["a constant that no node reads"] = (graph => graph.Initializer.Add(Number("more", 1)), "other constants"),
         ["a documentation"] = (graph => graph.DocString = "text", "other constants"),
@@ -122,7 +124,10 @@ public sealed class HostileGraphTests
             };
             byte[] content = tensor.ToByteArray();
             AttributeProto attribute = AttributeProto.Parser.ParseFrom(
-                [.. new AttributeProto { Name = "value", Type = (AttributeProto.Types.AttributeType)4 }.ToByteArray(), 5 << 3 | 2, (byte)content.Length, .. content]);
+                [
+                    .. new AttributeProto { Name = "value", Type = (AttributeProto.Types.AttributeType)4 }.ToByteArray(),
+                    5 << 3 | 2, (byte)content.Length, .. content,
+                ]);
             model.Graph.Node.Insert(0, new NodeProto { Name = "hidden", OpType = "Constant", Output = { "constant" }, Attribute = { attribute } });
         },
     };
@@ -222,7 +227,8 @@ public sealed class HostileGraphTests
     [InlineData("decoder-cross-keys-values-02.onnx")]
     public void A_graph_that_is_none_is_refused(string file)
     {
-        foreach (byte[] bytes in (byte[][])[[0], [255, 255, 255, 255, 255, 255], Encoding.UTF8.GetBytes("<html>not found</html>"), [0x3A, 0xFF, 0xFF, 0xFF, 0xFF, 0x07]])
+        foreach (byte[] bytes in (byte[][])[
+            [0], [255, 255, 255, 255, 255, 255], Encoding.UTF8.GetBytes("<html>not found</html>"), [0x3A, 0xFF, 0xFF, 0xFF, 0xFF, 0x07]])
         {
             using var tampered = new TamperedBundle();
             tampered.EditFile(file, _ => bytes);
@@ -243,7 +249,8 @@ public sealed class HostileGraphTests
     {
         using var tampered = new TamperedBundle();
         tampered.EditGraph("encoder.onnx", model =>
-            model.Graph.Initializer.Single(constant => constant.Name == "encoder_bias.centre").RawData = ByteString.CopyFrom(BitConverter.GetBytes(1_000_000_000L)));
+            model.Graph.Initializer.Single(constant => constant.Name == "encoder_bias.centre").RawData =
+                ByteString.CopyFrom(BitConverter.GetBytes(1_000_000_000L)));
         Assert.Contains("'encoder_bias.centre'", Assert.Throws<InvalidModelException>(() => Generate(tampered)).Message);
     }
 
@@ -289,7 +296,10 @@ public sealed class HostileGraphTests
 
     private static StringStringEntryProto External(GraphProto graph, string key) => Weight(graph).ExternalData.Single(entry => entry.Key == key);
 
-    private static TensorProto Number(string name, long value) => new() { Name = name, DataType = (int)DataType.Int64, RawData = ByteString.CopyFrom(BitConverter.GetBytes(value)) };
+    private static TensorProto Number(string name, long value) => new()
+    {
+        Name = name, DataType = (int)DataType.Int64, RawData = ByteString.CopyFrom(BitConverter.GetBytes(value)),
+    };
 
     private static TensorProto Numbers(string name, params long[] values) => new()
     {

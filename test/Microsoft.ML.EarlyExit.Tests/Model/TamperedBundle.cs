@@ -71,7 +71,8 @@ internal sealed class TamperedBundle : IDisposable
         JsonNode tensor = JsonNode.Parse(System.IO.File.ReadAllBytes(ManifestPath))!["tensors"]!.AsArray().Single(entry => (string)entry!["name"]! == name)!;
         EditFile("weights.bin", bytes =>
         {
-            MemoryMarshal.Cast<byte, float>(bytes.AsSpan(int.Parse(tensor["offset"]!.ToJsonString(), CultureInfo.InvariantCulture)..)).Slice(first, count).Fill(value);
+            MemoryMarshal.Cast<byte, float>(bytes.AsSpan(int.Parse(tensor["offset"]!.ToJsonString(), CultureInfo.InvariantCulture)..))
+                .Slice(first, count).Fill(value);
             return bytes;
         });
     }

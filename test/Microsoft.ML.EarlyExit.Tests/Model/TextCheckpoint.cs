@@ -28,7 +28,11 @@ internal sealed class TextCheckpoint : IDisposable
     public string Bundle => Path.Combine(_folder.Path, "bundle");
 
     public static ModelProto Vocabulary() =>
-        TinyVocabulary.Create([.. Enumerable.Range('!', 93).Select(character => ((char)character).ToString()), .. Enumerable.Range(0, Pieces - 97).Select(number => $"▁{number}")]);
+        TinyVocabulary.Create(
+        [
+            .. Enumerable.Range('!', 93).Select(character => ((char)character).ToString()),
+            .. Enumerable.Range(0, Pieces - 97).Select(number => $"▁{number}"),
+        ]);
 
     public void Write(ModelProto vocabulary) => File.WriteAllBytes(Path.Combine(Source, "spiece.model"), vocabulary.ToByteArray());
 

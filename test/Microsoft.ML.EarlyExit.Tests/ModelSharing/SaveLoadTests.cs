@@ -135,7 +135,9 @@ public sealed class SaveLoadTests : IDisposable
         ITransformer loaded = context.Model.Load(Zip, out _);
 
         string bundle = Assert.Single(Directory.GetDirectories(temporary));
-        Assert.Equal(Directory.GetFiles(TestModels.Bundle(TestModels.Demo)).Select(Path.GetFileName).Order(), Directory.GetFiles(bundle).Select(Path.GetFileName).Order());
+        Assert.Equal(
+            Directory.GetFiles(TestModels.Bundle(TestModels.Demo)).Select(Path.GetFileName).Order(),
+            Directory.GetFiles(bundle).Select(Path.GetFileName).Order());
         ((IDisposable)loaded).Dispose();
         Assert.Empty(Directory.GetFileSystemEntries(temporary));
     }
@@ -310,7 +312,9 @@ public sealed class SaveLoadTests : IDisposable
     {
         string message = LoadChanged(archive =>
         {
-            using Stream target = archive.CreateEntry(Find(archive, "Bundle/model.json").FullName.Replace("model.json", "more.onnx", StringComparison.Ordinal)).Open();
+            using Stream target = archive
+                .CreateEntry(Find(archive, "Bundle/model.json").FullName.Replace("model.json", "more.onnx", StringComparison.Ordinal))
+                .Open();
             target.WriteByte(1);
         }, json => json);
         Assert.Contains("Bundle/more.onnx", message, StringComparison.Ordinal);
@@ -346,7 +350,9 @@ public sealed class SaveLoadTests : IDisposable
         ITransformer loaded = _context.Model.Load(Zip, out _);
         using var disposable = (IDisposable)loaded;
         string unpacked = Assert.IsType<TextGenerationTransformer>(loaded).Model.Bundle.Folder;
-        Assert.Equal(Directory.GetFiles(TestModels.Bundle(TestModels.Exits)).Select(Path.GetFileName).Order(), Directory.GetFiles(unpacked).Select(Path.GetFileName).Order());
+        Assert.Equal(
+            Directory.GetFiles(TestModels.Bundle(TestModels.Exits)).Select(Path.GetFileName).Order(),
+            Directory.GetFiles(unpacked).Select(Path.GetFileName).Order());
         Assert.All(Directory.GetFiles(unpacked), path => Assert.Null(new FileInfo(path).LinkTarget));
     }
 
@@ -365,7 +371,8 @@ public sealed class SaveLoadTests : IDisposable
         byte[] bytes = File.ReadAllBytes(tampered.File("encoder.onnx"));
         bytes[^1] ^= 1;
         File.WriteAllBytes(tampered.File("encoder.onnx"), bytes);
-        Assert.Contains("encoder.onnx' was changed since the model was loaded", Assert.Throws<InvalidModelException>(() => _context.Model.Save(saved, null, Zip)).Message);
+        Assert.Contains(
+            "encoder.onnx' was changed since the model was loaded", Assert.Throws<InvalidModelException>(() => _context.Model.Save(saved, null, Zip)).Message);
     }
 
     [Fact]

@@ -92,7 +92,8 @@ public sealed class SharedModelTests : IDisposable
         IDataView data = Load();
         var pipeline = _context.Transforms.Text.GenerateText("A", "Prompt", TestModels.Bundle(TestModels.Demo), s_options)
             .Append(_context.Transforms.CopyColumns("Copy", "A"))
-            .Append(_context.Transforms.Text.GenerateText("B", "Copy", TestModels.Bundle(TestModels.Demo), s_options with { Exit = new ExitPolicy { StaticExitLayer = 6 } }));
+            .Append(_context.Transforms.Text.GenerateText(
+                "B", "Copy", TestModels.Bundle(TestModels.Demo), s_options with { Exit = new ExitPolicy { StaticExitLayer = 6 } }));
         string[][] expected;
         using (var fitted = pipeline.Fit(data))
         {

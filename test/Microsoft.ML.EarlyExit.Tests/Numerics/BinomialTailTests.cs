@@ -17,7 +17,8 @@ public sealed class BinomialTailTests
     [InlineData(9_000, 1_000_000, 0.01, -55.44231597681887)]
     [InlineData(500, 100_000, 0.01, -158.02464663986257)]
     [InlineData(15, 20, 0.5, -0.0059264930829060125)]
-    public void Tails_of_many_trials_keep_their_digits(long k, long n, double p, double expected) => Assert.Equal(expected, BinomialTail.LogAtMost(k, n, p), 1e-11);
+    public void Tails_of_many_trials_keep_their_digits(long k, long n, double p, double expected) =>
+        Assert.Equal(expected, BinomialTail.LogAtMost(k, n, p), 1e-11);
 
     [Property]
     public Property A_tail_and_the_other_tail_are_one() =>

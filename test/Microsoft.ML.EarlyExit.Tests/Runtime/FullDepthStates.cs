@@ -53,7 +53,11 @@ internal static class FullDepthStates
         foreach ((OrtValue part, int at) in new[] { (cache.Keys, 0), (cache.Values, heads) })
         {
             for (int head = 0; head < heads; head++)
-                part.GetTensorDataAsSpan<float>().Slice(((((slot * heads) + head) * cache.Capacity) + position + 1) * width, width).CopyTo(result.AsSpan((at + head) * width));
+            {
+                part.GetTensorDataAsSpan<float>()
+                    .Slice(((((slot * heads) + head) * cache.Capacity) + position + 1) * width, width)
+                    .CopyTo(result.AsSpan((at + head) * width));
+            }
         }
 
         return result;

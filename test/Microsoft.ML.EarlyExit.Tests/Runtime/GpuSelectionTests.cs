@@ -62,7 +62,8 @@ public sealed class GpuSelectionTests
     public void A_device_that_fails_is_the_devices_failure_where_falling_back_is_not_allowed()
     {
         var selection = new GpuSelection(new EarlyExitModelOptions { GpuDeviceId = 3 }, s_cuda, Fail);
-        var exception = Assert.Throws<InvalidOperationException>(() => selection.Create(_ => throw new DllNotFoundException("libcublas.so is missing"), () => "cpu"));
+        var exception = Assert.Throws<InvalidOperationException>(
+            () => selection.Create(_ => throw new DllNotFoundException("libcublas.so is missing"), () => "cpu"));
         Assert.Contains("CUDA device 3", exception.Message, StringComparison.Ordinal);
         Assert.Contains("libcublas.so is missing", exception.Message, StringComparison.Ordinal);
         Assert.Contains("Microsoft.ML.OnnxRuntime.Gpu", exception.Message, StringComparison.Ordinal);

@@ -15,7 +15,8 @@ internal static class HiddenStates
         using var run = new RunOptions();
         using EncodedInput input = EncodedInput.Encode(model.Sessions.Encoder, inputIds, configuration.ModelDimension, run);
         DecoderSegment[] segments = [.. Enumerable.Range(1, layers).Select(layer => new DecoderSegment(layer, layer))];
-        using var batch = new DecoderBatch(model.Bundle, model.Sessions, 1, segments, StatePropagation.StateCopy, target.Count, new OperationCosts(configuration), run);
+        using var batch = new DecoderBatch(
+            model.Bundle, model.Sessions, 1, segments, StatePropagation.StateCopy, target.Count, new OperationCosts(configuration), run);
         batch.Admit(0, input);
         List<float>[] states = [.. Enumerable.Range(0, layers + 1).Select(_ => new List<float>())];
         for (int position = 0; position < target.Count; position++)

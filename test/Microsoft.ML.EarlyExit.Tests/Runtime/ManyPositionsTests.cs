@@ -37,7 +37,8 @@ public sealed class ManyPositionsTests
         using var run = new RunOptions();
         using EncodedInput input = EncodedInput.Encode(model.Sessions.Encoder, s_inputIds, model.Configuration.ModelDimension, run);
         using var batch = new DecoderBatch(
-            model.Bundle, model.Sessions, 1, [new DecoderSegment(1, layers)], StatePropagation.StateCopy, s_tokens.Length, new OperationCosts(model.Configuration), run);
+            model.Bundle, model.Sessions, 1, [new DecoderSegment(1, layers)], StatePropagation.StateCopy,
+            s_tokens.Length, new OperationCosts(model.Configuration), run);
         batch.Admit(0, input);
         var hidden = new List<float>();
         foreach (int token in s_tokens)
@@ -143,8 +144,10 @@ public sealed class ManyPositionsTests
                 {
                     foreach ((string cachePast, string present, OrtValue value) in new[]
                     {
-                        (GraphContract.SelfKeys, GraphContract.PresentSelfKeys, self[layer].Keys), (GraphContract.SelfValues, GraphContract.PresentSelfValues, self[layer].Values),
-                        (GraphContract.CrossKeys, GraphContract.PresentCrossKeys, cross[layer].Keys), (GraphContract.CrossValues, GraphContract.PresentCrossValues, cross[layer].Values),
+                        (GraphContract.SelfKeys, GraphContract.PresentSelfKeys, self[layer].Keys),
+                        (GraphContract.SelfValues, GraphContract.PresentSelfValues, self[layer].Values),
+                        (GraphContract.CrossKeys, GraphContract.PresentCrossKeys, cross[layer].Keys),
+                        (GraphContract.CrossValues, GraphContract.PresentCrossValues, cross[layer].Values),
                     })
                     {
                         binding.BindInput(SegmentComposer.CacheName(cachePast, layer + 1), value);

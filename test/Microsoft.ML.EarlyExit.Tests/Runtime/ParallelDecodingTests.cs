@@ -152,7 +152,8 @@ public sealed class ParallelDecodingTests
         walk.Step([0], [12], () => false);
         walk.TakeOperations(0);
         Assert.Equal(0, walk.RunPending(0));
-        // d = 48, i = 32, d_ff = 96 gated, S = 4. A block at position 0: 2·48·32·4 + 4·32 + 2·48·32·2 + 4·32·4 + 2·48·96·3 = 46720, and 128 more with each position.
+        // d = 48, i = 32, d_ff = 96 gated, S = 4. A block at position 0: 2·48·32·4 + 4·32 + 2·48·32·2 + 4·32·4 + 2·48·96·3 = 46720, and 128 more with each
+        // position.
         // Layers 4 to 6 lack position 2; 7 and 8 all three; these are reached for the first time: 2·48·32·2·4 = 24576 each.
         Assert.Equal(new OperationCounts((3 * (46720 + 256)) + (2 * (46720 + 46848 + 46976)) + (2 * 24576), 0, 0, 0, 0), walk.TakeOperations(0));
         Assert.Equal(3, walk.RunPending(0));
@@ -265,7 +266,8 @@ public sealed class ParallelDecodingTests
             _model = TestModels.Model(name);
             _segments = segments;
             _batch = new DecoderBatch(
-                _model.Bundle, _model.Sessions, slots, segments, StatePropagation.ParallelDecoding, maxPositions, new OperationCosts(_model.Configuration), _run);
+                _model.Bundle, _model.Sessions, slots, segments, StatePropagation.ParallelDecoding,
+                maxPositions, new OperationCosts(_model.Configuration), _run);
             _inputIds = new int[slots][];
             _inputs = new EncodedInput?[slots];
             _seen = new List<List<(int, float[])>>[slots];
@@ -328,7 +330,11 @@ public sealed class ParallelDecodingTests
             Assert.Equal(_filled[slot][^1], first);
             Assert.Equal(length, _batch.Length(slot));
             for (int position = first; position < length; position++)
-                _seen[slot][position].Add((_filled[slot].Length - 1, _batch.States(slot, first, length - first).Slice((position - first) * Width, Width).ToArray()));
+            {
+                _seen[slot][position].Add(
+                    (_filled[slot].Length - 1, _batch.States(slot, first, length - first).Slice((position - first) * Width, Width).ToArray()));
+            }
+
             Array.Fill(_filled[slot], length);
             return first;
         }

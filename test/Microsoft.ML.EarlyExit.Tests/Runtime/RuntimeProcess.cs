@@ -16,7 +16,10 @@ internal sealed class RuntimeProcess : IDisposable
         // The same configuration as this test's: …/bin/Release/net10.0.
         string configuration = Path.GetFileName(Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)))!;
         string program = Path.Combine(Repository.Folder, "test", "RuntimeProcess", "bin", configuration, "net10.0", "RuntimeProcess.dll");
-        var start = new ProcessStartInfo("dotnet", [program, TestModels.Bundle(TestModels.Exits), .. steps]) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo("dotnet", [program, TestModels.Bundle(TestModels.Exits), .. steps])
+        {
+            RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true,
+        };
         foreach ((string name, string value) in environment)
         {
             if (value.Length == 0)
@@ -45,7 +48,8 @@ internal sealed class RuntimeProcess : IDisposable
     /// <summary>The warnings of its models.</summary>
     public IReadOnlyList<string> Warnings => Values("warning");
 
-    public IReadOnlyList<string> Values(string name) => [.. Lines.Where(line => line.StartsWith(name + ' ', StringComparison.Ordinal)).Select(line => line[(name.Length + 1)..])];
+    public IReadOnlyList<string> Values(string name) =>
+        [.. Lines.Where(line => line.StartsWith(name + ' ', StringComparison.Ordinal)).Select(line => line[(name.Length + 1)..])];
 
     /// <summary>Lets it end, and gives what it wrote to standard error.</summary>
     public Task<string> EndAsync()

@@ -13,7 +13,8 @@ public sealed class TelemetryTests
     // One of these switches telemetry off.
     private static readonly string[] s_automation =
     [
-        "CI", "TF_BUILD", "GITHUB_ACTIONS", "GITLAB_CI", "APPVEYOR", "TRAVIS", "CIRCLECI", "JENKINS_URL", "BUILD_ID", "BUILD_NUMBER", "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID",
+        "CI", "TF_BUILD", "GITHUB_ACTIONS", "GITLAB_CI", "APPVEYOR", "TRAVIS", "CIRCLECI", "JENKINS_URL", "BUILD_ID", "BUILD_NUMBER",
+        "TEAMCITY_VERSION", "CODEBUILD_BUILD_ID",
     ];
 
     [Fact]
@@ -71,7 +72,9 @@ public sealed class TelemetryTests
 
         /// <summary>The files of ONNX Runtime that the process left.</summary>
         public IReadOnlyList<string> Files =>
-            [.. Directory.GetFiles(_folder.Path, "*", SearchOption.AllDirectories).Where(file => file.Contains("onnxruntime", StringComparison.OrdinalIgnoreCase) || file.EndsWith(".ses", StringComparison.Ordinal))];
+            [.. Directory.GetFiles(_folder.Path, "*", SearchOption.AllDirectories)
+                .Where(file => file.Contains("onnxruntime", StringComparison.OrdinalIgnoreCase)
+                    || file.EndsWith(".ses", StringComparison.Ordinal))];
 
         public RuntimeProcess Start(string step) => new(_environment, step);
 

@@ -125,7 +125,9 @@ public sealed class SampleTests
         T5Tokenizer tokenizer = model.Tokenizer!;
         using var scorer = new LayerScorer(model, null);
         IReadOnlyList<LayerScore> scores = scorer.Score(tokenizer.Encode(Description), [.. tokenizer.Encode(Target)]);
-        Assert.Equal(scores.Select(score => tokenizer.Decode([.. score.ArgMax])), Values(output, "layer").Select(line => line[(line.IndexOf(':') + 1)..].Trim()));
+        Assert.Equal(
+            scores.Select(score => tokenizer.Decode([.. score.ArgMax])),
+            Values(output, "layer").Select(line => line[(line.IndexOf(':') + 1)..].Trim()));
     }
 
     [Fact]

@@ -13,7 +13,11 @@ public sealed class LayerScorerTests
     private static readonly string[] s_models = [TestModels.Exits, "tiny-v10", "tiny-v11", TestModels.Demo];
 
     public static TheoryData<string, int, string> Generations =>
-        new(from model in s_models from minimumLayer in (int[])[1, 2, 3] from measure in Measures.Names.Select(row => row.Data) select (model, minimumLayer, measure));
+        new(
+            from model in s_models
+            from minimumLayer in (int[])[1, 2, 3]
+            from measure in Measures.Names.Select(row => row.Data)
+            select (model, minimumLayer, measure));
 
     public static TheoryData<string> Models => [.. s_models];
 
@@ -23,7 +27,10 @@ public sealed class LayerScorerTests
     {
         EarlyExitModel model = TestModels.Model(name);
         int layers = model.Configuration.DecoderLayerCount;
-        var policy = new ExitPolicy { MinimumLayer = Math.Min(minimumLayer, layers), Threshold = 1, Confidence = Measures.Create(measure, model.Configuration) };
+        var policy = new ExitPolicy
+        {
+            MinimumLayer = Math.Min(minimumLayer, layers), Threshold = 1, Confidence = Measures.Create(measure, model.Configuration),
+        };
         GenerationResult generated = model.Generate(
             [GenerationInput.FromTokenIds(s_inputIds)], new TextGenerationOptions { MaxNewTokens = 40, Exit = policy, Trace = true })[0];
         Assert.Null(generated.Error);
@@ -145,7 +152,8 @@ public sealed class LayerScorerTests
         var plain = new ExitPolicy { MinimumLayer = 2, Confidence = Confidence.JsdContrastive() };
         IReadOnlyList<LayerScore> expected = Score(model, plain, target);
         AssertEqual(expected, Score(model, plain with { Pruning = VocabularyPruning.Fixed(10), ReferenceCompatible = true, Threshold = 0.1f }, target));
-        AssertEqual(expected, Score(model, plain with { Thresholds = [0.5f], StatePropagation = StatePropagation.ParallelDecoding, StaticExitLayer = 3 }, target));
+        AssertEqual(
+            expected, Score(model, plain with { Thresholds = [0.5f], StatePropagation = StatePropagation.ParallelDecoding, StaticExitLayer = 3 }, target));
 
         // Nothing is cut, so the head set is as at the layer before the first cut.
         var fromPruning = new ContrastiveOptions { PlausibilityFromPruning = true };

@@ -13,8 +13,10 @@ namespace Microsoft.ML.EarlyExit.Tests;
 [Collection("Native memory")]
 public sealed class LayerScoringTests : IDisposable
 {
-    private static readonly TextGenerationOptions s_options =
-        new() { Exit = new ExitPolicy { MinimumLayer = 3, Confidence = Confidence.JsdContrastive(new ContrastiveOptions { Alpha = 0.05f }), Threshold = 0.7f } };
+    private static readonly TextGenerationOptions s_options = new()
+    {
+        Exit = new ExitPolicy { MinimumLayer = 3, Confidence = Confidence.JsdContrastive(new ContrastiveOptions { Alpha = 0.05f }), Threshold = 0.7f },
+    };
 
     private readonly TemporaryFolder _folder = new(Path.GetTempPath());
     private readonly MLContext _context = new(seed: 1);
@@ -51,7 +53,9 @@ public sealed class LayerScoringTests : IDisposable
 
         // All columns of a row cost one run of the model.
         int tokens = _rows.Sum(row => row.ReferenceIds.Length);
-        Assert.Matches($@"^Done: 5 of 5 rows, {tokens} tokens in \d+\.\d s\.$", Assert.Single(_said, message => message.StartsWith("Done: ", StringComparison.Ordinal)));
+        Assert.Matches(
+            $@"^Done: 5 of 5 rows, {tokens} tokens in \d+\.\d s\.$",
+            Assert.Single(_said, message => message.StartsWith("Done: ", StringComparison.Ordinal)));
     }
 
     [Fact]
@@ -206,14 +210,18 @@ public sealed class LayerScoringTests : IDisposable
     {
         TransformsCatalog.TextTransforms catalog = _context.Transforms.Text;
         Refused("argMaxColumnName", new() { InputColumnName = "Prompt", TargetColumnName = "Reference", Model = _model });
-        Refused("two columns", new() { InputColumnName = "Prompt", TargetColumnName = "Reference", Model = _model, ArgMaxColumnName = "A", RanksColumnName = "A" });
+        Refused(
+            "two columns", new() { InputColumnName = "Prompt", TargetColumnName = "Reference", Model = _model, ArgMaxColumnName = "A", RanksColumnName = "A" });
         Refused("inputColumnName", new() { InputColumnName = " ", TargetColumnName = "Reference", Model = _model, ArgMaxColumnName = "A" });
         Refused("targetColumnName", new() { InputColumnName = "Prompt", TargetColumnName = "", Model = _model, ArgMaxColumnName = "A" });
         Refused("ModelPath", new() { InputColumnName = "Prompt", TargetColumnName = "Reference", ArgMaxColumnName = "A" });
         Refused("ModelPath", new() { InputColumnName = "Prompt", TargetColumnName = "Reference", ArgMaxColumnName = "A", Model = _model, ModelPath = "t5" });
-        Refused("ModelOptions", new() { InputColumnName = "Prompt", TargetColumnName = "Reference", ArgMaxColumnName = "A", Model = _model, ModelOptions = new() });
+        Refused(
+            "ModelOptions", new() { InputColumnName = "Prompt", TargetColumnName = "Reference", ArgMaxColumnName = "A", Model = _model, ModelOptions = new() });
         LayerScoringEstimator tooDeep = catalog.ScoreLayers(Options(_model, generation: new() { Exit = new ExitPolicy { MinimumLayer = 13 } }));
-        Assert.Contains("MinimumLayer is 13, but the model has 12 decoder layers; it must be from 1 to 12", Assert.Throws<ArgumentException>(() => tooDeep.Fit(Data)).Message);
+        Assert.Contains(
+            "MinimumLayer is 13, but the model has 12 decoder layers; it must be from 1 to 12",
+            Assert.Throws<ArgumentException>(() => tooDeep.Fit(Data)).Message);
 
         void Refused(string said, LayerScoringEstimator.Options options) =>
             Assert.Contains(said, Assert.ThrowsAny<ArgumentException>(() => catalog.ScoreLayers(options)).Message, StringComparison.Ordinal);
@@ -222,7 +230,8 @@ public sealed class LayerScoringTests : IDisposable
     [Fact]
     public async Task A_saved_scoring_says_the_same_in_another_process()
     {
-        using (LayerScoringTransformer saved = _context.Transforms.Text.ScoreLayers(Options(null, generation: s_options with { Prefix = "a ", MaxNewTokens = 77 })).Fit(Data))
+        using (LayerScoringTransformer saved = _context.Transforms.Text
+            .ScoreLayers(Options(null, generation: s_options with { Prefix = "a ", MaxNewTokens = 77 })).Fit(Data))
         {
             _context.Model.Save(saved, Data.Schema, Zip);
             ScoredRow[] expected = Read(saved.Transform(Data));
@@ -249,7 +258,8 @@ public sealed class LayerScoringTests : IDisposable
     public void A_pipeline_that_generates_and_scores_is_saved_with_one_bundle_and_loaded_with_one_model()
     {
         string bundle = TestModels.Bundle(TestModels.Demo);
-        var pipeline = _context.Transforms.Text.GenerateText("Text", "Prompt", bundle).Append(_context.Transforms.Text.ScoreLayers("ArgMax", "Prompt", "Text", bundle));
+        var pipeline = _context.Transforms.Text.GenerateText("Text", "Prompt", bundle)
+            .Append(_context.Transforms.Text.ScoreLayers("ArgMax", "Prompt", "Text", bundle));
         int[][] expected;
         using (TransformerChain<LayerScoringTransformer> saved = pipeline.Fit(Data))
         {

@@ -11,9 +11,11 @@ internal static class Measures
         ["classifier of every layer"] = sizes => Confidence.Classifier(
             [.. Enumerable.Range(1, sizes.DecoderLayerCount).Select(layer => Weights(sizes, layer))], [.. Enumerable.Repeat(0.1f, sizes.DecoderLayerCount)]),
         ["weightedContrastive"] = _ => Confidence.WeightedContrastive(),
-        ["weightedContrastive, head weight one"] = _ => Confidence.WeightedContrastive(new ContrastiveOptions { PlausibleSetWeight = PlausibleSetWeight.One, Alpha = 0.01f }),
+        ["weightedContrastive, head weight one"] = _ => Confidence.WeightedContrastive(
+            new ContrastiveOptions { PlausibleSetWeight = PlausibleSetWeight.One, Alpha = 0.01f }),
         ["jsdContrastive"] = _ => Confidence.JsdContrastive(),
-        ["jsdContrastive, all amateurs"] = _ => Confidence.JsdContrastive(new ContrastiveOptions { AmateursBelowMinimumLayer = true, PlausibleSetWeight = PlausibleSetWeight.Mass }),
+        ["jsdContrastive, all amateurs"] = _ => Confidence.JsdContrastive(
+            new ContrastiveOptions { AmateursBelowMinimumLayer = true, PlausibleSetWeight = PlausibleSetWeight.Mass }),
         ["jsdContrastive, hyperbolic"] = _ => Confidence.JsdContrastive(
             new ContrastiveOptions { DecayRate = 0.3f, Token = ContrastiveToken.Contrastive }),
     };

@@ -13,14 +13,19 @@ public class ToStringTests
     {
         { new ExitPolicy(), "ExitPolicy { MinimumLayer = 1, Threshold = 0.9, Confidence = softmaxMargin }" },
         {
-            new ExitPolicy { MinimumLayer = 4, Thresholds = [1f, 0.75f], Pruning = VocabularyPruning.Decaying(), ThresholdTemperature = 1.5f, SelfSpeculation = new() },
-            "ExitPolicy { MinimumLayer = 4, Thresholds = [1, 0.75], ThresholdTemperature = 1.5, Confidence = softmaxMargin, Pruning = decaying (kMax 35000, kMin 250), "
+            new ExitPolicy
+            {
+                MinimumLayer = 4, Thresholds = [1f, 0.75f], Pruning = VocabularyPruning.Decaying(), ThresholdTemperature = 1.5f, SelfSpeculation = new(),
+            },
+            "ExitPolicy { MinimumLayer = 4, Thresholds = [1, 0.75], ThresholdTemperature = 1.5, Confidence = softmaxMargin, "
+            + "Pruning = decaying (kMax 35000, kMin 250), "
             + "SelfSpeculation = SelfSpeculation { } }"
         },
         { new ExitPolicy { StaticExitLayer = 3 }, "ExitPolicy { StaticExitLayer = 3 }" },
         {
             new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = 2 }, Threshold = 0.25f, StatePropagation = StatePropagation.ParallelDecoding },
-            "ExitPolicy { ShallowDeep = ShallowDeep { ExitLayer = 2, AdaptiveThreshold = False }, Threshold = 0.25, Confidence = softmaxMargin, StatePropagation = ParallelDecoding }"
+            "ExitPolicy { ShallowDeep = ShallowDeep { ExitLayer = 2, AdaptiveThreshold = False }, Threshold = 0.25, Confidence = softmaxMargin, "
+            + "StatePropagation = ParallelDecoding }"
         },
         { Confidence.HiddenStateSaturation, "hiddenStateSaturation" },
         { Confidence.Classifier([[1, 2]], [0.5f]), "classifier (1 row of 2 weights)" },
@@ -36,7 +41,10 @@ public class ToStringTests
         { new RougeScore(0.5, 1 / 3.0, 0.4), "RougeScore { Precision = 0.5, Recall = 0.333333, FMeasure = 0.4 }" },
         { new SquadScore(1, 0.25), "SquadScore { ExactMatch = 1, F1 = 0.25 }" },
         { new ConfidenceInterval(0.5, double.NaN), "ConfidenceInterval { Lower = 0.5, Upper = NaN }" },
-        { new RiskMonitorState(3, 0.1, double.PositiveInfinity, 1e-7, true), "RiskMonitorState { Count = 3, MeanLoss = 0.1, EValue = Infinity, PValue = 1E-07, HasDrifted = True }" },
+        {
+            new RiskMonitorState(3, 0.1, double.PositiveInfinity, 1e-7, true),
+            "RiskMonitorState { Count = 3, MeanLoss = 0.1, EValue = Infinity, PValue = 1E-07, HasDrifted = True }"
+        },
         { new CalibrationOutcome("a", "b", ["c", "d"]), "CalibrationOutcome { EarlyText = \"a\", FullText = \"b\", References = [\"c\", \"d\"] }" },
         { s_operations, "OperationCounts { Decoder = -1, StatePropagation = 2, Confidence = 3, Head = 4, Paper = 5, Total = 8 }" },
         {
@@ -45,15 +53,19 @@ public class ToStringTests
         },
         {
             new GenerationStep(7, 3, [new ConfidenceEvaluation(2, 0.5f, 10, null)], s_operations),
-            "GenerationStep { TokenId = 7, ExitLayer = 3, Evaluations = [1 in all], Operations = OperationCounts { Decoder = -1, StatePropagation = 2, Confidence = 3, Head = 4, Paper = 5, Total = 8 } }"
+            "GenerationStep { TokenId = 7, ExitLayer = 3, Evaluations = [1 in all], "
+            + "Operations = OperationCounts { Decoder = -1, StatePropagation = 2, Confidence = 3, Head = 4, Paper = 5, Total = 8 } }"
         },
         {
             new GenerationResult
             {
-                Text = "a pub", TokenIds = [.. Enumerable.Range(1, 10)], ExitLayers = [1, 2], Confidences = [0.5f, float.NaN], StopReason = StopReason.MaxNewTokens,
+                Text = "a pub", TokenIds = [.. Enumerable.Range(1, 10)], ExitLayers = [1, 2], Confidences = [0.5f, float.NaN],
+                StopReason = StopReason.MaxNewTokens,
             },
-            "GenerationResult { Text = \"a pub\", TokenIds = [1, 2, 3, 4, 5, 6, 7, 8, … 10 in all], ExitLayers = [1, 2], Confidences = [0.5, NaN], StopReason = MaxNewTokens, CutInputTokens = 0, "
-            + "Operations = OperationCounts { Decoder = 0, StatePropagation = 0, Confidence = 0, Head = 0, Paper = 0, Total = 0 }, DraftedTokens = 0, AcceptedTokens = 0 }"
+            "GenerationResult { Text = \"a pub\", TokenIds = [1, 2, 3, 4, 5, 6, 7, 8, … 10 in all], ExitLayers = [1, 2], Confidences = [0.5, NaN], "
+            + "StopReason = MaxNewTokens, CutInputTokens = 0, "
+            + "Operations = OperationCounts { Decoder = 0, StatePropagation = 0, Confidence = 0, Head = 0, Paper = 0, Total = 0 }, "
+            + "DraftedTokens = 0, AcceptedTokens = 0 }"
         },
         {
             new ExitStatistics { TokenCount = 2, MeanExitLayer = 1.5, Histogram = [0, 1, 1], MeanExitLayerByPosition = [1.5], TokenCountByPosition = [2] },
@@ -63,8 +75,10 @@ public class ToStringTests
     };
 
     /// <summary>Every public type that says more than its name, so that a new one is looked at.</summary>
-    public static TheoryData<Type> Records => [.. new[] { typeof(ExitPolicy), typeof(RougeScore) }.SelectMany(type => type.Assembly.GetExportedTypes()).Where(type =>
-        type.GetMethod("<Clone>$") is not null || (type.IsValueType && type.GetMethod("PrintMembers", BindingFlags.NonPublic | BindingFlags.Instance) is not null))];
+    public static TheoryData<Type> Records =>
+        [.. new[] { typeof(ExitPolicy), typeof(RougeScore) }.SelectMany(type => type.Assembly.GetExportedTypes()).Where(type =>
+            type.GetMethod("<Clone>$") is not null
+            || (type.IsValueType && type.GetMethod("PrintMembers", BindingFlags.NonPublic | BindingFlags.Instance) is not null))];
 
     [Theory]
     [MemberData(nameof(Texts), DisableDiscoveryEnumeration = true)]

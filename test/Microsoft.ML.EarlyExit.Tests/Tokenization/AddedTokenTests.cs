@@ -42,7 +42,8 @@ public sealed class AddedTokenTests
     [InlineData("<x>y", new[] { Longer })]
     [InlineData("<x>a", new[] { Plain, 3, 4 })]
     [InlineData("a<sep>b", new[] { 3, 4, Special, 3, 5 })]
-    public void Are_one_id_with_the_white_space_that_their_flags_say(string text, int[] ids) => Assert.Equal(ids, s_tokenizer.Encode(text, addEndOfSequence: false));
+    public void Are_one_id_with_the_white_space_that_their_flags_say(string text, int[] ids) =>
+        Assert.Equal(ids, s_tokenizer.Encode(text, addEndOfSequence: false));
 
     // As in transformers: what is joined to a neighbour is segmented with it, also where that was a token, every part for itself; only U+0020 ends a word.
     [Theory]
@@ -96,7 +97,8 @@ public sealed class AddedTokenTests
         {
             string[] contents = ["x", "xx", "<x>", "<x>y", "y<"];
             T5Tokenizer tokenizer = Load(
-                TinyVocabulary.Create("a", "b", "y", "<", ">"), [.. contents.Select((content, index) => new AddedToken(Plain + index, content, false, false, false, false))]);
+                TinyVocabulary.Create("a", "b", "y", "<", ">"),
+                [.. contents.Select((content, index) => new AddedToken(Plain + index, content, false, false, false, false))]);
             List<int> expected = [];
             int start = 0;
             for (int at = 0; at < text.Length;)

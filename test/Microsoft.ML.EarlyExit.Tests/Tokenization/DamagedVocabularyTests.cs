@@ -7,7 +7,8 @@ namespace Microsoft.ML.EarlyExit.Tests.Tokenization;
 
 public sealed class DamagedVocabularyTests
 {
-    private static readonly string Probe = string.Concat(Enumerable.Range(1, 0x3400).Where(code => code % 5 != 0).Select(code => (char)code)) + "\uFDFA\uFF21 \uD83D\uDE00 </s>";
+    private static readonly string Probe =
+        string.Concat(Enumerable.Range(1, 0x3400).Where(code => code % 5 != 0).Select(code => (char)code)) + "\uFDFA\uFF21 \uD83D\uDE00 </s>";
 
     private static readonly Dictionary<string, (Action<ModelProto> Apply, string Message)> Damages = new()
     {
@@ -36,15 +37,22 @@ public sealed class DamagedVocabularyTests
         ["map size absurd"] = (model => model.NormalizerSpec.PrecompiledCharsmap = WithSize(0xFFFFFFFC), "trie has 4294967292 bytes"),
         ["no replacements"] = (model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map(""), "replacement starts at byte 0"),
         ["replacement outside"] = (model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0", value: 2), "replacement starts at byte 2"),
-        ["replacement far outside"] = (model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0", value: int.MaxValue), "replacement starts at byte 2147483647"),
+        ["replacement far outside"] = (
+            model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0", value: int.MaxValue), "replacement starts at byte 2147483647"),
         ["replacement without end"] = (model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("bbb"), "does not end"),
         ["replacement too long"] = (model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map(new string('b', 70_000) + "\0"), "does not end"),
         ["replacement not UTF-8"] = (model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("é\0", value: 1), "not UTF-8"),
         ["value missing"] = (model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0", damage: units => units[128] = 0), "replacement"),
-        ["circle"] = (model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0", damage: units => units[353] = 'a' | TinyVocabulary.Offset(353, 256)), "circle"),
+        ["circle"] = (
+            model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0", damage: units => units[353] = 'a' | TinyVocabulary.Offset(353, 256)),
+            "circle"),
         ["all zero"] = (model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0", damage: Array.Clear), "circle"),
-        ["unit outside"] = (model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0", damage: units => units[353] = 'a' | (0x1FFFFFu << 10)), "leads to unit"),
-        ["root outside"] = (model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0", damage: units => units[0] = (0x1FFFFFu << 10) | (1u << 9)), "leads to unit"),
+        ["unit outside"] = (
+            model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0", damage: units => units[353] = 'a' | (0x1FFFFFu << 10)),
+            "leads to unit"),
+        ["root outside"] = (
+            model => model.NormalizerSpec.PrecompiledCharsmap = TinyVocabulary.Map("b\0", damage: units => units[0] = (0x1FFFFFu << 10) | (1u << 9)),
+            "leads to unit"),
         ["long key"] = (model => model.NormalizerSpec.PrecompiledCharsmap = LongKey(300), "key of more than"),
     };
 

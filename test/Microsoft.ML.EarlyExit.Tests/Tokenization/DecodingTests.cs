@@ -65,7 +65,8 @@ public sealed class DecodingTests
     public void Negative_ids_are_an_error()
     {
         Assert.Contains("-7", Assert.Throws<ArgumentOutOfRangeException>(() => Tokenizer.Decode([3, -7])).Message, StringComparison.Ordinal);
-        Assert.Contains("-1", Assert.Throws<ArgumentOutOfRangeException>("id", () => Tokenizer.CreateStreamingDecoder().Append(-1)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "-1", Assert.Throws<ArgumentOutOfRangeException>("id", () => Tokenizer.CreateStreamingDecoder().Append(-1)).Message, StringComparison.Ordinal);
     }
 
     [Fact]

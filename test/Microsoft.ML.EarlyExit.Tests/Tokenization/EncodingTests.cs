@@ -70,7 +70,8 @@ public sealed class EncodingTests
 
     [Property(MaxTest = 300)]
     public Property Words_come_back() => Prop.ForAll(
-        Gen.Elements("The", "Cricketers", "is", "a", "rated", "pub,", "near", "é", "Straße", "42.", "x-y").NonEmptyListOf().Select(words => string.Join(' ', words)).ToArbitrary(),
+        Gen.Elements("The", "Cricketers", "is", "a", "rated", "pub,", "near", "é", "Straße", "42.", "x-y").NonEmptyListOf()
+            .Select(words => string.Join(' ', words)).ToArbitrary(),
         text => Tokenizer.Decode([.. Tokenizer.Encode(text)]) == text);
 
     [Theory]

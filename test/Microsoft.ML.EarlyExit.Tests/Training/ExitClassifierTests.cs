@@ -27,16 +27,18 @@ public sealed class ExitClassifierTests
     public void On_prompts_it_has_not_seen_it_tells_tokens_that_agree_from_others(bool onePerLayer)
     {
         EarlyExitModel model = TestModels.Model(TestModels.Demo);
-        ExitClassifier classifier = _context.TextGeneration.TrainExitClassifier(_context.Data.LoadFromEnumerable(TrainingRow.Read(40)), new ExitClassifierOptions
-        {
-            Model = model,
-            InputColumnName = "Prompt",
-            TargetColumnName = onePerLayer ? "ReferenceIds" : null,
-            OneProbePerLayer = onePerLayer,
-            HeldOutFraction = 0.3,
-            MaxTokensPerRow = 10,
-            GenerationOptions = new TextGenerationOptions { BatchSize = 8, MaxNewTokens = 16 },
-        });
+        ExitClassifier classifier = _context.TextGeneration.TrainExitClassifier(
+            _context.Data.LoadFromEnumerable(TrainingRow.Read(40)),
+            new ExitClassifierOptions
+            {
+                Model = model,
+                InputColumnName = "Prompt",
+                TargetColumnName = onePerLayer ? "ReferenceIds" : null,
+                OneProbePerLayer = onePerLayer,
+                HeldOutFraction = 0.3,
+                MaxTokensPerRow = 10,
+                GenerationOptions = new TextGenerationOptions { BatchSize = 8, MaxNewTokens = 16 },
+            });
 
         Assert.Equal(Enumerable.Range(1, 11), classifier.Layers.Select(layer => layer.Layer));
         Assert.Equal(onePerLayer ? 12 : 1, classifier.Weights.Count);
@@ -125,7 +127,8 @@ public sealed class ExitClassifierTests
             _context.Regression.Trainers.Sdca(new SdcaRegressionTrainer.Options { LabelColumnName = "LabelNumber" }),
             _context.BinaryClassification.Trainers.LinearSvm().Append(_context.BinaryClassification.Calibrators.Naive()),
             _context.Transforms.NormalizeMinMax("Features").Append(_context.BinaryClassification.Trainers.LbfgsLogisticRegression()),
-            _context.Transforms.CopyColumns("Other", "Features").Append(_context.BinaryClassification.Trainers.LbfgsLogisticRegression(featureColumnName: "Other")),
+            _context.Transforms.CopyColumns("Other", "Features")
+                .Append(_context.BinaryClassification.Trainers.LbfgsLogisticRegression(featureColumnName: "Other")),
         ];
         foreach (IEstimator<ITransformer> trainer in trainers)
         {
@@ -145,7 +148,10 @@ public sealed class ExitClassifierTests
         GC.Collect();
         GC.WaitForPendingFinalizers();
         long before = NativeBuffer.LiveBytes;
-        var options = new ExitClassifierOptions { ModelPath = TestModels.Bundle("tiny-v11"), InputColumnName = "Ids", HeldOutFraction = 0.2, OneProbePerLayer = true };
+        var options = new ExitClassifierOptions
+        {
+            ModelPath = TestModels.Bundle("tiny-v11"), InputColumnName = "Ids", HeldOutFraction = 0.2, OneProbePerLayer = true,
+        };
 
         Train(options, 40);
 
@@ -166,7 +172,8 @@ public sealed class ExitClassifierTests
     {
         static ExitClassifierOptions Options(int seed) => new()
         {
-            Model = TestModels.Model("tiny-v11"), InputColumnName = "Ids", TargetColumnName = "Target", MaxTokensPerRow = 2, HeldOutFraction = 0.25, Seed = seed,
+            Model = TestModels.Model("tiny-v11"), InputColumnName = "Ids", TargetColumnName = "Target",
+            MaxTokensPerRow = 2, HeldOutFraction = 0.25, Seed = seed,
         };
 
         ExitClassifier first = Train(Options(1), 40);
@@ -234,7 +241,10 @@ public sealed class ExitClassifierTests
         int trained = silenced.TrainingExampleCount;
         double rows = Math.Max(4, Math.Ceiling(trained * 3.0 / held));
         Assert.Equal(
-            FormattableString.Invariant($"The {held} held-out examples of layer 4 hold no disagreement with the last layer, so accuracy and area say nothing there. Nor do the {trained} training examples: its share is below {300.0 / trained:0.##} % by the rule of three, and more than about {rows} held-out rows, {10 * rows} rows in all, would be needed to find one."),
+            FormattableString.Invariant($"The {held} held-out examples of layer 4 hold no disagreement with the last layer, ")
+            + "so accuracy and area say nothing there. "
+            + FormattableString.Invariant($"Nor do the {trained} training examples: its share is below {300.0 / trained:0.##} % by the rule of three, ")
+            + FormattableString.Invariant($"and more than about {rows} held-out rows, {10 * rows} rows in all, would be needed to find one."),
             silenced.HeldOutProblem);
         Assert.Contains((ChannelMessageKind.Warning, silenced.HeldOutProblem!), _log);
         Assert.All(classifier.Layers, layer => Assert.Equal(double.IsNaN(layer.HeldOutAreaUnderRocCurve), layer.HeldOutProblem is not null));
@@ -277,7 +287,8 @@ public sealed class ExitClassifierTests
 
         Refused<ArgumentException>("either ModelPath", new ExitClassifierOptions { InputColumnName = "Ids" });
         Refused<ArgumentException>("either ModelPath", new ExitClassifierOptions { InputColumnName = "Ids", Model = model, ModelPath = "bundle" });
-        Refused<ArgumentException>("ModelOptions", new ExitClassifierOptions { InputColumnName = "Ids", Model = model, ModelOptions = new EarlyExitModelOptions() });
+        Refused<ArgumentException>(
+            "ModelOptions", new ExitClassifierOptions { InputColumnName = "Ids", Model = model, ModelOptions = new EarlyExitModelOptions() });
         Refused<ArgumentException>("below that", new ExitClassifierOptions { InputColumnName = "Ids", Model = model, MinimumLayer = 5 });
         Refused<ArgumentException>("InputColumnName", new ExitClassifierOptions { InputColumnName = " ", Model = model });
         Refused<DirectoryNotFoundException>("nowhere", new ExitClassifierOptions { InputColumnName = "Ids", ModelPath = "nowhere" });
@@ -337,7 +348,8 @@ public sealed class ExitClassifierTests
     {
         var view = new ExitExampleView(ExitClassifierTraining.CreateSource(
             _context, _context.Data.LoadFromEnumerable(IdsRow.Create(rows)), options, options.Model!, ((IHostEnvironment)_context).Register("test")));
-        return [.. view.GetColumn<float[]>("Features").Zip(view.GetColumn<bool>("IsHeldOut")).Where(example => !example.Second).Select(example => example.First)];
+        return [.. view.GetColumn<float[]>("Features").Zip(view.GetColumn<bool>("IsHeldOut"))
+            .Where(example => !example.Second).Select(example => example.First)];
     }
 
     private IEnumerable<T> Count<T>(IEnumerable<T> rows)

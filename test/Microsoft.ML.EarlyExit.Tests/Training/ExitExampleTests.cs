@@ -90,7 +90,8 @@ public sealed class ExitExampleTests
         EarlyExitModel model = TestModels.Model("tiny-v11");
         var generation = new TextGenerationOptions { MaxNewTokens = 8, BatchSize = 3, Exit = new ExitPolicy { StaticExitLayer = 1 } };
         IdsRow[] rows = [.. IdsRow.Create(9)];
-        IReadOnlyList<GenerationResult> results = model.Generate([.. rows.Select(row => GenerationInput.FromTokenIds(row.Ids))], generation with { Exit = null });
+        IReadOnlyList<GenerationResult> results = model.Generate(
+            [.. rows.Select(row => GenerationInput.FromTokenIds(row.Ids))], generation with { Exit = null });
         IDataView generated = View(model, rows, new ExitClassifierOptions { InputColumnName = "Ids", GenerationOptions = generation });
         IDataView given = View(
             model, rows.Zip(results, (row, result) => new IdsRow { Ids = row.Ids, Target = [.. result.TokenIds] }),

@@ -60,10 +60,13 @@ public sealed class GeneratedColumnTests
         if (isFixedLength)
             (prompts, ids) = ([prompts[0], prompts[0], prompts[0]], [ids[0], ids[0], ids[0]]);
         SchemaDefinition schema = SchemaDefinition.Create(typeof(IdsRow));
-        schema["Ids"].ColumnType = isFixedLength ? new VectorDataViewType(NumberDataViewType.Int32, ids[0].Length) : new VectorDataViewType(NumberDataViewType.Int32);
+        schema["Ids"].ColumnType = isFixedLength
+            ? new VectorDataViewType(NumberDataViewType.Int32, ids[0].Length)
+            : new VectorDataViewType(NumberDataViewType.Int32);
         IDataView data = _context.Data.LoadFromEnumerable(ids.Select(row => new IdsRow { Ids = row }), schema);
         // The prefix is for texts.
-        using TextGenerationTransformer transformer = _context.Transforms.Text.GenerateText("Text", "Ids", model, s_options with { Prefix = "describe: " }).Fit(data);
+        using TextGenerationTransformer transformer = _context.Transforms.Text
+            .GenerateText("Text", "Ids", model, s_options with { Prefix = "describe: " }).Fit(data);
 
         Assert.Equal(
             prompts.Select(prompt => model.Generate(prompt, s_options, TestContext.Current.CancellationToken).Text),
@@ -87,7 +90,8 @@ public sealed class GeneratedColumnTests
 
         TextGenerationEstimator noTextOut = _context.Transforms.Text.GenerateText("Text", "Ids", model);
         Assert.Contains("tokenIdsColumnName", Assert.Throws<InvalidModelException>(() => noTextOut.Fit(ids)).Message, StringComparison.Ordinal);
-        TextGenerationEstimator noTextIn = _context.Transforms.Text.GenerateText(new() { InputColumnName = "Prompt", Model = model, TokenIdsColumnName = "Out" });
+        TextGenerationEstimator noTextIn = _context.Transforms.Text.GenerateText(
+            new() { InputColumnName = "Prompt", Model = model, TokenIdsColumnName = "Out" });
         Assert.Contains("'Prompt'", Assert.Throws<InvalidModelException>(() => noTextIn.Fit(texts)).Message, StringComparison.Ordinal);
     }
 
@@ -97,15 +101,19 @@ public sealed class GeneratedColumnTests
         TextGenerationEstimator estimator = _context.Transforms.Text.GenerateText("Text", "Column", TestModels.Model(TestModels.Demo));
         DataViewType[] refused =
         [
-            NumberDataViewType.Int32, NumberDataViewType.Single, new VectorDataViewType(TextDataViewType.Instance), new VectorDataViewType(NumberDataViewType.Single, 3),
-            new VectorDataViewType(NumberDataViewType.Int64), new KeyDataViewType(typeof(uint), 5), new VectorDataViewType(new KeyDataViewType(typeof(uint), 5)),
+            NumberDataViewType.Int32, NumberDataViewType.Single, new VectorDataViewType(TextDataViewType.Instance),
+            new VectorDataViewType(NumberDataViewType.Single, 3),
+            new VectorDataViewType(NumberDataViewType.Int64), new KeyDataViewType(typeof(uint), 5),
+            new VectorDataViewType(new KeyDataViewType(typeof(uint), 5)),
         ];
         foreach (DataViewType type in refused)
         {
             var builder = new DataViewSchema.Builder();
             builder.AddColumn("Column", type);
             DataViewSchema schema = builder.ToSchema();
-            Assert.Contains("Schema mismatch", Assert.Throws<ArgumentOutOfRangeException>(() => estimator.GetOutputSchema(Shape(schema))).Message, StringComparison.Ordinal);
+            Assert.Contains(
+                "Schema mismatch",
+                Assert.Throws<ArgumentOutOfRangeException>(() => estimator.GetOutputSchema(Shape(schema))).Message, StringComparison.Ordinal);
         }
     }
 
@@ -124,7 +132,8 @@ public sealed class GeneratedColumnTests
         VBuffer<ReadOnlyMemory<char>> slots = default;
         transformer.GetOutputSchema(data.Schema)["Operations"].GetSlotNames(ref slots);
         Assert.Equal(
-            typeof(OperationCounts).GetConstructors().MaxBy(constructor => constructor.GetParameters().Length)!.GetParameters().Select(parameter => parameter.Name),
+            typeof(OperationCounts).GetConstructors().MaxBy(constructor => constructor.GetParameters().Length)!
+                .GetParameters().Select(parameter => parameter.Name),
             slots.DenseValues().Select(slot => slot.ToString()));
         Assert.Equal(transformer.GetOutputSchema(data.Schema).Select(column => column.Type), transformer.Transform(data).Schema.Select(column => column.Type));
     }
@@ -141,14 +150,17 @@ public sealed class GeneratedColumnTests
                 warnings.Add(log.RawMessage);
         };
         using TextGenerationTransformer transformer = _context.Transforms.Text
-            .GenerateText(new() { InputColumnName = "Ids", Model = model, GenerationOptions = s_options, TokenIdsColumnName = "Out", StopReasonColumnName = "Why" }).Fit(ids);
+            .GenerateText(
+                new() { InputColumnName = "Ids", Model = model, GenerationOptions = s_options, TokenIdsColumnName = "Out", StopReasonColumnName = "Why" })
+            .Fit(ids);
 
         string[] reasons = [.. transformer.Transform(ids).GetColumn<string>("Why")];
 
         Assert.Equal(["Error", "Error"], reasons[..2]);
         Assert.NotEqual("Error", reasons[2]);
         Assert.Equal([0, 0], transformer.Transform(ids).GetColumn<int[]>("Out").Take(2).Select(row => row.Length));
-        Assert.Contains(warnings, message => message.StartsWith("Row 0,", StringComparison.Ordinal) && message.Contains("no token ids", StringComparison.Ordinal));
+        Assert.Contains(
+            warnings, message => message.StartsWith("Row 0,", StringComparison.Ordinal) && message.Contains("no token ids", StringComparison.Ordinal));
         Assert.Contains(warnings, message => message.StartsWith("Row 1,", StringComparison.Ordinal) && message.Contains("99999999", StringComparison.Ordinal));
     }
 
@@ -167,20 +179,22 @@ public sealed class GeneratedColumnTests
         (SchemaShape)typeof(SchemaShape).GetMethod("Create", BindingFlags.Static | BindingFlags.NonPublic)!.Invoke(null, [schema])!;
 
     private static List<string> Describe(SchemaShape shape) =>
-        [.. shape.Select(column => $"{column.Name} {column.Kind} {column.ItemType} {column.IsKey} ({string.Join(", ", Describe(column.Annotations))})").Order()];
+        [.. shape.Select(column => $"{column.Name} {column.Kind} {column.ItemType} {column.IsKey} ({string.Join(", ", Describe(column.Annotations))})")
+            .Order()];
 
-    private TextGenerationEstimator AllColumns(EarlyExitModel model, TextGenerationOptions options) => _context.Transforms.Text.GenerateText(new TextGenerationEstimator.Options
-    {
-        OutputColumnName = "Text",
-        InputColumnName = "Prompt",
-        Model = model,
-        GenerationOptions = options,
-        TokenIdsColumnName = "Ids",
-        ExitLayersColumnName = "Layers",
-        ConfidencesColumnName = "Sure",
-        StopReasonColumnName = "Why",
-        OperationCountsColumnName = "Operations",
-    });
+    private TextGenerationEstimator AllColumns(EarlyExitModel model, TextGenerationOptions options) =>
+        _context.Transforms.Text.GenerateText(new TextGenerationEstimator.Options
+        {
+            OutputColumnName = "Text",
+            InputColumnName = "Prompt",
+            Model = model,
+            GenerationOptions = options,
+            TokenIdsColumnName = "Ids",
+            ExitLayersColumnName = "Layers",
+            ConfidencesColumnName = "Sure",
+            StopReasonColumnName = "Why",
+            OperationCountsColumnName = "Operations",
+        });
 
     private sealed class IdsRow
     {

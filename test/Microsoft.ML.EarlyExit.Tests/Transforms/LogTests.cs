@@ -25,7 +25,10 @@ public sealed class LogTests
     public void A_reader_that_ends_says_what_it_generated()
     {
         EarlyExitModel model = TestModels.Model(TestModels.Demo);
-        var options = new TextGenerationOptions { MaxNewTokens = 5, MinNewTokens = 5, BatchSize = 2, MaxInputTokens = 30, Exit = new ExitPolicy { StaticExitLayer = 3 } };
+        var options = new TextGenerationOptions
+        {
+            MaxNewTokens = 5, MinNewTokens = 5, BatchSize = 2, MaxInputTokens = 30, Exit = new ExitPolicy { StaticExitLayer = 3 },
+        };
         DemoRow[] rows = DemoRow.Create(4);
         rows[2].Prompt = string.Join(' ', Enumerable.Repeat("food[Indian]", 100));
         IDataView data = _context.Data.LoadFromEnumerable(rows);
@@ -52,7 +55,10 @@ public sealed class LogTests
             {
             }
 
-            var result = new GenerationResult { Text = "a", TokenIds = [5, 1], ExitLayers = [4, 8], Confidences = [0.9f, 0.9f], StopReason = StopReason.EndOfSequence };
+            var result = new GenerationResult
+            {
+                Text = "a", TokenIds = [5, 1], ExitLayers = [4, 8], Confidences = [0.9f, 0.9f], StopReason = StopReason.EndOfSequence,
+            };
             for (int row = 0; row < 9; row++)
             {
                 time.Seconds += 4;

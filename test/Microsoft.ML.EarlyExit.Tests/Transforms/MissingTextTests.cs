@@ -134,7 +134,9 @@ public sealed class MissingTextTests : IDisposable
 
         Assert.Equal(expected, options.MissingTexts);
         Assert.Equal(options, TextGenerationOptionsJson.Parse(TextGenerationOptionsJson.Write(options), "o"));
-        Assert.Contains("skip or useEmptyText", Assert.Throws<InvalidDataException>(() => TextGenerationOptionsJson.Parse("""{ "missingTexts": "no" }""", "o")).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "skip or useEmptyText",
+            Assert.Throws<InvalidDataException>(() => TextGenerationOptionsJson.Parse("""{ "missingTexts": "no" }""", "o")).Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationOptions { MissingTexts = (MissingTextHandling)2 });
     }
 
@@ -162,9 +164,11 @@ public sealed class MissingTextTests : IDisposable
 
     private IDataView Load(DemoRow[] rows) => _context.Data.LoadFromEnumerable(rows);
 
-    private TextGenerationTransformer Fit(TextGenerationOptions options, DemoRow[] rows) => _context.Transforms.Text.GenerateText(new TextGenerationEstimator.Options
-    {
-        OutputColumnName = "Text", InputColumnName = "Prompt", Model = _model, GenerationOptions = options, TokenIdsColumnName = "Ids", ExitLayersColumnName = "Layers",
-        ConfidencesColumnName = "Confidences", StopReasonColumnName = "Why", OperationCountsColumnName = "Counts",
-    }).Fit(Load(rows));
+    private TextGenerationTransformer Fit(TextGenerationOptions options, DemoRow[] rows) =>
+        _context.Transforms.Text.GenerateText(new TextGenerationEstimator.Options
+        {
+            OutputColumnName = "Text", InputColumnName = "Prompt", Model = _model, GenerationOptions = options,
+            TokenIdsColumnName = "Ids", ExitLayersColumnName = "Layers",
+            ConfidencesColumnName = "Confidences", StopReasonColumnName = "Why", OperationCountsColumnName = "Counts",
+        }).Fit(Load(rows));
 }

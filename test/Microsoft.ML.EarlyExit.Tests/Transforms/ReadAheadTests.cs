@@ -93,7 +93,8 @@ public sealed class ReadAheadTests
         GC.WaitForPendingFinalizers();
         long before = NativeBuffer.LiveBytes;
         IDataView data = _context.Data.LoadFromEnumerable(Rows(50));
-        TextGenerationTransformer transformer = _context.Transforms.Text.GenerateText("Text", "Prompt", TestModels.Bundle(TestModels.Demo), s_options).Fit(data);
+        TextGenerationTransformer transformer = _context.Transforms.Text
+            .GenerateText("Text", "Prompt", TestModels.Bundle(TestModels.Demo), s_options).Fit(data);
         EarlyExitModel model = transformer.Model;
         IDataView output = transformer.Transform(data);
         using (DataViewRowCursor first = output.GetRowCursor(output.Schema))

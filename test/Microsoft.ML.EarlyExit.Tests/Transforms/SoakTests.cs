@@ -65,12 +65,15 @@ public sealed class SoakTests
                     Assert.Equal(expected[round % rows.Length], engine.Predict(rows[round % rows.Length]).Text);
                     break;
                 case 2:
-                    Assert.Equal(expected, transformer.Model.Generate([.. rows.Select(row => GenerationInput.FromText(row.Prompt!))], s_options).Select(result => result.Text));
+                    Assert.Equal(
+                        expected,
+                        transformer.Model.Generate([.. rows.Select(row => GenerationInput.FromText(row.Prompt!))], s_options).Select(result => result.Text));
                     break;
                 default:
                     Assert.Equal(
                         expected[round % rows.Length],
-                        string.Concat(transformer.Model.GenerateStreamingAsync(rows[round % rows.Length].Prompt!, s_options).Select(token => token.TextDelta).ToBlockingEnumerable()));
+                        string.Concat(transformer.Model.GenerateStreamingAsync(rows[round % rows.Length].Prompt!, s_options)
+                            .Select(token => token.TextDelta).ToBlockingEnumerable()));
                     break;
             }
         }

@@ -330,7 +330,9 @@ public sealed class TextGenerationTests : IDisposable
         IDataView other = _context.Data.LoadFromEnumerable([new NumberRow()]);
 
         Assert.Contains("Could not find input column 'Absent'", Refusal(() => missing.Fit(data)), StringComparison.Ordinal);
-        Assert.Contains("Schema mismatch for input column 'Number': expected String, or a vector of Int32 (token ids), got Int32", Refusal(() => wrong.Fit(data)), StringComparison.Ordinal);
+        Assert.Contains(
+            "Schema mismatch for input column 'Number': expected String, or a vector of Int32 (token ids), got Int32",
+            Refusal(() => wrong.Fit(data)), StringComparison.Ordinal);
         Assert.Contains("got Single", Refusal(() => transformer.Transform(other)), StringComparison.Ordinal);
         Assert.Contains("got Single", Refusal(() => transformer.GetOutputSchema(other.Schema)), StringComparison.Ordinal);
 
@@ -378,7 +380,8 @@ public sealed class TextGenerationTests : IDisposable
         Refused("ModelPath", new() { OutputColumnName = "Text", Model = _model, ModelPath = "t5" });
         Refused("ModelOptions", new() { OutputColumnName = "Text", Model = _model, ModelOptions = new() });
         var traced = new TextGenerationOptions { Trace = true };
-        Assert.Contains("Trace", Assert.ThrowsAny<ArgumentException>(() => catalog.GenerateText("Text", "Prompt", _model, traced)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "Trace", Assert.ThrowsAny<ArgumentException>(() => catalog.GenerateText("Text", "Prompt", _model, traced)).Message, StringComparison.Ordinal);
 
         int tooDeep = _model.Configuration.DecoderLayerCount + 1;
         TextGenerationEstimator estimator = Pipeline(s_options with { Exit = new ExitPolicy { MinimumLayer = tooDeep } });

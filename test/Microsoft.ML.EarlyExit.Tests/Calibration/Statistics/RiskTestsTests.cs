@@ -10,15 +10,17 @@ public sealed class RiskTestsTests
 {
     [Property(MaxTest = 60)]
     public Property The_smallest_row_count_passes_without_loss_and_one_less_does_not() =>
-        Prop.ForAll(Gen.Elements(Enum.GetValues<RiskTest>()).ToArbitrary(), Gen.Choose(3, 900).ToArbitrary(), Gen.Choose(1, 900).ToArbitrary(), (test, first, second) =>
-        {
-            double delta = first / 1000.0;
-            double level = second / 1000.0;
-            int count = test.SmallestRowCount(delta, level)!.Value;
+        Prop.ForAll(
+            Gen.Elements(Enum.GetValues<RiskTest>()).ToArbitrary(), Gen.Choose(3, 900).ToArbitrary(), Gen.Choose(1, 900).ToArbitrary(),
+            (test, first, second) =>
+            {
+                double delta = first / 1000.0;
+                double level = second / 1000.0;
+                int count = test.SmallestRowCount(delta, level)!.Value;
 
-            Assert.True(test.PValue(new double[count], delta, level) <= level);
-            Assert.True(count == 1 || test.PValue(new double[count - 1], delta, level) > level);
-        });
+                Assert.True(test.PValue(new double[count], delta, level) <= level);
+                Assert.True(count == 1 || test.PValue(new double[count - 1], delta, level) > level);
+            });
 
     [Theory]
     [InlineData(0.05, 0.05, 59)]

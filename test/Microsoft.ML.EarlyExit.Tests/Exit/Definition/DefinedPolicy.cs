@@ -64,7 +64,8 @@ internal sealed record DefinedPolicy
         from minimumLayer in Gen.Choose(1, layerCount - 1)
         from threshold in Gen.Choose(0, 20)
         from perLayer in Gen.ArrayOf(Gen.Choose(0, 20), layerCount)
-        from measure in Gen.Elements(DefinedMeasure.Margin, DefinedMeasure.Saturation, DefinedMeasure.Weighted, DefinedMeasure.Weighted, DefinedMeasure.Jsd, DefinedMeasure.Jsd)
+        from measure in Gen.Elements(
+            DefinedMeasure.Margin, DefinedMeasure.Saturation, DefinedMeasure.Weighted, DefinedMeasure.Weighted, DefinedMeasure.Jsd, DefinedMeasure.Jsd)
         from cut in Gen.Choose(0, 3)
         from k in Gen.Choose(1, (vocabularySize * 5 / 4) + 1)
         from kMin in Gen.OneOf(Gen.Choose(2, 10), Gen.Choose(2, vocabularySize))
