@@ -21,13 +21,15 @@ IDataView described = mlContext.Data.Cache(pipeline.Fit(places).Transform(places
 // 2. Against the references and against full depth, with intervals of 95 %.
 var evaluation = new TextGenerationEvaluationOptions
 {
-    PredictionColumnName = "Text", LabelColumnName = "References", FullDepthColumnName = "FullDepth", ExitLayersColumnName = "ExitLayers", OperationCountsColumnName = "Operations",
+    PredictionColumnName = "Text", LabelColumnName = "References", FullDepthColumnName = "FullDepth",
+    ExitLayersColumnName = "ExitLayers", OperationCountsColumnName = "Operations",
     BootstrapSamples = 1000,
 };
 TextGenerationMetrics metrics = mlContext.TextGeneration.Evaluate(described, evaluation);
 ConfidenceInterval interval = metrics.ConfidenceIntervals["Rouge.RougeL.FMeasure"];
+double rougeL = metrics.Rouge!.Value.RougeL.FMeasure;
 Console.WriteLine(FormattableString.Invariant(
-    $"ROUGE-L {metrics.Rouge!.Value.RougeL.FMeasure:F3} ({interval.Lower:F3} to {interval.Upper:F3}), BLEU {metrics.Bleu!.Score:F1} over {metrics.ScoredRowCount} rows."));
+    $"ROUGE-L {rougeL:F3} ({interval.Lower:F3} to {interval.Upper:F3}), BLEU {metrics.Bleu!.Score:F1} over {metrics.ScoredRowCount} rows."));
 Console.WriteLine(FormattableString.Invariant($"{metrics.Agreement!.Value.Exact:P0} of the texts are the full model's, word for word."));
 Console.WriteLine(FormattableString.Invariant(
     $"Mean exit {metrics.Exits!.MeanExitLayer:F2} of {model.Configuration.DecoderLayerCount} layers; {metrics.Operations!.Value.Total / 1e6:F0} MFLOP a row."));

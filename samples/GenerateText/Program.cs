@@ -25,7 +25,8 @@ var options = new TextGenerationOptions
 {
     BatchSize = 4,
 
-    // From the sixth layer on, on a vocabulary that shrinks with depth and also chooses at the last layer: a token reads the whole LM head once, as at full depth.
+    // From the sixth layer on, on a vocabulary that shrinks with depth and also chooses at the last layer: a token reads the whole LM head once, as at full
+    // depth.
     Exit = new ExitPolicy { MinimumLayer = 6, Threshold = 0.7f, Pruning = VocabularyPruning.Decaying(), FullVocabularyAtLastLayer = false },
 };
 using EarlyExitModel model = EarlyExitModel.Load(bundle);
@@ -52,14 +53,16 @@ foreach (Prompt prompt in prompts)
     T5StreamingDecoder decoder = model.Tokenizer!.CreateStreamingDecoder();
     Console.WriteLine();
     Console.WriteLine(prompt.Input);
-    Console.WriteLine($"  early exit  {string.Concat(early.TokenIds.Select((id, at) => LayerColours.Paint(decoder.Append(id), early.ExitLayers[at], layers)))}");
+    Console.WriteLine(
+        $"  early exit  {string.Concat(early.TokenIds.Select((id, at) => LayerColours.Paint(decoder.Append(id), early.ExitLayers[at], layers)))}");
     Console.WriteLine($"  full depth  {full.Text}");
     Console.WriteLine($"  early exit  {earlyTime,5:F1} ms, {early.TokenIds.Count} tokens, mean exit {early.ExitLayers.Average():F1} of {layers} layers");
     Console.WriteLine($"  full depth  {fullTime,5:F1} ms, {full.TokenIds.Count} tokens");
 }
 
 Console.WriteLine();
-Console.WriteLine($"All texts: {earlyTotal:F0} ms with early exit, {fullTotal:F0} ms at full depth, {fullTotal / earlyTotal:F2} times as fast (medians of {Rounds} rounds).");
+Console.WriteLine(
+    $"All texts: {earlyTotal:F0} ms with early exit, {fullTotal:F0} ms at full depth, {fullTotal / earlyTotal:F2} times as fast (medians of {Rounds} rounds).");
 
 // 4. Saved and loaded as ML.NET does it: the model travels inside the zip.
 mlContext.Model.Save(transformer, data.Schema, zip);

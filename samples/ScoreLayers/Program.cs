@@ -10,7 +10,9 @@ T5Tokenizer tokenizer = T5Tokenizer.Load(Path.Combine(SampleFolders.Checkpoint, 
 TargetRow[] rows =
 [
     new("describe: name[Blue Spice], eatType[coffee shop], area[city centre]", "Blue Spice is a coffee shop in the city centre.", tokenizer),
-    new("question: What is it near? context: A coffee shop in the riverside area, near Burger King, serving English food is The Eagle.", "Burger King", tokenizer),
+    new(
+        "question: What is it near? context: A coffee shop in the riverside area, near Burger King, serving English food is The Eagle.",
+        "Burger King", tokenizer),
 ];
 var mlContext = new MLContext();
 IDataView data = mlContext.Data.LoadFromEnumerable(rows);

@@ -31,9 +31,12 @@ internal static class CalibrationTable
         using EarlyExitModel model = BenchmarkModels.Load(BenchmarkModels.Demo);
         int layers = model.Configuration.DecoderLayerCount;
         bool isKept = true;
-        Console.WriteLine($"| task | measure | δ | λ | mean exit of {layers} | certified: mean loss | p-value | other half: mean loss | mean exit | of {Splits} splits: certified λ, median and range | other half above δ, % |");
+        Console.WriteLine(
+            $"| task | measure | δ | λ | mean exit of {layers} | certified: mean loss | p-value | other half: mean loss | mean exit "
+            + $"| of {Splits} splits: certified λ, median and range | other half above δ, % |");
         Console.WriteLine("|---|---|---|---|---|---|---|---|---|---|---|");
-        foreach ((string task, CalibrationLoss loss) in ((string, CalibrationLoss)[])[("describe", CalibrationLoss.RougeL), ("question", CalibrationLoss.TokenF1)])
+        (string, CalibrationLoss)[] tasks = [("describe", CalibrationLoss.RougeL), ("question", CalibrationLoss.TokenF1)];
+        foreach ((string task, CalibrationLoss loss) in tasks)
         {
             CalibrationPrompt[] prompts = Read(model, task, task == "describe" ? describePrompts : int.MaxValue);
             foreach ((string name, ExitPolicy policy, int skip) in Measures(model, task, prompts))
@@ -42,8 +45,9 @@ internal static class CalibrationTable
                 LossTable table = Measure(model, policy, loss, prompts[skip..]);
                 foreach (double delta in s_deltas)
                     isKept &= Report($"{task}, {loss.Name} | {name}", table, delta);
+                double seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
                 Console.Error.WriteLine(FormattableString.Invariant(
-                    $"// {task}, {name}: {table.Losses.Count} thresholds on {prompts.Length - skip} prompts in {Stopwatch.GetElapsedTime(started).TotalSeconds:F0} s"));
+                    $"// {task}, {name}: {table.Losses.Count} thresholds on {prompts.Length - skip} prompts in {seconds:F0} s"));
             }
         }
 
@@ -64,7 +68,9 @@ internal static class CalibrationTable
         ExitClassifier classifier = context.TextGeneration.TrainExitClassifier(
             context.Data.LoadFromEnumerable(ReadTexts(task, TrainingPrompts).Select(text => new Prompt { Text = text })),
             new ExitClassifierOptions { Model = model, InputColumnName = nameof(Prompt.Text), MinimumLayer = MinimumLayer });
-        yield return ($"classifier, trained on {TrainingPrompts} others", new ExitPolicy { MinimumLayer = MinimumLayer, Confidence = classifier.Confidence }, Math.Min(TrainingPrompts, prompts.Length / 2));
+        yield return (
+            $"classifier, trained on {TrainingPrompts} others",
+            new ExitPolicy { MinimumLayer = MinimumLayer, Confidence = classifier.Confidence }, Math.Min(TrainingPrompts, prompts.Length / 2));
     }
 
     private static ExitPolicy Contrastive(Confidence confidence) => new() { MinimumLayer = 4, Confidence = confidence, Pruning = VocabularyPruning.Decaying() };
@@ -124,7 +130,9 @@ internal static class CalibrationTable
         }
 
         float[] sorted = [.. chosen.Where(lambda => !float.IsNaN(lambda)).Order()];
-        string range = sorted.Length == 0 ? "never" : FormattableString.Invariant($"{sorted[sorted.Length / 2]:0.00##}, {sorted[0]:0.00##} to {sorted[^1]:0.00##}");
+        string range = sorted.Length == 0
+            ? "never"
+            : FormattableString.Invariant($"{sorted[sorted.Length / 2]:0.00##}, {sorted[0]:0.00##} to {sorted[^1]:0.00##}");
         Console.WriteLine(FormattableString.Invariant($"| {name} | {delta} | {first} {range} | {violations * 100.0 / Splits:F0} |"));
 
         // The other half's mean is an estimate itself, and the splits share their rows: a generous margin.
@@ -136,7 +144,8 @@ internal static class CalibrationTable
 
     private static CalibrationPrompt[] Read(EarlyExitModel model, string task, int count) =>
     [
-        .. ReadTexts(task, count).Select((text, row) => new CalibrationPrompt(row, model.Prepare(GenerationInput.FromText(text), new TextGenerationOptions()), [])),
+        .. ReadTexts(task, count).Select((text, row) =>
+            new CalibrationPrompt(row, model.Prepare(GenerationInput.FromText(text), new TextGenerationOptions()), [])),
     ];
 
     private static IEnumerable<string> ReadTexts(string task, int count) => ((string[])["calibration", "test"])

@@ -28,7 +28,8 @@ internal static class DecodingRun
             isKept &= allocated == 0;
         }
 
-        foreach (IGrouping<(string Model, string Depth), BenchmarkReport> pair in summary.Reports.GroupBy(report => (Parameter<string>(report, "Model"), Parameter<string>(report, "Depth"))))
+        foreach (IGrouping<(string Model, string Depth), BenchmarkReport> pair in summary.Reports
+            .GroupBy(report => (Parameter<string>(report, "Model"), Parameter<string>(report, "Depth"))))
         {
             double gain = 8 * Median(pair, 1) / Median(pair, 8);
             Console.WriteLine($"{pair.Key}: batch 8 gives {gain:F2} times the tokens per second of batch 1");
@@ -36,7 +37,9 @@ internal static class DecodingRun
                 isKept &= gain >= LeastBatchGain;
         }
 
-        Console.WriteLine(isKept ? "All promises are kept." : $"A promise is broken: no allocation per step, and {LeastBatchGain} times at batch 8 on the large shape at full depth.");
+        Console.WriteLine(isKept
+            ? "All promises are kept."
+            : $"A promise is broken: no allocation per step, and {LeastBatchGain} times at batch 8 on the large shape at full depth.");
         return isKept ? 0 : 1;
     }
 

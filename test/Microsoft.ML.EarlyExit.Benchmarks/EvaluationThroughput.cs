@@ -43,8 +43,9 @@ internal static class EvaluationThroughput
         TextGenerationMetrics result = context.TextGeneration.Evaluate(context.Data.LoadFromEnumerable(Generate(rows, references)), options);
         double seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
         using Process process = Process.GetCurrentProcess();
+        double megabytes = process.PeakWorkingSet64 / 1048576.0;
         Console.WriteLine(FormattableString.Invariant(
-            $"{name} | {result.ScoredRowCount} | {seconds:F1} | {result.ScoredRowCount * references / seconds:F0} | {process.PeakWorkingSet64 / 1048576.0:F0}"));
+            $"{name} | {result.ScoredRowCount} | {seconds:F1} | {result.ScoredRowCount * references / seconds:F0} | {megabytes:F0}"));
         return process.PeakWorkingSet64;
     }
 
@@ -66,9 +67,12 @@ internal static class EvaluationThroughput
 
         string Sentence(int index, int variant) => ((index + variant) % 3) switch
         {
-            0 => $"{names[index % names.Length]} is a {kinds[index % kinds.Length]} number {index} near the riverside with a {ratings[variant % ratings.Length]} and prices of £{20 + (index % 10)}.",
-            1 => $"Near the riverside there is a {kinds[index % kinds.Length]} called {names[index % names.Length]}, number {index}, which has a {ratings[index % ratings.Length]}.",
-            _ => $"The {kinds[(index + variant) % kinds.Length]} {names[index % names.Length]} ({index}) offers English food in the city centre. It has a {ratings[index % ratings.Length]}.",
+            0 => $"{names[index % names.Length]} is a {kinds[index % kinds.Length]} number {index} near the riverside "
+                + $"with a {ratings[variant % ratings.Length]} and prices of £{20 + (index % 10)}.",
+            1 => $"Near the riverside there is a {kinds[index % kinds.Length]} called {names[index % names.Length]}, "
+                + $"number {index}, which has a {ratings[index % ratings.Length]}.",
+            _ => $"The {kinds[(index + variant) % kinds.Length]} {names[index % names.Length]} ({index}) offers English food in the city centre. "
+                + $"It has a {ratings[index % ratings.Length]}.",
         };
     }
 

@@ -43,7 +43,8 @@ internal static class ExitComparison
             {
                 int equal = results[index].Where((row, at) => row.TokenIds.SequenceEqual(results[0][at].TokenIds)).Count();
                 Console.WriteLine(
-                    $"{policies[index].Name} | {results[index].SelectMany(row => row.ExitLayers).Average():F2} | {equal} | {speeds[index]:F0} | {speeds[index] / speeds[0]:F2}");
+                    $"{policies[index].Name} | {results[index].SelectMany(row => row.ExitLayers).Average():F2} | {equal} "
+                    + $"| {speeds[index]:F0} | {speeds[index] / speeds[0]:F2}");
             }
         }
 

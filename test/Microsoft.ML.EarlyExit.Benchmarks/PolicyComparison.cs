@@ -23,7 +23,9 @@ internal static class PolicyComparison
                select ($"{measure.Confidence.Name} | {pruning.Name} | {threshold}",
                    (ExitPolicy?)new ExitPolicy { MinimumLayer = MinimumLayer, Threshold = threshold, Confidence = measure.Confidence, Pruning = pruning }),
             .. from layer in (int[])[4, 6, 8]
-               select ($"self-speculation | static exit after {layer} | ", (ExitPolicy?)new ExitPolicy { StaticExitLayer = layer, SelfSpeculation = new SelfSpeculation() }),
+               select (
+                   $"self-speculation | static exit after {layer} | ",
+                   (ExitPolicy?)new ExitPolicy { StaticExitLayer = layer, SelfSpeculation = new SelfSpeculation() }),
             .. from propagation in (StatePropagation[])[StatePropagation.StateCopy, StatePropagation.ParallelDecoding]
                select ($"softmaxMargin | one exit, {propagation} | 0.9",
                    (ExitPolicy?)new ExitPolicy { ShallowDeep = new ShallowDeep { ExitLayer = MinimumLayer }, StatePropagation = propagation }),
@@ -43,7 +45,8 @@ internal static class PolicyComparison
             }
         }
 
-        Console.WriteLine($"| confidence | pruning | threshold | mean exit of {layers} | equal outputs, % | confidence MFLOP a token | tokens/s | against full depth |");
+        Console.WriteLine(
+            $"| confidence | pruning | threshold | mean exit of {layers} | equal outputs, % | confidence MFLOP a token | tokens/s | against full depth |");
         Console.WriteLine("|---|---|---|---|---|---|---|---|");
         for (int index = 0; index < policies.Length; index++)
         {
@@ -51,8 +54,9 @@ internal static class PolicyComparison
             int tokens = results[index].Sum(row => row.TokenIds.Count);
             double equal = results[index].Where((row, at) => row.TokenIds.SequenceEqual(results[0][at].TokenIds)).Count() * 100.0 / prompts.Length;
             double megaflops = results[index].Sum(row => row.Operations.Confidence) / 1e6 / tokens;
+            double meanExit = results[index].SelectMany(row => row.ExitLayers).Average();
             Console.WriteLine(FormattableString.Invariant(
-                $"| {name} | {results[index].SelectMany(row => row.ExitLayers).Average():F2} | {equal:F0} | {megaflops:F1} | {speeds[index]:F0} | {speeds[index] / speeds[0]:F2} |"));
+                $"| {name} | {meanExit:F2} | {equal:F0} | {megaflops:F1} | {speeds[index]:F0} | {speeds[index] / speeds[0]:F2} |"));
         }
 
         return 0;

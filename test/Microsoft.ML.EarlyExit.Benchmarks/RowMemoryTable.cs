@@ -39,7 +39,9 @@ internal static class RowMemoryTable
                 long before = Begin();
                 var watch = System.Diagnostics.Stopwatch.StartNew();
                 decoder.Decode(encoded, Ids(length));
-                Report("decoder over a target", length, length, Peak() - before, RowMemory.TeacherForcedDecoder(model.Bundle, length, length), watch.Elapsed, null);
+                Report(
+                    "decoder over a target", length, length, Peak() - before,
+                    RowMemory.TeacherForcedDecoder(model.Bundle, length, length), watch.Elapsed, null);
             }
         }
 

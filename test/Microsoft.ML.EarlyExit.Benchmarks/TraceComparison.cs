@@ -21,7 +21,8 @@ internal static class TraceComparison
             try
             {
                 using EarlyExitModel model = EarlyExitModel.Load(bundle);
-                using JsonDocument traces = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(Repository.Folder, "test", "fixtures", "seed-traces", file + ".json")));
+                using JsonDocument traces = JsonDocument.Parse(File.ReadAllBytes(
+                    Path.Combine(Repository.Folder, "test", "fixtures", "seed-traces", file + ".json")));
                 isEqual &= Compare(model, file, traces.RootElement);
             }
             finally
@@ -37,7 +38,8 @@ internal static class TraceComparison
     {
         bool isEqual = true;
         int maxNewTokens = traces.GetProperty("generation").GetProperty("max_new_tokens").GetInt32();
-        GenerationInput[] inputs = [.. traces.GetProperty("prompts").EnumerateArray().Select(prompt => GenerationInput.FromTokenIds(Ints(prompt.GetProperty("ids"))))];
+        GenerationInput[] inputs = [.. traces.GetProperty("prompts").EnumerateArray()
+            .Select(prompt => GenerationInput.FromTokenIds(Ints(prompt.GetProperty("ids"))))];
         var groups = traces.GetProperty("configurations").EnumerateArray().Where(configuration => configuration.GetProperty("kind").GetString() == "early-exit")
             .GroupBy(configuration => (
                 Confidence: configuration.GetProperty("confidence").GetString()!,
@@ -119,7 +121,9 @@ internal static class TraceComparison
     {
         MinimumLayer = configuration.GetProperty("min_layer").GetInt32(),
         Threshold = configuration.GetProperty("threshold").GetSingle(),
-        ThresholdTemperature = configuration.GetProperty("position_temperature") is { ValueKind: JsonValueKind.Number } temperature ? temperature.GetSingle() : 0,
+        ThresholdTemperature = configuration.GetProperty("position_temperature") is { ValueKind: JsonValueKind.Number } temperature
+            ? temperature.GetSingle()
+            : 0,
         Confidence = configuration.GetProperty("confidence").GetString() switch
         {
             "weighted" => Confidence.WeightedContrastive(),

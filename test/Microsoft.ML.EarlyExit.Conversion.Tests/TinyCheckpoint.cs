@@ -16,7 +16,8 @@ internal sealed class TinyCheckpoint
     /// <param name="ownHead">Whether there is an <c>lm_head.weight</c>.</param>
     /// <param name="shards">Files; 1: model.safetensors alone, without an index.</param>
     /// <param name="seed">Of the weights.</param>
-    public TinyCheckpoint(T5Configuration? configuration = null, CheckpointDataType dataType = CheckpointDataType.F32, bool ownHead = false, int shards = 1, int seed = 1)
+    public TinyCheckpoint(
+        T5Configuration? configuration = null, CheckpointDataType dataType = CheckpointDataType.F32, bool ownHead = false, int shards = 1, int seed = 1)
     {
         Configuration = configuration ?? Sizes;
         Shards = shards;
@@ -220,7 +221,8 @@ internal sealed class TinyCheckpoint
         }
 
         void Matrix(string name, int rows, int columns, float scale) =>
-            tensors.Add(TinyTensor.Random($"{name}.weight", [rows, columns], dataType, random, name is "shared" or "lm_head" ? scale : scale / MathF.Sqrt(columns)));
+            tensors.Add(TinyTensor.Random(
+                $"{name}.weight", [rows, columns], dataType, random, name is "shared" or "lm_head" ? scale : scale / MathF.Sqrt(columns)));
 
         void Norm(string name) => tensors.Add(TinyTensor.Random($"{name}.weight", [model], dataType, random, 0.3f, mean: 1));
     }

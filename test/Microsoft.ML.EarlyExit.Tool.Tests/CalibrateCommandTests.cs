@@ -23,14 +23,21 @@ public sealed class CalibrateCommandTests(ConvertedModels models) : IDisposable
         JsonElement certificate = Certificate();
         Assert.Equal("tokenF1", certificate.GetProperty("loss").GetString());
         Assert.Equal("hoeffdingBentkus", certificate.GetProperty("test").GetString());
-        Assert.Equal((20, 0.3, 0.2), (certificate.GetProperty("n").GetInt32(), certificate.GetProperty("delta").GetDouble(), certificate.GetProperty("epsilon").GetDouble()));
+        Assert.Equal(
+            (20, 0.3, 0.2),
+            (certificate.GetProperty("n").GetInt32(), certificate.GetProperty("delta").GetDouble(), certificate.GetProperty("epsilon").GetDouble()));
         Assert.Equal(certificate.GetProperty("lambda").GetSingle(), certificate.GetProperty("policy").GetProperty("threshold").GetSingle());
         Assert.Equal(64, certificate.GetProperty("inputsSha256").GetString()!.Length);
         Assert.Equal(64, certificate.GetProperty("modelSha256").GetString()!.Length);
         Assert.NotEmpty(certificate.GetProperty("version").GetString()!);
         JsonElement first = certificate.GetProperty("candidates")[0];
-        Assert.Equal(["policy", "lambda", "meanLoss", "pValue", "meanExitLayer", "operations", "passed"], first.EnumerateObject().Select(property => property.Name));
-        Assert.Equal((1f, 0.0, 12.0, true), (first.GetProperty("lambda").GetSingle(), first.GetProperty("meanLoss").GetDouble(), first.GetProperty("meanExitLayer").GetDouble(), first.GetProperty("passed").GetBoolean()));
+        Assert.Equal(
+            ["policy", "lambda", "meanLoss", "pValue", "meanExitLayer", "operations", "passed"],
+            first.EnumerateObject().Select(property => property.Name));
+        Assert.Equal(
+            (1f, 0.0, 12.0, true),
+            (first.GetProperty("lambda").GetSingle(), first.GetProperty("meanLoss").GetDouble(),
+                first.GetProperty("meanExitLayer").GetDouble(), first.GetProperty("passed").GetBoolean()));
         Assert.False(System.IO.File.Exists(_folder.File("certificate.json.partial")));
 
         // The calibrated policy is a policy file.
@@ -49,7 +56,8 @@ public sealed class CalibrateCommandTests(ConvertedModels models) : IDisposable
 
         using var cancellation = new CancellationTokenSource();
         var messages = new CancellingWriter("run 2 of", cancellation);
-        int code = EarlyExitTool.Run(Arguments(arguments), new ToolContext(new StringWriter(), new MessageWriter(messages, isTerminal: true), cancellation.Token));
+        int code = EarlyExitTool.Run(
+            Arguments(arguments), new ToolContext(new StringWriter(), new MessageWriter(messages, isTerminal: true), cancellation.Token));
 
         Assert.Equal(130, code);
         Assert.Contains($"Finished runs stay in '{_folder.File("certificate.json.partial")}': 1. The same command goes on from them.", messages.ToString());
@@ -64,7 +72,9 @@ public sealed class CalibrateCommandTests(ConvertedModels models) : IDisposable
 
     [Theory]
     [InlineData("""{"staticExitLayer": 3}""", "policy.json: The policy has no threshold to calibrate: staticExitLayer compares nothing with a threshold.")]
-    [InlineData("""{"thresholds": [0.5]}""", "policy.json: The policy has no threshold to calibrate: thresholds gives one for each layer, where one number is calibrated; leave it out.")]
+    [InlineData(
+        """{"thresholds": [0.5]}""",
+        "policy.json: The policy has no threshold to calibrate: thresholds gives one for each layer, where one number is calibrated; leave it out.")]
     [InlineData("""{"selfSpeculation": {}}""", "policy.json: The policy has no threshold to calibrate: with selfSpeculation")]
     [InlineData("""{"minimumLayer": 13}""", "policy.json: minimumLayer is 13, but the model has 12 decoder layers")]
     public void A_policy_without_a_threshold_is_refused(string policy, string message)
@@ -72,7 +82,8 @@ public sealed class CalibrateCommandTests(ConvertedModels models) : IDisposable
         Write("in.jsonl", Rows(12));
 
         ToolResult result = ToolRunner.Run(
-            "calibrate", models.Restaurants, "--input", _folder.File("in.jsonl"), "--delta", "0.3", "--epsilon", "0.2", "--loss", "rougeL", "--policy", File("policy.json", policy),
+            "calibrate", models.Restaurants, "--input", _folder.File("in.jsonl"), "--delta", "0.3", "--epsilon", "0.2", "--loss", "rougeL",
+            "--policy", File("policy.json", policy),
             "--output", _folder.File("certificate.json"));
 
         Assert.Equal(1, result.ExitCode);
@@ -123,12 +134,17 @@ public sealed class CalibrateCommandTests(ConvertedModels models) : IDisposable
     [Fact]
     public void A_loss_that_does_not_see_its_references_is_refused_and_Unicode_words_and_chrF_are_the_ways_out()
     {
-        Write("in.jsonl", [.. Rows(12).Select((row, index) => $$$"""{"text": "question {{{index}}}", "answers": {"text": ["Это хороший ресторан"], "answer_start": [0]}}""")]);
-        string[] arguments = ["--delta", "0.3", "--epsilon", "0.2", "--grid", File("grid.json", "[1]"), "--options", File("options.json", """{"maxNewTokens": 2}""")];
+        Write("in.jsonl", [.. Rows(12).Select((row, index) =>
+            $$$"""{"text": "question {{{index}}}", "answers": {"text": ["Это хороший ресторан"], "answer_start": [0]}}""")]);
+        string[] arguments =
+            ["--delta", "0.3", "--epsilon", "0.2", "--grid", File("grid.json", "[1]"), "--options", File("options.json", """{"maxNewTokens": 2}""")];
 
         ToolResult refused = Calibrate([.. arguments, "--loss", "rougeLRisk"]);
         Assert.Equal(1, refused.ExitCode);
-        Assert.Contains("drops 216 of 216 letters (100 %) of the references, so the loss rougeLRisk would certify what it cannot see. Take Unicode words (--rouge-tokenizer unicode, ", refused.Error);
+        Assert.Contains(
+            "drops 216 of 216 letters (100 %) of the references, so the loss rougeLRisk would certify what it cannot see. "
+            + "Take Unicode words (--rouge-tokenizer unicode, ",
+            refused.Error);
         Assert.Contains("or the loss chrfRisk, which needs no words.", refused.Error);
         Assert.False(System.IO.File.Exists(_folder.File("certificate.json.partial")));
 
@@ -164,7 +180,8 @@ public sealed class CalibrateCommandTests(ConvertedModels models) : IDisposable
 
     private string[] Arguments(string[] options) =>
     [
-        "calibrate", models.Restaurants, "--input", _folder.File("in.jsonl"), "--policy", File("policy.json", """{"minimumLayer": 2, "pruning": {"kind": "decaying"}}"""),
+        "calibrate", models.Restaurants, "--input", _folder.File("in.jsonl"),
+        "--policy", File("policy.json", """{"minimumLayer": 2, "pruning": {"kind": "decaying"}}"""),
         "--output", _folder.File("certificate.json"), .. options,
     ];
 

@@ -62,7 +62,9 @@ public sealed class ConvertCommandTests : IDisposable
         Assert.Equal(["config.json", "generation_config.json", "model.safetensors", "spiece.model"], Texts("read"));
         Assert.Equal(["README.md", "tokenizer.json"], Texts("ignored"));
         Assert.Contains("num_beams = 4", Assert.Single(Texts("warnings")));
-        Assert.Equal(new DirectoryInfo(_folder.File("b")).GetFiles().Where(file => file.Name != "model.json").Sum(file => file.Length), json.GetProperty("bytes").GetInt64());
+        Assert.Equal(
+            new DirectoryInfo(_folder.File("b")).GetFiles().Where(file => file.Name != "model.json").Sum(file => file.Length),
+            json.GetProperty("bytes").GetInt64());
         JsonElement inspected = JsonDocument.Parse(ToolRunner.Run("inspect", _folder.File("b"), "--json").Output).RootElement;
         Assert.Equal(inspected.GetProperty("formatVersion").GetInt32(), json.GetProperty("formatVersion").GetInt32());
 
@@ -74,7 +76,10 @@ public sealed class ConvertCommandTests : IDisposable
     {
         ToolResult result = ToolRunner.Run("convert", s_source, _folder.File("b"), "--json");
         string[] read = [.. JsonDocument.Parse(result.Output).RootElement.GetProperty("read").EnumerateArray().Select(name => name.GetString()!)];
-        Assert.Equal(Directory.GetFiles(s_source).Select(Path.GetFileName).Where(name => name is "config.json" or "generation_config.json" || name!.Contains("safetensors")).Order(StringComparer.Ordinal), read);
+        Assert.Equal(
+            Directory.GetFiles(s_source).Select(Path.GetFileName)
+                .Where(name => name is "config.json" or "generation_config.json" || name!.Contains("safetensors")).Order(StringComparer.Ordinal),
+            read);
     }
 
     [Fact]
@@ -109,7 +114,8 @@ public sealed class ConvertCommandTests : IDisposable
     [Fact]
     public void Cancellation_leaves_nothing_behind()
     {
-        ToolResult result = ToolRunner.Run(new StringWriter(), isTerminal: false, new CancellationToken(canceled: true), "convert", s_source, _folder.File("b"));
+        ToolResult result = ToolRunner.Run(
+            new StringWriter(), isTerminal: false, new CancellationToken(canceled: true), "convert", s_source, _folder.File("b"));
         result.AssertFailed(130, "Cancelled");
         Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
     }

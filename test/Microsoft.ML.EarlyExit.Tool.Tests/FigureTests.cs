@@ -47,7 +47,8 @@ public sealed class FigureTests : IDisposable
     public void Numbers_of_bars_are_tidy_and_empty_where_there_is_none()
     {
         Assert.Equal(
-            "panel,valueAxis,series,group,value\n1,\"F1, %\",none,t5-base,62.7\n1,\"F1, %\",none,t5-large,\n1,\"F1, %\",fixed,t5-base,-1.5\n1,\"F1, %\",fixed,t5-large,0\n"
+            "panel,valueAxis,series,group,value\n1,\"F1, %\",none,t5-base,62.7\n1,\"F1, %\",none,t5-large,\n"
+            + "1,\"F1, %\",fixed,t5-base,-1.5\n1,\"F1, %\",fixed,t5-large,0\n"
             + "2,FLOPs,none,t5-base,3100000000\n2,FLOPs,none,t5-large,200000000000\n2,FLOPs,fixed,t5-base,0.30000000000000004\n2,FLOPs,fixed,t5-large,\n",
             SavedFigure.Of(s_bars, _folder.Path).Csv);
     }
@@ -84,7 +85,8 @@ public sealed class FigureTests : IDisposable
         SavedFigure boxes = SavedFigure.Of(s_boxes, _folder.Path);
         boxes.AssertShows("Ranks, \"all\" of <them> & more", "decoder layer", "1 + rank", "t5-large", "no, values", "10⁴", "no values", "1", "2");
         SavedFigure bars = SavedFigure.Of(s_bars, _folder.Path);
-        bars.AssertShows("Quality and operations", "F1, %", "FLOPs", "t5-base", "fixed", "62.7", "-1.5", "0", "n/a", "3.1e9", "2e11", "0.3", "n/a: there is no value.");
+        bars.AssertShows(
+            "Quality and operations", "F1, %", "FLOPs", "t5-base", "fixed", "62.7", "-1.5", "0", "n/a", "3.1e9", "2e11", "0.3", "n/a: there is no value.");
         SavedFigure lines = SavedFigure.Of(s_lines, _folder.Path);
         lines.AssertShows("Mean exit", "minimum exit layer", "mean exit layer", "ROUGE-L, %", "softmax", "JSD");
         Assert.DoesNotContain("nothing", lines.Texts);
@@ -119,7 +121,8 @@ public sealed class FigureTests : IDisposable
         File.WriteAllText(_folder.File("lines.png"), "old");
         s_lines.Save(_folder.Path);
         Assert.Equal(
-            ["lines.csv", "lines.figure.json", "lines.png", "lines.svg"], Directory.GetFiles(_folder.Path).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+            ["lines.csv", "lines.figure.json", "lines.png", "lines.svg"],
+            Directory.GetFiles(_folder.Path).Select(Path.GetFileName).Order(StringComparer.Ordinal));
         Assert.Throws<DirectoryNotFoundException>(() => s_lines.Save(_folder.File("none")));
     }
 
@@ -153,7 +156,9 @@ public sealed class FigureTests : IDisposable
         string[] names = [.. Enumerable.Range(1, 8).Select(number => $"series {number} {string.Join(' ', Enumerable.Repeat("with a long name", 12))}")];
         string word = new('w', 300);
         SavedFigure bars = SavedFigure.Of(
-            new BarFigure("many", $"{word} {word}", [.. Enumerable.Range(1, 24).Select(group => $"{word} {group}")], names, [new(word, [.. names.Select(_ => Enumerable.Range(1, 24).Select(group => (double)group).ToArray())])]),
+            new BarFigure(
+                "many", $"{word} {word}", [.. Enumerable.Range(1, 24).Select(group => $"{word} {group}")], names,
+                [new(word, [.. names.Select(_ => Enumerable.Range(1, 24).Select(group => (double)group).ToArray())])]),
             _folder.Path);
         using SKBitmap picture = bars.Decode();
         Assert.Equal(0, CountDark(picture, 0, 0, 8, picture.Height) + CountDark(picture, 1592, 0, 1600, picture.Height));
@@ -185,7 +190,9 @@ public sealed class FigureTests : IDisposable
         {
             new LineFigure("any-lines", "t", "x", [new("y", [new("a", [.. numbers.Zip(numbers.Reverse())])])]),
             new BarFigure("any-bars", "t", [.. numbers.Select((_, index) => $"{index}")], ["a"], [new("y", [numbers], isLogarithmic)]),
-            new BoxPlotFigure("any-boxes", "t", "x", "y", [new("a", [.. numbers.Select(value => new BoxPlotFigure.Box(value, 1, value, value, value, value, value, value, value))])], isLogarithmic),
+            new BoxPlotFigure(
+                "any-boxes", "t", "x", "y",
+                [new("a", [.. numbers.Select(value => new BoxPlotFigure.Box(value, 1, value, value, value, value, value, value, value))])], isLogarithmic),
         };
         foreach (Figure figure in figures)
         {

@@ -32,7 +32,8 @@ public sealed class FiguresCommandTests : IDisposable
             + "small,1,4,0,0.30000000000000004,1.5,2,2.5,3.6999999999999993,4\nsmall,2,4,0,0,0,0,0,0,0\nbase,1,2,0,0.2,1,2,3,3.8,4\nbase,2,2,0,0,0,0,0,0,0\n",
             ranks.Csv);
         Assert.Equal(
-            "panel,valueAxis,series,x,y\n1,mean confidence,small,1,0.5\n1,mean confidence,small,2,0.75\n1,mean confidence,base,1,0.25\n1,mean confidence,base,2,0.75\n"
+            "panel,valueAxis,series,x,y\n1,mean confidence,small,1,0.5\n1,mean confidence,small,2,0.75\n"
+            + "1,mean confidence,base,1,0.25\n1,mean confidence,base,2,0.75\n"
             + "2,share of the last layer's tokens,small,1,0.5\n2,share of the last layer's tokens,small,2,1\n"
             + "2,share of the last layer's tokens,base,1,0.5\n2,share of the last layer's tokens,base,2,1\n",
             new SavedFigure(Output, "confidence").Csv);
@@ -177,11 +178,14 @@ public sealed class FiguresCommandTests : IDisposable
     {
         string names = Repeat(1001, index => $"\"{index}\"");
         string panel = $$"""{"valueAxis": "y", {{(kind == "bars" ? "\"isLogarithmic\": false" : $"\"series\": {(field == "panels" ? "[]" : names)}")}}}""";
+        string groups = field == "panels" ? "[]" : Repeat(900, index => $"\"{index}\"");
         string description = kind switch
         {
             "lines" => $$"""{"kind": "lines", "title": "t", "axis": "x", "panels": {{Repeat(field == "panels" ? 65 : 1, _ => panel)}}}""",
             "boxes" => $$"""{"kind": "boxes", "title": "t", "axis": "x", "valueAxis": "y", "isLogarithmic": false, "series": {{names}}}""",
-            _ => $$"""{"kind": "bars", "title": "t", "series": ["a", "b", "c"], "groups": {{(field == "panels" ? "[]" : Repeat(900, index => $"\"{index}\""))}}, "panels": {{Repeat(field == "panels" ? 65 : 4, _ => panel)}}}""",
+            _ => $$"""
+                {"kind": "bars", "title": "t", "series": ["a", "b", "c"], "groups": {{groups}}, "panels": {{Repeat(field == "panels" ? 65 : 4, _ => panel)}}}
+                """,
         };
         Directory.CreateDirectory(Output);
         SavedFigure saved = SavedFigure.Of(new LineFigure("l", "t", "x", []), Output);
@@ -206,7 +210,8 @@ public sealed class FiguresCommandTests : IDisposable
     public void Cancelling_ends_with_130()
     {
         Write("s.jsonl", Row);
-        ToolResult result = ToolRunner.Run(new StringWriter(), false, new CancellationToken(canceled: true), "figures", "--scores", _folder.File("s.jsonl"), "--output", Output);
+        ToolResult result = ToolRunner.Run(
+            new StringWriter(), false, new CancellationToken(canceled: true), "figures", "--scores", _folder.File("s.jsonl"), "--output", Output);
         Assert.Equal(130, result.ExitCode);
         Assert.False(Directory.Exists(Output));
     }

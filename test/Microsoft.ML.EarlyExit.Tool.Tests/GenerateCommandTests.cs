@@ -78,7 +78,9 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
         ToolResult first = Generate(models.Restaurants, rows, "--options", options);
         ToolResult second = Generate(models.Restaurants, first.Output, "--options", options, "--trace");
         Assert.Equal(0, second.ExitCode);
-        Assert.Equal(first.Rows.Select(row => row.GetProperty("references").GetRawText()), second.Rows.Select(row => row.GetProperty("references").GetRawText()));
+        Assert.Equal(
+            first.Rows.Select(row => row.GetProperty("references").GetRawText()),
+            second.Rows.Select(row => row.GetProperty("references").GetRawText()));
         Assert.All(second.Rows, row => Assert.Equal(8, row.EnumerateObject().Select(property => property.Name).Distinct().Count()));
     }
 
@@ -94,7 +96,10 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     {
         string options = Options("""{"maxNewTokens": 4}""");
         ToolResult result = Generate(
-            models.Restaurants, """{"text": "a\\ud800 \ud800 \ud83d\ude00 \udc00\ud800"}""" + "\n" + """{"text": "a\\ud800 \ufffd 😀 \ufffd\ufffd"}""", "--options", options);
+            models.Restaurants,
+            """{"text": "a\\ud800 \ud800 \ud83d\ude00 \udc00\ud800"}""" + "\n"
+                + """{"text": "a\\ud800 \ufffd 😀 \ufffd\ufffd"}""",
+            "--options", options);
         Assert.Equal(0, result.ExitCode);
         string[] rows = result.Output.Split('\n');
         Assert.Equal(rows[1], rows[0]);
@@ -188,7 +193,9 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     {
         var random = new Random(1);
         string rows = string.Join('\n', Enumerable.Range(0, 11).Select(row =>
-            row == 3 ? "bad" : $$"""{"id": {{row}}, "inputIds": [{{string.Join(", ", Enumerable.Range(0, 1 + (row * 3)).Select(_ => random.Next(2, 1000)))}}, 1]}"""));
+            row == 3
+                ? "bad"
+                : $$"""{"id": {{row}}, "inputIds": [{{string.Join(", ", Enumerable.Range(0, 1 + (row * 3)).Select(_ => random.Next(2, 1000)))}}, 1]}"""));
         string[] more = ["--options", Options("""{"maxNewTokens": 16}"""), "--trace"];
         if (policy is not null)
             more = [.. more, "--policy", Policy(policy)];
@@ -256,7 +263,8 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
         Assert.NotEqual("error", refused.Rows[0].GetProperty("stopReason").GetString());
         Assert.Equal("error", refused.Rows[1].GetProperty("stopReason").GetString());
         Assert.Equal(
-            "line 2: The input has 6 tokens, more than maxInputTokens, which is 4. Shorten it, raise maxInputTokens, or set truncate.", refused.Rows[1].GetProperty("error").GetString());
+            "line 2: The input has 6 tokens, more than maxInputTokens, which is 4. Shorten it, raise maxInputTokens, or set truncate.",
+            refused.Rows[1].GetProperty("error").GetString());
     }
 
     [Fact]
@@ -278,7 +286,8 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
         JsonElement[] written = Generate(models.TinyExit, rows, "--policy", policy, "--options", Options("""{"operations": true, "maxNewTokens": 9}""")).Rows;
         using EarlyExitModel model = EarlyExitModel.Load(models.TinyExit);
         OperationCounts expected = model.Generate(
-            [GenerationInput.FromTokenIds([7, 99, 300, 1])], new TextGenerationOptions { MaxNewTokens = 9, Exit = new ExitPolicy { Threshold = 0.5f } })[0].Operations;
+            [GenerationInput.FromTokenIds([7, 99, 300, 1])],
+            new TextGenerationOptions { MaxNewTokens = 9, Exit = new ExitPolicy { Threshold = 0.5f } })[0].Operations;
         Assert.All([expected.Decoder, expected.StatePropagation, expected.Confidence, expected.Paper], count => Assert.True(count > 0));
         Assert.Equal(
             $$"""{"decoder":{{expected.Decoder}},"statePropagation":{{expected.StatePropagation}},"confidence":{{expected.Confidence}},"head":{{expected.Head}},"paper":{{expected.Paper}}}""",
@@ -288,7 +297,9 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
             written.Skip(1),
             row => Assert.Equal("""{"decoder":0,"statePropagation":0,"confidence":0,"head":0,"paper":0}""", row.GetProperty("flops").GetRawText()));
         foreach (string options in new[] { "{}", """{"operations": false}""" })
-            Assert.All(Generate(models.TinyExit, rows, "--policy", policy, "--options", Options(options)).Rows, row => Assert.False(row.TryGetProperty("flops", out _)));
+            Assert.All(
+                Generate(models.TinyExit, rows, "--policy", policy, "--options", Options(options)).Rows,
+                row => Assert.False(row.TryGetProperty("flops", out _)));
     }
 
     [Fact]
@@ -409,7 +420,8 @@ public sealed class GenerateCommandTests(ConvertedModels models) : IDisposable
     {
         string input = Write("in.jsonl", """{"inputIds": [1]}""");
         ToolResult result = ToolRunner.Run(
-            new StringWriter(), isTerminal: false, new CancellationToken(canceled: true), "generate", models.Tiny, "--input", input, "--output", _folder.File("out"));
+            new StringWriter(), isTerminal: false, new CancellationToken(canceled: true),
+            "generate", models.Tiny, "--input", input, "--output", _folder.File("out"));
         result.AssertFailed(130, "Cancelled");
         Assert.Equal([input], Directory.GetFileSystemEntries(_folder.Path));
     }

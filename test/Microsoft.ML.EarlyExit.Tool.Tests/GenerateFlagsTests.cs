@@ -8,10 +8,19 @@ public sealed class GenerateFlagsTests(ConvertedModels models) : IDisposable
 
     public static TheoryData<string[], string?, string?> Flags { get; } = new()
     {
-        { ["--max-new-tokens", "9", "--threshold", "0.4", "--minimum-layer", "2", "--pruning", "decaying"], """{"minimumLayer": 2, "threshold": 0.4, "pruning": {"kind": "decaying"}}""", """{"maxNewTokens": 9}""" },
+        {
+            ["--max-new-tokens", "9", "--threshold", "0.4", "--minimum-layer", "2", "--pruning", "decaying"],
+            """{"minimumLayer": 2, "threshold": 0.4, "pruning": {"kind": "decaying"}}""", """{"maxNewTokens": 9}"""
+        },
         { ["--confidence", "hiddenStateSaturation", "--max-new-tokens", "9"], """{"confidence": "hiddenStateSaturation"}""", """{"maxNewTokens": 9}""" },
-        { ["--confidence", "jsdContrastive", "--minimum-layer", "3", "--threshold", "0.2", "--max-new-tokens", "9"], """{"confidence": "jsdContrastive", "minimumLayer": 3, "threshold": 0.2}""", """{"maxNewTokens": 9}""" },
-        { ["--min-new-tokens", "7", "--max-new-tokens", "12", "--repetition-penalty", "1.7", "--no-repeat-ngram-size", "2", "--max-input-tokens", "3"], null, """{"minNewTokens": 7, "maxNewTokens": 12, "repetitionPenalty": 1.7, "noRepeatNgramSize": 2, "maxInputTokens": 3}""" },
+        {
+            ["--confidence", "jsdContrastive", "--minimum-layer", "3", "--threshold", "0.2", "--max-new-tokens", "9"],
+            """{"confidence": "jsdContrastive", "minimumLayer": 3, "threshold": 0.2}""", """{"maxNewTokens": 9}"""
+        },
+        {
+            ["--min-new-tokens", "7", "--max-new-tokens", "12", "--repetition-penalty", "1.7", "--no-repeat-ngram-size", "2", "--max-input-tokens", "3"],
+            null, """{"minNewTokens": 7, "maxNewTokens": 12, "repetitionPenalty": 1.7, "noRepeatNgramSize": 2, "maxInputTokens": 3}"""
+        },
     };
 
     [Theory]
@@ -24,8 +33,22 @@ public sealed class GenerateFlagsTests(ConvertedModels models) : IDisposable
     [Fact]
     public void A_flag_wins_over_its_file_and_leaves_the_rest_of_it()
     {
-        string[] files = [.. Policy("""{"minimumLayer": 3, "threshold": 0.9, "confidence": "weightedContrastive", "contrastive": {"alpha": 0.3}, "pruning": {"kind": "fixed", "k": 40}}"""), .. Options("""{"maxNewTokens": 5, "repetitionPenalty": 1.5}""")];
-        string[] expected = [.. Policy("""{"minimumLayer": 3, "threshold": 0.2, "confidence": "jsdContrastive", "contrastive": {"alpha": 0.3}, "pruning": {"kind": "adaptive", "k": 40}}""", "p2.json"), .. Options("""{"maxNewTokens": 8, "repetitionPenalty": 1.5}""", "o2.json")];
+        string[] files =
+        [
+            .. Policy("""
+                {"minimumLayer": 3, "threshold": 0.9, "confidence": "weightedContrastive", "contrastive": {"alpha": 0.3}, "pruning": {"kind": "fixed", "k": 40}}
+                """),
+            .. Options("""{"maxNewTokens": 5, "repetitionPenalty": 1.5}"""),
+        ];
+        string[] expected =
+        [
+            .. Policy(
+                """
+                {"minimumLayer": 3, "threshold": 0.2, "confidence": "jsdContrastive", "contrastive": {"alpha": 0.3}, "pruning": {"kind": "adaptive", "k": 40}}
+                """,
+                "p2.json"),
+            .. Options("""{"maxNewTokens": 8, "repetitionPenalty": 1.5}""", "o2.json"),
+        ];
         Assert.Equal(
             Generate([.. expected, "--trace"]).Output,
             Generate([.. files, "--threshold", "0.2", "--confidence", "jsdContrastive", "--pruning", "adaptive", "--max-new-tokens", "8", "--trace"]).Output);
@@ -41,7 +64,8 @@ public sealed class GenerateFlagsTests(ConvertedModels models) : IDisposable
     {
         string[] limit = ["--max-new-tokens", "4"];
         Assert.Equal(
-            ToolRunner.Run(["generate", models.TinyText, "--text", "describe: a", .. limit]).Output, ToolRunner.Run(["generate", models.TinyText, "--text", "a", "--prefix", "describe: ", .. limit]).Output);
+            ToolRunner.Run(["generate", models.TinyText, "--text", "describe: a", .. limit]).Output,
+            ToolRunner.Run(["generate", models.TinyText, "--text", "a", "--prefix", "describe: ", .. limit]).Output);
     }
 
     [Theory]
@@ -51,7 +75,10 @@ public sealed class GenerateFlagsTests(ConvertedModels models) : IDisposable
     [InlineData("--threshold is '1.5'; it must be a number from 0 to 1.", "--threshold", "1.5")]
     [InlineData("--threshold is 'NaN'", "--threshold", "NaN")]
     [InlineData("--repetition-penalty is '0'; it must be a number above 0.", "--repetition-penalty", "0")]
-    [InlineData("--confidence is 'softmax'; it must be one of softmaxMargin, hiddenStateSaturation, classifier, weightedContrastive, jsdContrastive. Did you mean softmaxMargin?", "--confidence", "softmax")]
+    [InlineData(
+        "--confidence is 'softmax'; it must be one of softmaxMargin, hiddenStateSaturation, classifier, "
+        + "weightedContrastive, jsdContrastive. Did you mean softmaxMargin?",
+        "--confidence", "softmax")]
     [InlineData("--pruning is 'Decaying'; it must be one of none, fixed, decaying, adaptive. Did you mean decaying?", "--pruning", "Decaying")]
     [InlineData("--minimum-layer is 9, but the model has 8 decoder layers; it must be from 1 to 8.", "--minimum-layer", "9")]
     [InlineData("--min-new-tokens is 9, more than --max-new-tokens, which is 8.", "--min-new-tokens", "9", "--max-new-tokens", "8")]
@@ -66,7 +93,8 @@ public sealed class GenerateFlagsTests(ConvertedModels models) : IDisposable
     {
         Generate([.. Policy("""{"staticExitLayer": 3}"""), "--minimum-layer", "2"]).AssertFailed(2, "staticExitLayer and --minimum-layer exclude each other");
         Generate([.. Policy("""{"minimumLayer": 9}"""), "--threshold", "0.5"]).AssertFailed(1, "policy.json: minimumLayer is 9");
-        Generate([.. Options("""{"minNewTokens": 6}"""), "--max-new-tokens", "5"]).AssertFailed(2, "minNewTokens is 6, more than --max-new-tokens, which is 5.");
+        Generate([.. Options("""{"minNewTokens": 6}"""), "--max-new-tokens", "5"])
+            .AssertFailed(2, "minNewTokens is 6, more than --max-new-tokens, which is 5.");
         Generate([.. Options("""{"minNewTokens": 6, "maxNewTokens": 5}"""), "--repetition-penalty", "1.5"]).AssertFailed(1, "options.json: minNewTokens is 6");
     }
 

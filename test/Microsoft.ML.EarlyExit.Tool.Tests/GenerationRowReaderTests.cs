@@ -9,7 +9,10 @@ namespace Microsoft.ML.EarlyExit.Tool.Tests;
 public sealed class GenerationRowReaderTests
 {
     private static readonly string[] s_pieces =
-        ["{", "}", "[", "]", ":", ",", "\"", "\\", "\\ud800", "\\u0000", "\"id\"", "\"text\"", "\"inputIds\"", "\"targetIds\"", "1", "-1.5e3", "null", "true", "\n", "\r", " ", "\0", "é"];
+    [
+        "{", "}", "[", "]", ":", ",", "\"", "\\", "\\ud800", "\\u0000", "\"id\"", "\"text\"", "\"inputIds\"", "\"targetIds\"", "1", "-1.5e3", "null", "true",
+        "\n", "\r", " ", "\0", "é",
+    ];
 
     [Property(MaxTest = 500)]
     public void Any_bytes_are_rows_or_errors(byte[] bytes) => AssertReadable(bytes);
@@ -40,7 +43,10 @@ public sealed class GenerationRowReaderTests
         var output = new StringWriter();
         new GenerationRowWriter(output, writesOperations: false).Write(
             GenerationRow.FromText(""),
-            new GenerationResult { Text = "a\ud800b\udc00", TokenIds = [], ExitLayers = [], Confidences = [], StopReason = StopReason.Error, Error = "\udfff" });
+            new GenerationResult
+            {
+                Text = "a\ud800b\udc00", TokenIds = [], ExitLayers = [], Confidences = [], StopReason = StopReason.Error, Error = "\udfff",
+            });
         JsonElement row = Assert.Single(ToolResult.ParseRows(output.ToString()));
         Assert.Equal("a\ufffdb\ufffd", row.GetProperty("text").GetString());
         Assert.Equal("\ufffd", row.GetProperty("error").GetString());

@@ -68,7 +68,9 @@ public sealed class InspectCommandTests(ConvertedModels models) : IDisposable
     {
         ToolResult result = ToolRunner.Run("inspect", models.Restaurants);
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
-        Assert.All(["fp32", "4 encoder, 12 decoder", "spiece.model", "decoder start 0", "verified", "weights.bin"], words => Assert.Contains(words, result.Output));
+        Assert.All(
+            ["fp32", "4 encoder, 12 decoder", "spiece.model", "decoder start 0", "verified", "weights.bin"],
+            words => Assert.Contains(words, result.Output));
     }
 
     [Fact]
@@ -76,12 +78,17 @@ public sealed class InspectCommandTests(ConvertedModels models) : IDisposable
     {
         string source = _folder.File("source");
         TinyTextCheckpoint.Write(source, seed: 1);
-        File.WriteAllText(Path.Combine(source, "generation_config.json"), """{"max_length": 41, "min_length": 6, "repetition_penalty": 1.25, "no_repeat_ngram_size": 3}""");
-        File.WriteAllText(Path.Combine(source, "tokenizer_config.json"), """{"extra_ids": 50, "added_tokens_decoder": {"306": {"content": "<sep>", "special": true, "rstrip": true}}}""");
+        File.WriteAllText(
+            Path.Combine(source, "generation_config.json"), """{"max_length": 41, "min_length": 6, "repetition_penalty": 1.25, "no_repeat_ngram_size": 3}""");
+        File.WriteAllText(
+            Path.Combine(source, "tokenizer_config.json"),
+            """{"extra_ids": 50, "added_tokens_decoder": {"306": {"content": "<sep>", "special": true, "rstrip": true}}}""");
         Assert.Equal(0, ToolRunner.Run("convert", source, _folder.File("b")).ExitCode);
 
         string text = ToolRunner.Run("inspect", _folder.File("b")).Output;
-        Assert.All(["at most 40", "at least 5", "a penalty of 1.25", "none of 3 ids twice", "50 sentinels, 1 added tokens", "format 2"], words => Assert.Contains(words, text));
+        Assert.All(
+            ["at most 40", "at least 5", "a penalty of 1.25", "none of 3 ids twice", "50 sentinels, 1 added tokens", "format 2"],
+            words => Assert.Contains(words, text));
         JsonElement report = JsonDocument.Parse(ToolRunner.Run("inspect", _folder.File("b"), "--json").Output).RootElement;
         JsonElement configuration = report.GetProperty("configuration");
         Assert.Equal(5, configuration.GetProperty("minNewTokens").GetInt32());

@@ -112,7 +112,10 @@ public sealed class PolicyFileTests(ConvertedModels models) : IDisposable
         File.WriteAllBytes(_folder.File("short.zip"), File.ReadAllBytes(other)[..20]);
         Generate(_folder.File("short.zip")).AssertFailed(1, "short.zip is damaged");
 
-        foreach ((string entry, string? content) in new[] { ("Policy.json", """{"treshold": 1}"""), ("Policy.json", null), ("Transformer.json", "{}"), ("Transformer.json", "[") })
+        foreach ((string entry, string? content) in new[]
+        {
+            ("Policy.json", """{"treshold": 1}"""), ("Policy.json", null), ("Transformer.json", "{}"), ("Transformer.json", "["),
+        })
         {
             string damaged = Save("damaged.zip", models.TinyText, new ExitPolicy());
             using (ZipArchive archive = ZipFile.Open(damaged, ZipArchiveMode.Update))
@@ -132,16 +135,20 @@ public sealed class PolicyFileTests(ConvertedModels models) : IDisposable
     }
 
     private ToolResult Calibrate(string model, string policy, string rows, string output) => ToolRunner.Run(
-        "calibrate", model, "--input", rows, "--delta", "0.3", "--epsilon", "0.2", "--loss", "tokenF1", "--policy", policy, "--grid", Write("grid.json", "[1]"), "--output", output);
+        "calibrate", model, "--input", rows, "--delta", "0.3", "--epsilon", "0.2", "--loss", "tokenF1", "--policy", policy,
+        "--grid", Write("grid.json", "[1]"), "--output", output);
 
     private ToolResult Generate(string? policy, params string[] more) =>
-        ToolRunner.Run(["generate", models.TinyText, "--text", "The Mill is a pub.", "--max-new-tokens", "12", "--trace", .. policy is null ? (string[])[] : ["--policy", policy], .. more]);
+        ToolRunner.Run(
+            ["generate", models.TinyText, "--text", "The Mill is a pub.", "--max-new-tokens", "12", "--trace",
+                .. policy is null ? (string[])[] : ["--policy", policy], .. more]);
 
     private string Save(string name, string model, ExitPolicy? policy)
     {
         var mlContext = new MLContext();
         IDataView data = mlContext.Data.LoadFromEnumerable([new Prompt("a")]);
-        using TextGenerationTransformer transformer = mlContext.Transforms.Text.GenerateText("Text", "Input", model, new TextGenerationOptions { Exit = policy }).Fit(data);
+        using TextGenerationTransformer transformer = mlContext.Transforms.Text
+            .GenerateText("Text", "Input", model, new TextGenerationOptions { Exit = policy }).Fit(data);
         mlContext.Model.Save(transformer, data.Schema, _folder.File(name));
         return _folder.File(name);
     }
@@ -154,7 +161,8 @@ public sealed class PolicyFileTests(ConvertedModels models) : IDisposable
         {
             Generation = new TextGenerationEstimator.Options
             {
-                ModelPath = models.TinyText, InputColumnName = "Input", OutputColumnName = "Text", GenerationOptions = new TextGenerationOptions { MaxNewTokens = 4 },
+                ModelPath = models.TinyText, InputColumnName = "Input", OutputColumnName = "Text",
+                GenerationOptions = new TextGenerationOptions { MaxNewTokens = 4 },
             },
             Policies = [new ExitPolicy { MinimumLayer = 2 }],
             Delta = 0.3,
@@ -169,7 +177,9 @@ public sealed class PolicyFileTests(ConvertedModels models) : IDisposable
 
     private string Rows(int count = 1)
     {
-        File.WriteAllLines(_folder.File("in.jsonl"), Enumerable.Range(0, count).Select(index => $$"""{"id": {{index}}, "text": "pub {{index}}", "target": "a"}"""));
+        File.WriteAllLines(
+            _folder.File("in.jsonl"),
+            Enumerable.Range(0, count).Select(index => $$"""{"id": {{index}}, "text": "pub {{index}}", "target": "a"}"""));
         return _folder.File("in.jsonl");
     }
 

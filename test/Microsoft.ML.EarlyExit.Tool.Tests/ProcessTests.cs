@@ -77,7 +77,8 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
                 File.Copy(file, Path.Combine(program, Path.GetFileName(file)));
         }
 
-        using Process process = StartProgram(Path.Combine(program, Path.GetFileName(typeof(EarlyExitTool).Assembly.Location)), "generate", models.Tiny, "--text", "a");
+        using Process process = StartProgram(
+            Path.Combine(program, Path.GetFileName(typeof(EarlyExitTool).Assembly.Location)), "generate", models.Tiny, "--text", "a");
         string error = await process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         await WaitForExit(process);
         Assert.Equal(1, process.ExitCode);
@@ -92,7 +93,8 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "Redirects to /dev/full.");
         File.WriteAllLines(_folder.File("in.jsonl"), Enumerable.Range(0, 3).Select(id => $$"""{"id": {{id}}, "inputIds": [5, 1]}"""));
-        Assert.Equal(0, (await RunInShell(redirection, "generate", models.Tiny, "--input", _folder.File("in.jsonl"), "--output", _folder.File("out.jsonl"))).Code);
+        Assert.Equal(0, (await RunInShell(
+            redirection, "generate", models.Tiny, "--input", _folder.File("in.jsonl"), "--output", _folder.File("out.jsonl"))).Code);
         Assert.Equal(3, File.ReadAllLines(_folder.File("out.jsonl")).Length);
         Assert.Equal(1, (await RunInShell(redirection, "generate", _folder.File("none"), "--text", "a")).Code);
         Assert.Equal(2, (await RunInShell(redirection, "generate")).Code);
@@ -118,11 +120,14 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "Runs a pipe in a shell.");
         // So many rows that nobody would wait for the last.
-        File.WriteAllLines(_folder.File("in.jsonl"), Enumerable.Repeat("""{"inputIds": [5, 6, 7, 1], "targetIds": [5, 1], "prediction": "a", "reference": "a"}""", 1_000_000));
+        File.WriteAllLines(
+            _folder.File("in.jsonl"),
+            Enumerable.Repeat("""{"inputIds": [5, 6, 7, 1], "targetIds": [5, 1], "prediction": "a", "reference": "a"}""", 1_000_000));
         string rows = _folder.File("in.jsonl");
         foreach (string[] arguments in new[]
         {
-            ["generate", models.Tiny, "--input", rows], ["score", models.Tiny, "--input", rows], ["evaluate", "rouge", "--input", rows, "--rows", "-"], ["inspect", models.Tiny], new[] { "--help" },
+            ["generate", models.Tiny, "--input", rows], ["score", models.Tiny, "--input", rows], ["evaluate", "rouge", "--input", rows, "--rows", "-"],
+            ["inspect", models.Tiny], new[] { "--help" },
         })
         {
             (int code, string output, string error) = await RunInShell("| head -1", arguments);
@@ -166,7 +171,9 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
         string output = await bash.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         await WaitForExit(bash);
         Assert.Equal(
-            "generate\n--confidence\nclassifier hiddenStateSaturation jsdContrastive softmaxMargin weightedContrastive\ndecaying\nchrf\n\ncomplete -o default -F _early_exit early-exit\n", output);
+            "generate\n--confidence\nclassifier hiddenStateSaturation jsdContrastive softmaxMargin weightedContrastive\ndecaying\nchrf\n\n"
+            + "complete -o default -F _early_exit early-exit\n",
+            output);
     }
 
     /// <summary>Runs the tool with something of a shell's after it.</summary>
@@ -174,7 +181,8 @@ public sealed class ProcessTests(ConvertedModels models) : IDisposable
     {
         // The tool's own exit code, also where a pipe stands behind it.
         string code = _folder.File("code");
-        using Process process = StartRedirected("sh", ["-c", $$"""{ "$@"; echo $? >"$0"; } {{rest}}""", code, "dotnet", typeof(EarlyExitTool).Assembly.Location, .. arguments]);
+        using Process process = StartRedirected(
+            "sh", ["-c", $$"""{ "$@"; echo $? >"$0"; } {{rest}}""", code, "dotnet", typeof(EarlyExitTool).Assembly.Location, .. arguments]);
         Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         string output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         await WaitForExit(process);

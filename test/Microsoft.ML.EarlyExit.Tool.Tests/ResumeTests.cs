@@ -36,7 +36,9 @@ public sealed class ResumeTests(ConvertedModels models) : IDisposable
     {
         File.WriteAllLines(Input, s_rows);
         ToolResult whole = Run(command, []);
-        Assert.Equal((0, "Wrote 6 rows; 2 of them are errors and say why.\n"), (whole.ExitCode, whole.Error[(whole.Error.IndexOf("Wrote", StringComparison.Ordinal))..].ReplaceLineEndings("\n")));
+        Assert.Equal(
+            (0, "Wrote 6 rows; 2 of them are errors and say why.\n"),
+            (whole.ExitCode, whole.Error[(whole.Error.IndexOf("Wrote", StringComparison.Ordinal))..].ReplaceLineEndings("\n")));
         byte[] expected = File.ReadAllBytes(Output);
         string[] lines = File.ReadAllLines(Output);
         Assert.Equal(6, lines.Length);
@@ -74,7 +76,10 @@ public sealed class ResumeTests(ConvertedModels models) : IDisposable
         var error = new StringWriter();
         int code = EarlyExitTool.Run(
             [command, models.Tiny, "--input", "-", "--output", Output],
-            new ToolContext(new StringWriter(), new MessageWriter(error, isTerminal: false), cancellation.Token) { Input = new CancellingRows(rows, 5, cancellation) });
+            new ToolContext(new StringWriter(), new MessageWriter(error, isTerminal: false), cancellation.Token)
+            {
+                Input = new CancellingRows(rows, 5, cancellation),
+            });
         Assert.Equal(130, code);
         int done = File.ReadAllLines(Partial).Length;
         Assert.InRange(done, 1, 4);
@@ -175,13 +180,15 @@ public sealed class ResumeTests(ConvertedModels models) : IDisposable
         ToolRunner.Run(command, models.Tiny, "--input", Input, "--resume").AssertFailed(2, "--resume goes on with a file; name it with --output.");
         ToolRunner.Run(command, models.Tiny, "--input", Input, "--output", "-", "--resume").AssertFailed(2, "--resume goes on with a file");
         if (command == "generate")
-            ToolRunner.Run(command, models.Tiny, "--text", "a", "--output", Output, "--resume").AssertFailed(2, "--resume goes on with rows; give them with --input.");
+            ToolRunner.Run(command, models.Tiny, "--text", "a", "--output", Output, "--resume")
+                .AssertFailed(2, "--resume goes on with rows; give them with --input.");
     }
 
     private ToolResult Run(string command, string[] more) => ToolRunner.Run([command, models.Tiny, "--input", Input, "--output", Output, .. more]);
 
     /// <summary>A row with every read; at the last of so many somebody presses Ctrl+C.</summary>
-    private sealed class CancellingRows(string[] rows, int reads, CancellationTokenSource cancellation) : MemoryStream(Encoding.UTF8.GetBytes(string.Join('\n', rows)))
+    private sealed class CancellingRows(string[] rows, int reads, CancellationTokenSource cancellation)
+        : MemoryStream(Encoding.UTF8.GetBytes(string.Join('\n', rows)))
     {
         private readonly int _length = Encoding.UTF8.GetByteCount(rows[0]) + 1;
         private int _reads;

@@ -97,7 +97,8 @@ public sealed class RowOutcomeTests(ConvertedModels models) : IDisposable
         using var input = new SlowRows(Encoding.UTF8.GetBytes(Good + "\n"));
         var output = new AwaitedWriter();
         Task<int> run = Task.Run(() => EarlyExitTool.Run(
-            ["generate", models.Tiny, "--input", "-"], new ToolContext(output, new MessageWriter(TextWriter.Null, isTerminal: false), CancellationToken.None) { Input = input }));
+            ["generate", models.Tiny, "--input", "-"],
+            new ToolContext(output, new MessageWriter(TextWriter.Null, isTerminal: false), CancellationToken.None) { Input = input }));
         Assert.True(output.IsWritten.Wait(TimeSpan.FromMinutes(1)), "The row waits for the next.");
         Assert.False(run.IsCompleted);
         input.End();
@@ -112,7 +113,10 @@ public sealed class RowOutcomeTests(ConvertedModels models) : IDisposable
         foreach (string[] arguments in new[] { ["generate", models.Tiny], ["score", models.Tiny], new[] { "evaluate", "rouge" } })
         {
             using var source = new CancellationTokenSource();
-            var context = new ToolContext(new StringWriter(), new MessageWriter(TextWriter.Null, isTerminal: false), source.Token) { Input = new InterruptibleStream(() => input, source.Token) };
+            var context = new ToolContext(new StringWriter(), new MessageWriter(TextWriter.Null, isTerminal: false), source.Token)
+            {
+                Input = new InterruptibleStream(() => input, source.Token),
+            };
             Task<int> run = Task.Run(() => EarlyExitTool.Run([.. arguments, "--input", "-"], context));
             Assert.True(input.IsAwaited.WaitOne(TimeSpan.FromMinutes(1)));
             source.Cancel();
@@ -133,7 +137,8 @@ public sealed class RowOutcomeTests(ConvertedModels models) : IDisposable
             var error = new StringWriter();
             string[] more = command == "evaluate" ? ["--rows", "-"] : [];
             int code = EarlyExitTool.Run(
-                [.. Arguments(command), "--input", _folder.File("in.jsonl"), .. more], new ToolContext(output, new MessageWriter(error, isTerminal: false), CancellationToken.None));
+                [.. Arguments(command), "--input", _folder.File("in.jsonl"), .. more],
+                new ToolContext(output, new MessageWriter(error, isTerminal: false), CancellationToken.None));
             Assert.Equal((0, "", 3), (code, error.ToString(), output.Rows));
         }
 

@@ -18,7 +18,8 @@ public sealed class ScoreCommandTests(ConvertedModels models) : IDisposable
         string policy = Write("policy.json", $$"""{"minimumLayer": 2, "threshold": 1, "confidence": "{{measure}}"}""");
         string options = Write("options.json", """{"maxNewTokens": 12}""");
         string prompts = string.Join('\n', Enumerable.Range(5, 4).Select(id => $$"""{"id": {{id}}, "inputIds": [{{id}}, 40, 7, 1]}"""));
-        ToolResult generated = ToolRunner.Run("generate", models.TinyExit, "--input", Write("prompts.jsonl", prompts), "--policy", policy, "--options", options, "--trace");
+        ToolResult generated = ToolRunner.Run(
+            "generate", models.TinyExit, "--input", Write("prompts.jsonl", prompts), "--policy", policy, "--options", options, "--trace");
         Assert.Equal(0, generated.ExitCode);
         string targets = string.Join('\n', generated.Rows.Select(row =>
             $$"""{"id": {{row.GetProperty("id")}}, "inputIds": [{{row.GetProperty("id")}}, 40, 7, 1], "targetIds": {{row.GetProperty("tokenIds")}}}"""));
@@ -146,12 +147,14 @@ public sealed class ScoreCommandTests(ConvertedModels models) : IDisposable
 
         File.Delete(output);
         ToolResult before = ToolRunner.Run(
-            new StringWriter(), isTerminal: false, new CancellationToken(canceled: true), "score", models.Tiny, "--input", _folder.File("in.jsonl"), "--output", output);
+            new StringWriter(), isTerminal: false, new CancellationToken(canceled: true),
+            "score", models.Tiny, "--input", _folder.File("in.jsonl"), "--output", output);
         before.AssertFailed(130, "Cancelled");
         Assert.Equal([_folder.File("in.jsonl")], Directory.GetFileSystemEntries(_folder.Path));
     }
 
-    private ToolResult Score(string bundle, string rows, params string[] more) => ToolRunner.Run(["score", bundle, "--input", Write("in.jsonl", rows), .. more]);
+    private ToolResult Score(string bundle, string rows, params string[] more) =>
+        ToolRunner.Run(["score", bundle, "--input", Write("in.jsonl", rows), .. more]);
 
     private string Write(string name, string text)
     {

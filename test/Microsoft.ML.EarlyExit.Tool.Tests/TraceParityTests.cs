@@ -28,18 +28,21 @@ public sealed class TraceParityTests(ConvertedModels models) : IDisposable
 
         string input = _folder.File("in.jsonl");
         File.WriteAllLines(
-            input, traces.GetProperty("prompts").EnumerateArray().Select((prompt, index) => $$"""{"id": {{index}}, "inputIds": {{prompt.GetProperty("ids").GetRawText()}}}"""));
+            input,
+            traces.GetProperty("prompts").EnumerateArray()
+                .Select((prompt, index) => $$"""{"id": {{index}}, "inputIds": {{prompt.GetProperty("ids").GetRawText()}}}"""));
         JsonElement[] configurations = [.. traces.GetProperty("configurations").EnumerateArray().Where(one => one.GetProperty("kind").GetString() == kind)];
         Assert.NotEmpty(configurations);
         foreach (JsonElement configuration in configurations)
         {
-            string options = _folder.File("options.json");
+            string penalty = configuration.GetProperty("repetition_penalty").GetRawText();
             File.WriteAllText(
                 options,
                 $$"""
-                {"maxNewTokens": {{traces.GetProperty("generation").GetProperty("max_new_tokens")}}, "repetitionPenalty": {{configuration.GetProperty("repetition_penalty").GetRawText()}} }
+                {"maxNewTokens": {{traces.GetProperty("generation").GetProperty("max_new_tokens")}}, "repetitionPenalty": {{penalty}} }
                 """);
-            string[] arguments = ["generate", isTiny ? models.TinyExit : models.Restaurants, "--input", input, "--options", options, "--batch", batch, "--trace"];
+            string[] arguments =
+                ["generate", isTiny ? models.TinyExit : models.Restaurants, "--input", input, "--options", options, "--batch", batch, "--trace"];
             if (kind == "static")
             {
                 string policy = _folder.File("policy.json");
@@ -60,7 +63,9 @@ public sealed class TraceParityTests(ConvertedModels models) : IDisposable
                 Assert.Equal(Numbers(sequence, "exits", comparable), Numbers(row, "exitLayers", isWhole ? int.MaxValue : comparable));
                 Assert.Equal(row.GetProperty("tokenIds").GetArrayLength(), row.GetProperty("steps").GetArrayLength());
                 if (isWhole)
-                    Assert.Equal(sequence.GetProperty("stopped_by").GetString() == "eos" ? "endOfSequence" : "maxNewTokens", row.GetProperty("stopReason").GetString());
+                    Assert.Equal(
+                        sequence.GetProperty("stopped_by").GetString() == "eos" ? "endOfSequence" : "maxNewTokens",
+                        row.GetProperty("stopReason").GetString());
             }
         }
     }

@@ -8,18 +8,20 @@ public sealed class UsageTests
     [
         [], ["bogus"], ["convert"], ["convert", "a"], ["convert", "a", "b", "c"], ["convert", "", "b"], ["convert", "a", "b", "--weights", "int3"],
         ["convert", "a", "b", "--bogus"], ["inspect"], ["inspect", ""], ["generate"], ["generate", "b"], ["generate", "b", "--text", "a", "--input", "f"],
-        ["generate", "b", "--text"], ["generate", "b", "--text", "a", "--text", "b"], ["generate", "b", "--input", ""], ["generate", "b", "--text", "a", "--output", ""],
-        ["generate", "b", "--text", "a", "--batch", "0"], ["generate", "b", "--text", "a", "--batch", "1025"], ["generate", "b", "--text", "a", "--batch", "many"],
+        ["generate", "b", "--text"], ["generate", "b", "--text", "a", "--text", "b"], ["generate", "b", "--input", ""],
+        ["generate", "b", "--text", "a", "--output", ""], ["generate", "b", "--text", "a", "--batch", "0"], ["generate", "b", "--text", "a", "--batch", "1025"],
+        ["generate", "b", "--text", "a", "--batch", "many"],
         ["reproduce"],
         ["reproduce", "--model", "m", "--data", "d"], ["reproduce", "--model", "m", "--output", "o"],
-        ["reproduce", "--data", "d", "--output", "o"], [.. s_reproduce, "--samples", "0"], [.. s_reproduce, "--samples", "few"], [.. s_reproduce, "--format", "xml"],
-        [.. s_reproduce, "--threshold", "1.5"], [.. s_reproduce, "--minimum-layers", "1,x"], [.. s_reproduce, "--minimum-layers", "0"], [.. s_reproduce, "--batch", "0"],
-        [.. s_reproduce, "--latency-rows", "0"], [.. s_reproduce, "--seed", "-1"], [.. s_reproduce, "--model", ""], [.. s_reproduce, "--model", "x=m", "--model", "y=m"],
-        [.. s_reproduce, "--model", "other/m"],
-        ["generate", "b", "--text", "a", "--batch"], ["score"], ["score", "b"], ["score", "b", "--input"], ["score", "", "--input", "f"], ["score", "b", "--input", "f", "--trace"],
-        ["score", "b", "--input", "f", "--policy", ""], ["generate", "b", "c", "--text", "a"],
-        ["figures"], ["figures", ""], ["figures", "f", "--scores", "s"], ["figures", "--scores", "s"], ["figures", "--output", "o"], ["figures", "f", "--output", "o"],
-        ["figures", "--scores", "", "--output", "o"], ["figures", "f", "g"], ["figures", "--scores", "s", "t", "--output", "o"],
+        ["reproduce", "--data", "d", "--output", "o"], [.. s_reproduce, "--samples", "0"], [.. s_reproduce, "--samples", "few"],
+        [.. s_reproduce, "--format", "xml"], [.. s_reproduce, "--threshold", "1.5"], [.. s_reproduce, "--minimum-layers", "1,x"],
+        [.. s_reproduce, "--minimum-layers", "0"], [.. s_reproduce, "--batch", "0"], [.. s_reproduce, "--latency-rows", "0"], [.. s_reproduce, "--seed", "-1"],
+        [.. s_reproduce, "--model", ""], [.. s_reproduce, "--model", "x=m", "--model", "y=m"], [.. s_reproduce, "--model", "other/m"],
+        ["generate", "b", "--text", "a", "--batch"], ["score"], ["score", "b"], ["score", "b", "--input"], ["score", "", "--input", "f"],
+        ["score", "b", "--input", "f", "--trace"], ["score", "b", "--input", "f", "--policy", ""], ["generate", "b", "c", "--text", "a"],
+        ["figures"], ["figures", ""], ["figures", "f", "--scores", "s"], ["figures", "--scores", "s"], ["figures", "--output", "o"],
+        ["figures", "f", "--output", "o"], ["figures", "--scores", "", "--output", "o"], ["figures", "f", "g"],
+        ["figures", "--scores", "s", "t", "--output", "o"],
         ["calibrate"], ["calibrate", "b"], ["figures", "--certificate", "c"],
         ["completion"], ["completion", "tcsh"], ["inspect", "--jsn"], ["generate", "b", "--text", "a", "--json=1"],
         ["evaluate"], ["evaluate", "rouge"], ["evaluate", "meteor", "--input", "f"], ["evaluate", "squad", "--input", "f", "--stemmer"],
@@ -54,7 +56,9 @@ public sealed class UsageTests
     [InlineData("KIND is 'rogue'; it must be one of rouge, squad, bleu, chrf, exits. Did you mean rouge?", "evaluate", "rogue", "--input", "f")]
     [InlineData("--loss is 'rougel'; it must be one of", "calibrate", "b", "--loss", "rougel")]
     [InlineData("--format is 'squat'; it must be one of", "reproduce", "--model", "m", "--data", "d", "--output", "o", "--format", "squat")]
-    [InlineData("--rouge-tokenizer is 'unicod'; it must be one of rouge, unicode. Did you mean unicode?", "evaluate", "rouge", "--input", "f", "--rouge-tokenizer", "unicod")]
+    [InlineData(
+        "--rouge-tokenizer is 'unicod'; it must be one of rouge, unicode. Did you mean unicode?",
+        "evaluate", "rouge", "--input", "f", "--rouge-tokenizer", "unicod")]
     [InlineData("SHELL is 'bsh'; it must be one of bash, zsh, fish, pwsh. Did you mean bash?", "completion", "bsh")]
     [InlineData("SOURCE is missing. The folder with", "convert")]
     [InlineData("BUNDLE is missing. The folder to create", "convert", "a")]
@@ -102,7 +106,9 @@ public sealed class UsageTests
     {
         ToolResult result = ToolRunner.Run($"[suggest:{line.Length}]", $"{line} behind");
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
-        Assert.Equal(expected, string.Join(' ', result.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(one => one.TrimEnd()).Order(StringComparer.Ordinal)));
+        Assert.Equal(
+            expected,
+            string.Join(' ', result.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(one => one.TrimEnd()).Order(StringComparer.Ordinal)));
     }
 
     [Fact]
@@ -137,7 +143,8 @@ public sealed class UsageTests
         ToolResult result = ToolRunner.Run("--help");
         Assert.Equal(0, result.ExitCode);
         Assert.All(
-            ["convert", "inspect", "generate", "score", "evaluate", "calibrate", "figures", "reproduce"], command => Assert.Contains($"  early-exit {command} ", result.Output));
+            ["convert", "inspect", "generate", "score", "evaluate", "calibrate", "figures", "reproduce"],
+            command => Assert.Contains($"  early-exit {command} ", result.Output));
     }
 
     [Fact]

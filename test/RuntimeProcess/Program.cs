@@ -1,4 +1,5 @@
-// What tests of ONNX Runtime's environment need a process of their own for, since a process has one: BUNDLE, then what to do in turn. Ends when standard input does.
+// What tests of ONNX Runtime's environment need a process of their own for, since a process has one: BUNDLE, then what to do in turn. Ends when standard input
+// does.
 //   host             uses ONNX Runtime before the library does
 //   context          the same from another assembly load context
 //   load[:threads]   loads the model
@@ -26,7 +27,8 @@ foreach (string step in args.Skip(1))
             break;
         case "context":
             var context = new AssemblyLoadContext("another");
-            context.LoadFromAssemblyPath(typeof(OrtEnv).Assembly.Location).GetType(typeof(OrtEnv).FullName!)!.GetMethod(nameof(OrtEnv.Instance))!.Invoke(null, null);
+            context.LoadFromAssemblyPath(typeof(OrtEnv).Assembly.Location).GetType(typeof(OrtEnv).FullName!)!
+                .GetMethod(nameof(OrtEnv.Instance))!.Invoke(null, null);
             Console.WriteLine($"created {OrtEnv.IsCreated}");
             break;
         case "refused":
@@ -70,7 +72,10 @@ void Refuse()
 static ValueInfoProto Value(string name, TensorShapeProto.Types.Dimension length) => new()
 {
     Name = name,
-    Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = (int)TensorProto.Types.DataType.Int64, Shape = new TensorShapeProto { Dim = { length } } } },
+    Type = new TypeProto
+    {
+        TensorType = new TypeProto.Types.Tensor { ElemType = (int)TensorProto.Types.DataType.Int64, Shape = new TensorShapeProto { Dim = { length } } },
+    },
 };
 
 void GenerateRows(int count, int every, int times)

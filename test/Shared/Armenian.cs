@@ -6,6 +6,8 @@ internal static class Armenian
     public static string Of(string text) => string.Create(text.Length, text, static (result, text) =>
     {
         for (int i = 0; i < result.Length; i++)
-            result[i] = char.IsAsciiLetterLower(text[i]) ? (char)('ա' + text[i] - 'a') : char.IsAsciiLetterUpper(text[i]) ? (char)('Ա' + text[i] - 'A') : text[i];
+            result[i] = char.IsAsciiLetterLower(text[i]) ? (char)('ա' + text[i] - 'a')
+                : char.IsAsciiLetterUpper(text[i]) ? (char)('Ա' + text[i] - 'A')
+                : text[i];
     });
 }

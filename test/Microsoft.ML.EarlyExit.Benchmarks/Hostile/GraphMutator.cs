@@ -70,7 +70,8 @@ internal static class GraphMutator
                 node.OpType = random.Pick(graph.Node).OpType;
                 break;
             case 4:
-                node.Domain = random.Pick(["", Contributed, "ai.onnx.ml", "com.microsoft.nchwc", "com.ms.internal.nhwc", "ai.onnx.training", "microsoft.ml.earlyexit"]);
+                node.Domain = random.Pick(
+                    ["", Contributed, "ai.onnx.ml", "com.microsoft.nchwc", "com.ms.internal.nhwc", "ai.onnx.training", "microsoft.ml.earlyexit"]);
                 break;
             case 5 or 6:
                 Set(node.Input, random, Names(graph, random));
@@ -323,7 +324,10 @@ internal static class GraphMutator
     {
         byte[] bytes = new byte[values.Length * sizeof(long)];
         Buffer.BlockCopy(values, 0, bytes, 0, bytes.Length);
-        return new TensorProto { Name = name, DataType = (int)TensorProto.Types.DataType.Int64, Dims = { values.Length }, RawData = ByteString.CopyFrom(bytes) };
+        return new TensorProto
+        {
+            Name = name, DataType = (int)TensorProto.Types.DataType.Int64, Dims = { values.Length }, RawData = ByteString.CopyFrom(bytes),
+        };
     }
 
     /// <summary>Any operator between a value and who takes it.</summary>

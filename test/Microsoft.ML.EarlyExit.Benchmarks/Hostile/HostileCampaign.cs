@@ -82,7 +82,8 @@ internal static class HostileCampaign
             signal.Cancel = true;
             Interlocked.Exchange(ref next, plan.Count);
         });
-        WorkerProcess[] workers = [.. Enumerable.Range(0, Math.Max(1, workerCount)).Select(index => new WorkerProcess(seeds, Path.Combine(folder, $"worker{index}"), s_limit))];
+        WorkerProcess[] workers = [.. Enumerable.Range(0, Math.Max(1, workerCount)).Select(index =>
+            new WorkerProcess(seeds, Path.Combine(folder, $"worker{index}"), s_limit))];
         Thread[] threads = [.. workers.Select(worker => new Thread(() =>
         {
             for (int index; (index = Interlocked.Increment(ref next) - 1) < plan.Count;)
@@ -103,7 +104,9 @@ internal static class HostileCampaign
         string[] parts = name.Split(':');
         using var worker = new WorkerProcess(seeds, folder, s_limit);
         HostileResult result = worker.Take(parts[0], ulong.Parse(parts[1], NumberStyles.HexNumber, CultureInfo.InvariantCulture));
-        Console.WriteLine($"{result.Name}, {result.Changes}: {result.Answer.Outcome} {result.Answer.Type} after {result.Time.TotalSeconds:F1} s, {result.Answer.PeakBytes >> 20} MB");
+        Console.WriteLine(
+            $"{result.Name}, {result.Changes}: {result.Answer.Outcome} {result.Answer.Type} "
+            + $"after {result.Time.TotalSeconds:F1} s, {result.Answer.PeakBytes >> 20} MB");
         Console.WriteLine(result.Answer.Message);
         Console.WriteLine(result.Answer.Stack);
         if (result.Answer.Left.Length > 0)

@@ -28,7 +28,9 @@ internal sealed class HostileReport
     /// <param name="growths">How often a worker was replaced because it had grown.</param>
     public void Write(int growths)
     {
-        Console.WriteLine("| kind | inputs | accepted | refused | row error | undocumented | crash | hang | above 1 GB | poor message | files left | peak, MB | slowest, s |");
+        Console.WriteLine(
+            "| kind | inputs | accepted | refused | row error | undocumented | crash "
+            + "| hang | above 1 GB | poor message | files left | peak, MB | slowest, s |");
         Console.WriteLine("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
         foreach (IGrouping<string, HostileResult> kind in _results.GroupBy(result => result.Kind).OrderBy(kind => kind.Key, StringComparer.Ordinal))
             WriteRow(kind.Key, [.. kind]);

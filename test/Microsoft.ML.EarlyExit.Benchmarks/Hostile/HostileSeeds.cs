@@ -14,7 +14,8 @@ namespace Microsoft.ML.EarlyExit.Benchmarks;
 /// <summary>The sound inputs that hostile ones are made of.</summary>
 internal sealed class HostileSeeds
 {
-    private const string Policy = """{"minimumLayer": 1, "confidence": "softmaxMargin", "threshold": 0.4, "thresholdTemperature": 0, "statePropagation": "stateCopy"}""";
+    private const string Policy =
+        """{"minimumLayer": 1, "confidence": "softmaxMargin", "threshold": 0.4, "thresholdTemperature": 0, "statePropagation": "stateCopy"}""";
     private const string Contrastive = """
         {"minimumLayer": 1, "threshold": 0.3, "confidence": "jsdContrastive", "contrastive": {"alpha": 0.1}, "pruning": {"kind": "adaptive", "scale": 0.9, "kMin": 20}}
         """;
@@ -52,7 +53,8 @@ internal sealed class HostileSeeds
         string checkpoints = Path.Combine(folder, "checkpoints");
         string tiny = Path.Combine(checkpoints, "tiny");
         TinyTextCheckpoint.Write(tiny, seed: 1);
-        File.WriteAllText(Path.Combine(tiny, "generation_config.json"), """{"decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0, "max_new_tokens": 8}""");
+        File.WriteAllText(
+            Path.Combine(tiny, "generation_config.json"), """{"decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0, "max_new_tokens": 8}""");
         foreach (string name in (string[])["tiny-buckets", "tiny-sharded"])
         {
             string copy = Directory.CreateDirectory(Path.Combine(checkpoints, name)).FullName;
@@ -65,7 +67,9 @@ internal sealed class HostileSeeds
         foreach (string file in Directory.GetFiles(tiny))
             File.Copy(file, Path.Combine(added, Path.GetFileName(file)));
         File.WriteAllText(Path.Combine(added, "added_tokens.json"), """{"<ctrl>": 355, "new word": 354}""");
-        File.WriteAllText(Path.Combine(added, "special_tokens_map.json"), """{"eos_token": "</s>", "pad_token": {"content": "<pad>", "lstrip": false}, "additional_special_tokens": ["<ctrl>"]}""");
+        File.WriteAllText(
+            Path.Combine(added, "special_tokens_map.json"),
+            """{"eos_token": "</s>", "pad_token": {"content": "<pad>", "lstrip": false}, "additional_special_tokens": ["<ctrl>"]}""");
         File.WriteAllText(Path.Combine(tiny, "tokenizer_config.json"), """
             {"extra_ids": 97, "eos_token": "</s>", "legacy": true, "tokenizer_class": "T5Tokenizer", "added_tokens_decoder": {
               "0": {"content": "<pad>", "special": true}, "353": {"content": "<sep>", "special": true, "lstrip": true, "rstrip": true},
@@ -96,17 +100,26 @@ internal sealed class HostileSeeds
         Write("options.json", TextGenerationOptionsJson.Write(
             new TextGenerationOptions { Prefix = "describe: ", MaxNewTokens = 5, MinNewTokens = 1, NoRepeatNgramSize = 2, RepetitionPenalty = 1.1f }));
         Write("grid.json", "[0.9, 0.5, 0.2]");
-        Write("rows.jsonl", Lines("""{"id": "NUMBER", "text": "name[The WatermanNUMBER], area[riverside]", "references": ["the pub NUMBER", "a river"], "other": {"a": [1, null]}}"""));
+        Write("rows.jsonl", Lines("""
+            {"id": "NUMBER", "text": "name[The WatermanNUMBER], area[riverside]", "references": ["the pub NUMBER", "a river"], "other": {"a": [1, null]}}
+            """));
         Write("ids.jsonl", Lines("""{"id": NUMBER, "inputIds": [7, 21, NUMBER, 1], "target": "pub NUMBER", "reference": "pub"}"""));
         Write("targets.jsonl", Lines("""{"id": "NUMBER", "text": "name[NUMBER]", "targetIds": [9, NUMBER, 1]}"""));
-        Write("generated.jsonl", Lines("""{"id": "NUMBER", "text": "the pub NUMBER is old", "references": ["an old pub NUMBER"], "exitLayers": [1, 4, 2], "stopReason": "maxNewTokens"}"""));
+        Write("generated.jsonl", Lines("""
+            {"id": "NUMBER", "text": "the pub NUMBER is old", "references": ["an old pub NUMBER"], "exitLayers": [1, 4, 2], "stopReason": "maxNewTokens"}
+            """));
         Write("squad.json", """
             {"data": [{"title": "Rivers", "paragraphs": [{"context": "The Elbe is long.\nIt ends in the sea.", "qas": [
               {"id": "a", "question": "What is long?", "answers": [{"answer_start": 4, "text": "Elbe"}, {"answer_start": 0, "text": "The Elbe"}]},
               {"id": "b", "question": "Where does it end?", "answers": [{"answer_start": 30, "text": "the sea"}]}]}]}], "version": "1.1"}
             """);
-        Write("samsum.json", """[{"id": "1", "summary": "A meets B.", "dialogue": "A: Hi\r\nB: Hello"}, {"id": "2", "summary": "Nobody comes.", "dialogue": "C: Anybody?"}]""");
-        Write("e2e.csv", "mr,ref\n\"name[The Mill], food[French]\",\"The Mill, as \"\"they\"\" say, is French.\"\n\"name[The Mill], food[French]\",French food\nname[Alimentum],Alimentum\n");
+        Write(
+            "samsum.json",
+            """[{"id": "1", "summary": "A meets B.", "dialogue": "A: Hi\r\nB: Hello"}, {"id": "2", "summary": "Nobody comes.", "dialogue": "C: Anybody?"}]""");
+        Write(
+            "e2e.csv",
+            "mr,ref\n\"name[The Mill], food[French]\",\"The Mill, as \"\"they\"\" say, is French.\"\n\"name[The Mill], food[French]\",French food\n"
+            + "name[Alimentum],Alimentum\n");
         Write("two.tsv", "a text\tits reference\nanother\twith its own\n");
 
         using (var checkpoint = new CalibrationCheckpoint(Path.Combine(folder, "calibration.partial"), JsonKind.CheckpointIdentity))
@@ -116,10 +129,13 @@ internal sealed class HostileSeeds
         }
 
         RunTool(
-            "calibrate", bundle, "--input", Path.Combine(folder, "rows.jsonl"), "--policy", Path.Combine(folder, "policy.json"), "--grid", Path.Combine(folder, "grid.json"),
-            "--options", Path.Combine(folder, "options.json"), "--delta", "0.5", "--epsilon", "0.5", "--loss", "tokenF1", "--output", Path.Combine(folder, "certificate.json"));
+            "calibrate", bundle, "--input", Path.Combine(folder, "rows.jsonl"), "--policy", Path.Combine(folder, "policy.json"),
+            "--grid", Path.Combine(folder, "grid.json"),
+            "--options", Path.Combine(folder, "options.json"), "--delta", "0.5", "--epsilon", "0.5", "--loss", "tokenF1",
+            "--output", Path.Combine(folder, "certificate.json"));
         RunTool(
-            "score", bundle, "--input", Path.Combine(folder, "targets.jsonl"), "--policy", Path.Combine(folder, "policy.json"), "--output", Path.Combine(folder, "scores.jsonl"));
+            "score", bundle, "--input", Path.Combine(folder, "targets.jsonl"), "--policy", Path.Combine(folder, "policy.json"),
+            "--output", Path.Combine(folder, "scores.jsonl"));
         string figures = Path.Combine(folder, "..", "figures");
         RunTool("figures", "--scores", Path.Combine(folder, "scores.jsonl"), "--output", figures);
         RunTool("figures", "--certificate", Path.Combine(folder, "certificate.json"), "--output", figures);

@@ -44,7 +44,8 @@ internal sealed class JsonKind(HostileSeeds seeds) : HostileKind("json", 12)
                 break;
             case "options.json":
                 TextGenerationOptions options = Call(() => InputFile.Read(path, TextGenerationOptionsJson.Parse), documented);
-                BrokenResultException.Unless(TextGenerationOptionsJson.Parse(TextGenerationOptionsJson.Write(options), "again") == options, "options that are others when read again");
+                BrokenResultException.Unless(
+                    TextGenerationOptionsJson.Parse(TextGenerationOptionsJson.Write(options), "again") == options, "options that are others when read again");
                 break;
             case "certificate.json":
                 CalibrationCertificate certificate = Call(() => CalibrationCertificate.Load(path), documented);

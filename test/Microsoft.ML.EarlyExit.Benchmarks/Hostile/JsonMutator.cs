@@ -16,9 +16,10 @@ internal static class JsonMutator
 
     private static readonly string[] s_values =
     [
-        "null", "true", "false", "0", "-1", "-0", "0.5", "1e-400", "1e39", "1e400", "-1e400", "NaN", "Infinity", "2147483648", "-2147483649", "9223372036854775807",
-        "18446744073709551616", "123456789012345678901234567890", "1.0", "1e2", "\"\"", "\"NaN\"", "\"1\"", "\"../../etc/passwd\"", "\"\\u0000\"", "\"\\ud800\"", "\"\\udc00x\"",
-        "\"\\uFFFE\"", "\"a\\nb\\u001b[31m\"", "[]", "{}", "[[]]", "[null]", "{\"\":null}", "[1,2,3]", "\"x\"", "'x'", "undefined", "01", "+1", ".5", "//", "\"\\x\"", "\"\t\"",
+        "null", "true", "false", "0", "-1", "-0", "0.5", "1e-400", "1e39", "1e400", "-1e400", "NaN", "Infinity", "2147483648", "-2147483649",
+        "9223372036854775807", "18446744073709551616", "123456789012345678901234567890", "1.0", "1e2", "\"\"", "\"NaN\"", "\"1\"", "\"../../etc/passwd\"",
+        "\"\\u0000\"", "\"\\ud800\"", "\"\\udc00x\"", "\"\\uFFFE\"", "\"a\\nb\\u001b[31m\"", "[]", "{}", "[[]]", "[null]", "{\"\":null}", "[1,2,3]", "\"x\"",
+        "'x'", "undefined", "01", "+1", ".5", "//", "\"\\x\"", "\"\t\"",
     ];
 
     /// <summary>Changes one thing.</summary>
@@ -158,7 +159,8 @@ internal static class JsonMutator
         4 or 5 or 6 when old?.GetValueKind() == JsonValueKind.Number => random.Number().ToString(CultureInfo.InvariantCulture),
         7 or 8 when old?.GetValueKind() == JsonValueKind.Number =>
             (old.GetValue<double>() * random.Pick([-1, 0.5, 1.5, 2, 1e9])).ToString("R", CultureInfo.InvariantCulture),
-        9 when old?.GetValueKind() == JsonValueKind.String => JsonSerializer.Serialize(old.GetValue<string>() + random.Pick(["x", " ", "\0", "\uFEFF", "é", "/.."])),
+        9 when old?.GetValueKind() == JsonValueKind.String =>
+            JsonSerializer.Serialize(old.GetValue<string>() + random.Pick(["x", " ", "\0", "\uFEFF", "é", "/.."])),
         _ => random.Pick(s_values),
     };
 
@@ -195,7 +197,8 @@ internal static class JsonMutator
     }
 
     /// <summary>Bytes that are no UTF-8, a surrogate in three bytes, an escape, a line's end.</summary>
-    private static readonly byte[][] s_brokenTexts = [[0xFF], [0xC3], [0xED, 0xA0, 0x80], [0xF5, 0x80, 0x80, 0x80], [0xC0, 0x80], [0], [(byte)'\\'], [(byte)'\n'], [0x1B, (byte)'[']];
+    private static readonly byte[][] s_brokenTexts =
+        [[0xFF], [0xC3], [0xED, 0xA0, 0x80], [0xF5, 0x80, 0x80, 0x80], [0xC0, 0x80], [0], [(byte)'\\'], [(byte)'\n'], [0x1B, (byte)'[']];
 
     /// <summary>All objects and arrays that hold something.</summary>
     private static IEnumerable<JsonNode> Holders(JsonNode root)

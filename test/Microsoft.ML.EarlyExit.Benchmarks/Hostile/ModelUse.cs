@@ -16,7 +16,10 @@ internal static class ModelUse
     /// <returns>A row's error; null where there was none.</returns>
     public static string? Run(EarlyExitModel model, HostileRandom random)
     {
-        var options = new TextGenerationOptions { MaxNewTokens = MostTokens, BatchSize = 1 + random.Next(3), Exit = Policy(model.Configuration, random), Truncate = random.Chance(50) };
+        var options = new TextGenerationOptions
+        {
+            MaxNewTokens = MostTokens, BatchSize = 1 + random.Next(3), Exit = Policy(model.Configuration, random), Truncate = random.Chance(50),
+        };
         bool isLong = random.Chance(8);
         if (isLong)
             options = options with { MaxInputTokens = LongestInput, EncoderMemoryMB = MostMemory };
@@ -24,15 +27,19 @@ internal static class ModelUse
         if (isLong)
             inputs.Add(Ids(model, random, random.Pick([1000, 1500, 5000, LongestInput])));
         if (model.Tokenizer is not null)
-            inputs.Add(GenerationInput.FromText(isLong ? string.Concat(Enumerable.Repeat("the pub ", random.Pick([300, 3000, 50_000]))) : HostileTexts.Next(random)));
+            inputs.Add(GenerationInput.FromText(isLong
+                ? string.Concat(Enumerable.Repeat("the pub ", random.Pick([300, 3000, 50_000])))
+                : HostileTexts.Next(random)));
         string? error = null;
         foreach (GenerationResult result in model.Generate(inputs, options))
         {
             error ??= result.Error;
-            BrokenResultException.Unless(result.StopReason == StopReason.Error == (result.Error is not null), "an error without a reason, or a reason without an error");
+            BrokenResultException.Unless(
+                result.StopReason == StopReason.Error == (result.Error is not null), "an error without a reason, or a reason without an error");
             BrokenResultException.Unless(result.TokenIds.Count == result.ExitLayers.Count && result.TokenIds.Count <= MostTokens, "too many tokens");
             BrokenResultException.Unless(result.TokenIds.All(id => id >= 0 && id < model.Configuration.VocabularySize), "an id outside of the vocabulary");
-            BrokenResultException.Unless(result.ExitLayers.All(layer => layer >= 1 && layer <= model.Configuration.DecoderLayerCount), "an exit layer that is none");
+            BrokenResultException.Unless(
+                result.ExitLayers.All(layer => layer >= 1 && layer <= model.Configuration.DecoderLayerCount), "an exit layer that is none");
         }
 
         if (random.Chance(40))

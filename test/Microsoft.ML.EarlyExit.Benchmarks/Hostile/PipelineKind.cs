@@ -91,7 +91,8 @@ internal sealed class PipelineKind(HostileSeeds seeds) : HostileKind("pipeline",
         switch (random.Next(100))
         {
             case < 28:
-                int[] own = [.. Enumerable.Range(0, entries.Count).Where(index => s_ownFiles.Any(file => entries[index].Name.EndsWith(file, StringComparison.Ordinal)))];
+                int[] own = [.. Enumerable.Range(0, entries.Count).Where(index =>
+                    s_ownFiles.Any(file => entries[index].Name.EndsWith(file, StringComparison.Ordinal)))];
                 if (own.Length == 0)
                     goto default;
                 at = random.Pick(own);
@@ -108,7 +109,8 @@ internal sealed class PipelineKind(HostileSeeds seeds) : HostileKind("pipeline",
             case < 77:
                 string renamed = random.Pick(
                 [
-                    "../evil", "/tmp/evil", "..\\..\\evil", "C:\\evil", "", name.ToUpperInvariant(), name + "/", name.Replace('/', '\\'), new string('n', 5000), name + "\0",
+                    "../evil", "/tmp/evil", "..\\..\\evil", "C:\\evil", "", name.ToUpperInvariant(), name + "/", name.Replace('/', '\\'),
+                    new string('n', 5000), name + "\0",
                 ]);
                 entries[at] = (renamed, bytes);
                 return $"{name} renamed to {(renamed.Length > 40 ? "a long name" : renamed)}";
@@ -143,7 +145,8 @@ internal sealed class PipelineKind(HostileSeeds seeds) : HostileKind("pipeline",
         {
             changes = BundleMutator.Mutate(files, random);
         }
-        catch (Exception exception) when (exception is KeyNotFoundException or JsonException or InvalidOperationException or NullReferenceException or ArgumentException)
+        catch (Exception exception)
+            when (exception is KeyNotFoundException or JsonException or InvalidOperationException or NullReferenceException or ArgumentException)
         {
             return "nothing, since earlier changes left no bundle";
         }
@@ -171,7 +174,8 @@ internal sealed class PipelineKind(HostileSeeds seeds) : HostileKind("pipeline",
                 file!["length"] = files[file["name"]!.GetValue<string>()].Length;
             return Encoding.UTF8.GetBytes(node.ToJsonString());
         }
-        catch (Exception exception) when (exception is KeyNotFoundException or JsonException or InvalidOperationException or NullReferenceException or ArgumentException)
+        catch (Exception exception)
+            when (exception is KeyNotFoundException or JsonException or InvalidOperationException or NullReferenceException or ArgumentException)
         {
             return transformer;
         }
@@ -189,7 +193,8 @@ internal sealed class PipelineKind(HostileSeeds seeds) : HostileKind("pipeline",
         }
 
         if (records.Count > 0)
-            BinaryPrimitives.WriteInt32LittleEndian(changed.AsSpan(random.Pick(records) + random.Pick([6, 8, 10, 14, 18, 20, 22, 24, 28, 30, 42])), (int)random.Number());
+            BinaryPrimitives.WriteInt32LittleEndian(
+                changed.AsSpan(random.Pick(records) + random.Pick([6, 8, 10, 14, 18, 20, 22, 24, 28, 30, 42])), (int)random.Number());
         return changed;
     }
 

@@ -4,7 +4,11 @@ namespace Microsoft.ML.EarlyExit.Benchmarks;
 internal sealed class PipelineRow
 {
     public static IReadOnlyList<PipelineRow> Sound { get; } =
-        [new() { Text = "name[The Waterman]", Target = "a pub" }, new() { Text = "area[riverside]", Target = "by the river" }, new() { Text = "", Target = "" }];
+    [
+        new() { Text = "name[The Waterman]", Target = "a pub" },
+        new() { Text = "area[riverside]", Target = "by the river" },
+        new() { Text = "", Target = "" },
+    ];
 
     public string Text { get; set; } = "";
 

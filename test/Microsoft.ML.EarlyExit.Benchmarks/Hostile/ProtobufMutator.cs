@@ -69,7 +69,8 @@ internal static class ProtobufMutator
                 return eight;
             case 5:
                 byte[] four = new byte[4];
-                BinaryPrimitives.WriteSingleLittleEndian(four, random.Pick([float.NaN, float.PositiveInfinity, float.NegativeInfinity, float.MaxValue, float.MinValue, 0, -0f, 1, -1, 1e-45f]));
+                BinaryPrimitives.WriteSingleLittleEndian(
+                    four, random.Pick([float.NaN, float.PositiveInfinity, float.NegativeInfinity, float.MaxValue, float.MinValue, 0, -0f, 1, -1, 1e-45f]));
                 return four;
             default:
                 return random.Chance(20) ? [] : ByteMutator.Mutate(content, random);

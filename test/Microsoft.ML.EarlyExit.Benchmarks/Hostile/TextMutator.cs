@@ -6,7 +6,8 @@ namespace Microsoft.ML.EarlyExit.Benchmarks;
 /// <summary>Changes a text file as its extension says it is to be read.</summary>
 internal static class TextMutator
 {
-    private static readonly byte[][] s_marks = [[(byte)'"'], [(byte)','], [(byte)'\t'], [(byte)'\r'], [(byte)'\n'], [(byte)'"', (byte)'"'], [0], [0xFF], [0xEF, 0xBB, 0xBF], [0xED, 0xA0, 0x80]];
+    private static readonly byte[][] s_marks =
+        [[(byte)'"'], [(byte)','], [(byte)'\t'], [(byte)'\r'], [(byte)'\n'], [(byte)'"', (byte)'"'], [0], [0xFF], [0xEF, 0xBB, 0xBF], [0xED, 0xA0, 0x80]];
 
     /// <summary>Makes one to four changes.</summary>
     public static byte[] Mutate(string name, byte[] bytes, HostileRandom random)

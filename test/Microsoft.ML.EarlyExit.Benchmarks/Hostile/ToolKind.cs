@@ -29,7 +29,8 @@ internal sealed class ToolKind(HostileSeeds seeds) : HostileKind("tool", 8)
         "evaluate bleu --input generated.jsonl --tokenize zh --lowercase",
         "evaluate chrf --input generated.jsonl --word-order 2",
         "evaluate exits --input generated.jsonl",
-        "calibrate BUNDLE --input rows.jsonl --policy policy.json --grid grid.json --options options.json --delta 0.5 --epsilon 0.5 --loss rougeLRisk --output out",
+        "calibrate BUNDLE --input rows.jsonl --policy policy.json --grid grid.json --options options.json "
+            + "--delta 0.5 --epsilon 0.5 --loss rougeLRisk --output out",
         "figures --certificate certificate.json --output out",
         "figures --scores scores.jsonl --output out",
         FiguresAgain,
@@ -51,7 +52,9 @@ internal sealed class ToolKind(HostileSeeds seeds) : HostileKind("tool", 8)
     public override string? Receive(HostileRandom random, string folder)
     {
         string[] arguments = [.. File.ReadAllText(Path.Combine(folder, "command")).Split(' ').Select(argument =>
-            argument == BundleFolder ? seeds.BundleFolder : argument is "out" or FiguresFolder || seeds.Texts.ContainsKey(argument) ? Path.Combine(folder, argument) : argument)];
+            argument == BundleFolder ? seeds.BundleFolder
+                : argument is "out" or FiguresFolder || seeds.Texts.ContainsKey(argument) ? Path.Combine(folder, argument)
+                : argument)];
         var output = new StringWriter();
         (int code, string messages) = Run(arguments, output);
         if (messages.Contains("(Unexpected ", StringComparison.Ordinal))

@@ -41,6 +41,7 @@ internal sealed class VocabularyKind(HostileSeeds seeds) : HostileKind("vocabula
         var streamed = new StringBuilder();
         foreach (int id in ids)
             streamed.Append(decoder.Append(id));
-        BrokenResultException.Unless(text.StartsWith(streamed.ToString(), StringComparison.Ordinal), "a streaming decoder that says something else than Decode");
+        BrokenResultException.Unless(
+            text.StartsWith(streamed.ToString(), StringComparison.Ordinal), "a streaming decoder that says something else than Decode");
     }
 }

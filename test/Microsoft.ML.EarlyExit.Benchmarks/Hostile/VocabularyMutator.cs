@@ -7,7 +7,8 @@ namespace Microsoft.ML.EarlyExit.Benchmarks;
 /// <summary>Changes a sentencepiece model: as what it is, as protobuf, or as bytes.</summary>
 internal static class VocabularyMutator
 {
-    private static readonly float[] s_scores = [float.NaN, float.PositiveInfinity, float.NegativeInfinity, float.MaxValue, float.MinValue, 0, -0f, 1e30f, -1e30f, 1e-45f];
+    private static readonly float[] s_scores =
+        [float.NaN, float.PositiveInfinity, float.NegativeInfinity, float.MaxValue, float.MinValue, 0, -0f, 1e30f, -1e30f, 1e-45f];
 
     public static byte[] Mutate(byte[] vocabulary, HostileRandom random)
     {

@@ -52,7 +52,8 @@ public sealed class BundleFormatTests(ConvertedModels models)
 
         // The library reads these two itself.
         IEnumerable<string> expected = bundle.Manifest.Tensors.Select(tensor => tensor.Name).Except([T5TensorNames.DecoderFinalNorm, T5TensorNames.Head]);
-        IEnumerable<string> used = Directory.GetFiles(bundle.Folder, "*.onnx").SelectMany(path => External(Read(path))).Select(tensor => tensor.Name).Distinct();
+        IEnumerable<string> used = Directory.GetFiles(bundle.Folder, "*.onnx")
+            .SelectMany(path => External(Read(path))).Select(tensor => tensor.Name).Distinct();
         Assert.Equal(expected.Order(StringComparer.Ordinal), used.Order(StringComparer.Ordinal));
     }
 

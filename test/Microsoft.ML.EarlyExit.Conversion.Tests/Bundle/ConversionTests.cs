@@ -168,7 +168,11 @@ public sealed class ConversionTests
         string target = folder.File("bundle");
         foreach (double stopAt in (double[])[0, 0.5, 1])
         {
-            var options = new T5ConversionOptions { Progress = new Listener(share => { if (share >= stopAt) throw new TimeoutException(); }), Overwrite = true };
+            var options = new T5ConversionOptions
+            {
+                Progress = new Listener(share => { if (share >= stopAt) throw new TimeoutException(); }),
+                Overwrite = true,
+            };
             Assert.Throws<TimeoutException>(() => T5Converter.Convert(source, target, options));
             if (stopAt < 1)
                 AssertOnly(folder, "source");
@@ -212,7 +216,8 @@ public sealed class ConversionTests
         string target = folder.File("bundle");
         if (overwrite)
             T5Converter.Convert(source, target);
-        Exception?[] failures = await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => Task.Run(() => Record.Exception(() => Convert(source, target, overwrite)))));
+        Exception?[] failures = await Task.WhenAll(Enumerable.Range(0, 6).Select(_ =>
+            Task.Run(() => Record.Exception(() => Convert(source, target, overwrite)))));
         Assert.All(failures, failure => Assert.True(failure is null or IOException, $"{failure}"));
         Assert.Contains(null, failures);
         if (!overwrite)
@@ -227,7 +232,10 @@ public sealed class ConversionTests
         if (!OperatingSystem.IsLinux())
             Assert.Skip("Only Linux is sure to have sparse files.");
         using var folder = new TemporaryFolder();
-        T5Configuration configuration = TinyCheckpoint.Sizes with { VocabularySize = 1 << 22, ModelDimension = 1 << 16, DecoderLayerCount = 1, EncoderLayerCount = 1 };
+        T5Configuration configuration = TinyCheckpoint.Sizes with
+        {
+            VocabularySize = 1 << 22, ModelDimension = 1 << 16, DecoderLayerCount = 1, EncoderLayerCount = 1,
+        };
         if (new DriveInfo(folder.Path).AvailableFreeSpace >= 1L << 40)
             Assert.Skip("The disk is too large.");
         SparseCheckpoint.Write(folder.File("source"), configuration);
@@ -301,7 +309,8 @@ public sealed class ConversionTests
         Assert.Empty(Directory.EnumerateFileSystemEntries(parent));
     }
 
-    private static void Convert(string source, string target, bool overwrite) => T5Converter.Convert(source, target, new T5ConversionOptions { Overwrite = overwrite });
+    private static void Convert(string source, string target, bool overwrite) =>
+        T5Converter.Convert(source, target, new T5ConversionOptions { Overwrite = overwrite });
 
     private static string WriteSource(TemporaryFolder folder)
     {

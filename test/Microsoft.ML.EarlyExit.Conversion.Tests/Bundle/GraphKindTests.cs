@@ -19,7 +19,10 @@ public sealed class GraphKindTests
     public void What_is_converted_is_read(T5Activation activation, bool gated, bool ownHead, int headWidth)
     {
         using var folder = new TemporaryFolder();
-        T5Configuration sizes = TinyCheckpoint.Sizes with { Activation = activation, GatedFeedForward = gated, KeyValueDimension = headWidth, ScaleDecoderOutputs = !ownHead };
+        T5Configuration sizes = TinyCheckpoint.Sizes with
+        {
+            Activation = activation, GatedFeedForward = gated, KeyValueDimension = headWidth, ScaleDecoderOutputs = !ownHead,
+        };
         Directory.CreateDirectory(folder.File("source"));
         new TinyCheckpoint(sizes, ownHead: ownHead).Write(folder.File("source"));
         T5Converter.Convert(folder.File("source"), folder.File("bundle"));

@@ -17,10 +17,14 @@ public sealed class SafetensorsTests
     public void Honest_headers_are_read(string header) => Assert.Null(Record.Exception(() => Open(header, EightBytes)));
 
     [Theory]
-    [InlineData("overlapping", "inside another", """{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""")]
-    [InlineData("twice the same bytes", "inside another", """{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""")]
+    [InlineData(
+        "overlapping", "inside another", """{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""")]
+    [InlineData(
+        "twice the same bytes", "inside another",
+        """{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""")]
     [InlineData("a gap before", "after a gap", """{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}""")]
-    [InlineData("a gap between", "after a gap", """{"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}""")]
+    [InlineData(
+        "a gap between", "after a gap", """{"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}""")]
     [InlineData("bytes at the end", "longer than its tensors", """{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}""")]
     [InlineData("no tensors", "longer than its tensors", "{}")]
     [InlineData("beyond the file", "cut short", """{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}""")]
@@ -48,7 +52,9 @@ public sealed class SafetensorsTests
     [InlineData("unknown key", "'strides'", """{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"strides":[1]}}""")]
     [InlineData("key twice", "'shape'", """{"a":{"dtype":"F32","shape":[2],"shape":[2],"data_offsets":[0,8]}}""")]
     [InlineData("tensor twice", "'a' twice", """{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}""")]
-    [InlineData("tensor twice, once escaped", "'a' twice", """{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\u0061":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}""")]
+    [InlineData(
+        "tensor twice, once escaped", "'a' twice",
+        """{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\u0061":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}""")]
     [InlineData("metadata twice", "twice", """{"__metadata__":{},"__metadata__":{},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""")]
     [InlineData("metadata key twice", "twice", """{"__metadata__":{"k":"1","k":"2"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""")]
     [InlineData("nested metadata", "__metadata__", """{"__metadata__":{"k":{}},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""")]
@@ -76,7 +82,9 @@ public sealed class SafetensorsTests
     {
         Refused(TinyCheckpoint.Safetensors("{\"a\":" + new string('[', 1_000_000), EightBytes));
         Refused(TinyCheckpoint.Safetensors($"{{\"{new string('n', 5_000_000)}\":{{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}}}", EightBytes));
-        Refused(TinyCheckpoint.Safetensors($"{{\"a\":{{\"dtype\":\"F32\",\"shape\":[{string.Join(",", Enumerable.Repeat("1", 1_000_000))}],\"data_offsets\":[0,8]}}}}", EightBytes));
+        Refused(TinyCheckpoint.Safetensors(
+            $"{{\"a\":{{\"dtype\":\"F32\",\"shape\":[{string.Join(",", Enumerable.Repeat("1", 1_000_000))}],\"data_offsets\":[0,8]}}}}",
+            EightBytes));
         var many = new StringBuilder("{");
         for (int i = 0; i < 70_000; i++)
         {

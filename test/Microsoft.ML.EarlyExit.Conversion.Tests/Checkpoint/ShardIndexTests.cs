@@ -109,7 +109,9 @@ public sealed class ShardIndexTests
 
         // Two of one name, in the first and the second file.
         tiny.Tensors.Insert(0, copy);
-        tiny.Tensors.Insert(1, otherShape ? copy with { Shape = [1, 12], Values = shared.Values[..12] } : copy with { Values = [.. shared.Values[..^1], shared.Values[^1] + 1] });
+        tiny.Tensors.Insert(1, otherShape
+            ? copy with { Shape = [1, 12], Values = shared.Values[..12] }
+            : copy with { Values = [.. shared.Values[..^1], shared.Values[^1] + 1] });
         Assert.Contains(Name, T5CheckpointTests.Refused(tiny));
     }
 

@@ -54,7 +54,9 @@ public sealed class StrangeFilesTests : IDisposable
         }
 
         T5Converter.Convert(Source, _folder.File("linked"));
-        Assert.Equal(File.ReadAllBytes(Path.Combine(_folder.File("plain"), "model.json")), File.ReadAllBytes(Path.Combine(_folder.File("linked"), "model.json")));
+        Assert.Equal(
+            File.ReadAllBytes(Path.Combine(_folder.File("plain"), "model.json")),
+            File.ReadAllBytes(Path.Combine(_folder.File("linked"), "model.json")));
     }
 
     [Fact]

@@ -23,11 +23,16 @@ public sealed class T5CheckpointTests
         (T5Configuration expected, string head, bool tokenizer) = Path.GetFileName(folder) switch
         {
             "tiny-v10" => (Expect(512, 64, 16, 4, 128, 2, 6), "shared.weight", false),
-            "tiny-v11" => (Expect(300, 48, 16, 2, 96, 3, 5) with { Activation = T5Activation.GeluTanh, GatedFeedForward = true, ScaleDecoderOutputs = false }, "lm_head.weight", false),
+            "tiny-v11" => (
+                Expect(300, 48, 16, 2, 96, 3, 5) with { Activation = T5Activation.GeluTanh, GatedFeedForward = true, ScaleDecoderOutputs = false },
+                "lm_head.weight", false),
             "tiny-sharded" => (Expect(512, 64, 16, 4, 128, 4, 4), "shared.weight", false),
             "tiny-buckets" => (
-                Expect(256, 32, 8, 4, 64, 2, 4) with { ScaleDecoderOutputs = false, RelativeAttentionBucketCount = 8, RelativeAttentionMaxDistance = 16 }, "lm_head.weight", false),
-            "tiny-v11-exit" => (Expect(1024, 48, 16, 2, 96, 3, 8) with { Activation = T5Activation.GeluTanh, GatedFeedForward = true, ScaleDecoderOutputs = false }, "lm_head.weight", false),
+                Expect(256, 32, 8, 4, 64, 2, 4) with { ScaleDecoderOutputs = false, RelativeAttentionBucketCount = 8, RelativeAttentionMaxDistance = 16 },
+                "lm_head.weight", false),
+            "tiny-v11-exit" => (
+                Expect(1024, 48, 16, 2, 96, 3, 8) with { Activation = T5Activation.GeluTanh, GatedFeedForward = true, ScaleDecoderOutputs = false },
+                "lm_head.weight", false),
             _ => (Expect(32128, 256, 64, 4, 512, 4, 12) with { MaxNewTokens = 96 }, "shared.weight", true),
         };
         string path = Path.Combine(Repository.Folder, folder);
@@ -73,7 +78,10 @@ public sealed class T5CheckpointTests
     [InlineData("F16", false, true, 7)]
     public void A_built_checkpoint_reads_back(string dataType, bool gated, bool ownHead, int shards)
     {
-        T5Configuration configuration = TinyCheckpoint.Sizes with { GatedFeedForward = gated, Activation = T5Activation.Silu, ScaleDecoderOutputs = !ownHead, MaxNewTokens = 9 };
+        T5Configuration configuration = TinyCheckpoint.Sizes with
+        {
+            GatedFeedForward = gated, Activation = T5Activation.Silu, ScaleDecoderOutputs = !ownHead, MaxNewTokens = 9,
+        };
         var tiny = new TinyCheckpoint(configuration, Enum.Parse<CheckpointDataType>(dataType), ownHead, shards);
         using var folder = new TemporaryFolder();
         tiny.Write(folder.Path);
@@ -97,7 +105,8 @@ public sealed class T5CheckpointTests
         var tiny = new TinyCheckpoint();
         tiny.Tensors.Add(tiny["shared.weight"] with { Name = "encoder.embed_tokens.weight" });
         tiny.Tensors.Add(tiny["shared.weight"] with { Name = "decoder.embed_tokens.weight" });
-        tiny.Tensors.Add(new TinyTensor("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight", [8, 3], CheckpointDataType.F32, new float[24]));
+        tiny.Tensors.Add(new TinyTensor(
+            "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight", [8, 3], CheckpointDataType.F32, new float[24]));
         using T5Checkpoint checkpoint = Open(tiny, out TemporaryFolder folder);
         using (folder)
         {

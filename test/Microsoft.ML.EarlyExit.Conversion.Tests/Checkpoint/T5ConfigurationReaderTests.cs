@@ -31,7 +31,9 @@ public sealed class T5ConfigurationReaderTests
             MaxNewTokens = null,
         };
         Assert.Equal(expected, Read());
-        Assert.Equal(expected, Read("""{"num_decoder_layers":null,"tie_word_embeddings":null,"eos_token_id":null,"feed_forward_proj":null}""", """{"max_length":null,"pad_token_id":null}"""));
+        Assert.Equal(expected, Read(
+            """{"num_decoder_layers":null,"tie_word_embeddings":null,"eos_token_id":null,"feed_forward_proj":null}""",
+            """{"max_length":null,"pad_token_id":null}"""));
     }
 
     [Theory]
@@ -66,7 +68,9 @@ public sealed class T5ConfigurationReaderTests
     [InlineData("{}", "{}", 0, 1, 0)]
     [InlineData("""{"pad_token_id":3}""", "{}", 3, 1, 3)]
     [InlineData("""{"pad_token_id":3,"eos_token_id":4,"decoder_start_token_id":5}""", "{}", 3, 4, 5)]
-    [InlineData("""{"pad_token_id":3,"eos_token_id":4,"decoder_start_token_id":5}""", """{"pad_token_id":6,"eos_token_id":7,"decoder_start_token_id":8}""", 6, 7, 8)]
+    [InlineData(
+        """{"pad_token_id":3,"eos_token_id":4,"decoder_start_token_id":5}""",
+        """{"pad_token_id":6,"eos_token_id":7,"decoder_start_token_id":8}""", 6, 7, 8)]
     [InlineData("""{"eos_token_id":[9]}""", """{"pad_token_id":6}""", 6, 9, 6)]
     [InlineData("""{"eos_token_id":2}""", """{"eos_token_id":[99]}""", 0, 99, 0)]
     public void Ids(string changes, string generation, int pad, int end, int start)
@@ -231,7 +235,8 @@ public sealed class T5ConfigurationReaderTests
     [Fact]
     public void Damaged_files_are_read_or_refused_and_nothing_else()
     {
-        byte[] whole = System.Text.Encoding.UTF8.GetBytes(Minimal[..^1] + ",\"feed_forward_proj\":\"gated-gelu\",\"eos_token_id\":[1],\"layer_norm_epsilon\":1e-06,\"tie_word_embeddings\":false}");
+        byte[] whole = System.Text.Encoding.UTF8.GetBytes(
+            Minimal[..^1] + ",\"feed_forward_proj\":\"gated-gelu\",\"eos_token_id\":[1],\"layer_norm_epsilon\":1e-06,\"tie_word_embeddings\":false}");
         using var folder = new TemporaryFolder();
         var random = new Random(77);
         int refused = 0;

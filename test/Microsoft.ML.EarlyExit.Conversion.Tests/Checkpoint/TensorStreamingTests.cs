@@ -36,7 +36,8 @@ public sealed class TensorStreamingTests
         foreach (CheckpointDataType dataType in Enum.GetValues<CheckpointDataType>())
         {
             TinyTensor tensor = Tensor("a", rows, columns, dataType);
-            Assert.True(Naive([tensor]).AsSpan().SequenceEqual(Written([tensor], (read, stream) => TensorStreaming.WriteTransposed(read[0], stream))), $"{dataType}");
+            Assert.True(
+                Naive([tensor]).AsSpan().SequenceEqual(Written([tensor], (read, stream) => TensorStreaming.WriteTransposed(read[0], stream))), $"{dataType}");
         }
     }
 
@@ -54,14 +55,19 @@ public sealed class TensorStreamingTests
     [Fact]
     public void Wide_results_come_in_several_bands()
     {
-        TinyTensor[] tensors = [Tensor("q", 30011, 99, CheckpointDataType.F16), Tensor("k", 7, 99, CheckpointDataType.F32), Tensor("v", 20003, 99, CheckpointDataType.BF16)];
+        TinyTensor[] tensors =
+            [Tensor("q", 30011, 99, CheckpointDataType.F16), Tensor("k", 7, 99, CheckpointDataType.F32), Tensor("v", 20003, 99, CheckpointDataType.BF16)];
         Assert.True(Naive(tensors).AsSpan().SequenceEqual(Written(tensors, TensorStreaming.WriteTransposedConcatenated)));
     }
 
     [Fact]
     public void Shapes_that_do_not_fit_are_refused()
     {
-        TinyTensor[] tensors = [Tensor("a", 3, 4, CheckpointDataType.F32), Tensor("b", 3, 5, CheckpointDataType.F32), new TinyTensor("c", [4], CheckpointDataType.F32, new float[4])];
+        TinyTensor[] tensors =
+        [
+            Tensor("a", 3, 4, CheckpointDataType.F32), Tensor("b", 3, 5, CheckpointDataType.F32),
+            new TinyTensor("c", [4], CheckpointDataType.F32, new float[4]),
+        ];
         Written(tensors, (read, stream) =>
         {
             Assert.Contains("'b'", Assert.Throws<ArgumentException>(() => TensorStreaming.WriteTransposedConcatenated([read[0], read[1]], stream)).Message);
@@ -102,7 +108,9 @@ public sealed class TensorStreamingTests
         for (int i = 0; i < all.Length; i++)
         {
             float expected = (float)BitConverter.UInt16BitsToHalf(all[i]);
-            Assert.True(float.IsNaN(expected) ? float.IsNaN(widened[i]) : BitConverter.SingleToInt32Bits(expected) == BitConverter.SingleToInt32Bits(widened[i]), $"{i:x}");
+            Assert.True(
+                float.IsNaN(expected) ? float.IsNaN(widened[i]) : BitConverter.SingleToInt32Bits(expected) == BitConverter.SingleToInt32Bits(widened[i]),
+                $"{i:x}");
         }
 
         // An odd count, so that the scalar rest is used too.
@@ -137,7 +145,8 @@ public sealed class TensorStreamingTests
     {
         using var folder = new TemporaryFolder();
         string path = folder.File("t.safetensors");
-        File.WriteAllBytes(path, TinyCheckpoint.Safetensors(TinyCheckpoint.Header(tensors).ToJsonString(), [.. tensors.SelectMany(tensor => tensor.ToBytes())]));
+        File.WriteAllBytes(
+            path, TinyCheckpoint.Safetensors(TinyCheckpoint.Header(tensors).ToJsonString(), [.. tensors.SelectMany(tensor => tensor.ToBytes())]));
         using SafetensorsFile file = SafetensorsFile.Open(path);
         using var stream = new MemoryStream();
         write(file.Tensors, new ElementWriter(stream, WeightFormat.Of(WeightPrecision.Float32)));

@@ -38,5 +38,6 @@ internal sealed class HuggingFaceFixture : IDisposable
         _json.Dispose();
     }
 
-    public static int[][] Rows(JsonElement matrix) => [.. matrix.EnumerateArray().Select(row => row.EnumerateArray().Select(value => value.GetInt32()).ToArray())];
+    public static int[][] Rows(JsonElement matrix) =>
+        [.. matrix.EnumerateArray().Select(row => row.EnumerateArray().Select(value => value.GetInt32()).ToArray())];
 }

@@ -115,7 +115,8 @@ public sealed class HuggingFaceParityTests(ConvertedModels models)
         {
             int[][] ids = HuggingFaceFixture.Rows(item.GetProperty("input_ids"));
             int[][] mask = HuggingFaceFixture.Rows(item.GetProperty("attention_mask"));
-            foreach (JsonProperty generation in item.GetProperty("generate").EnumerateObject().Where(entry => entry.Name.StartsWith("greedy", StringComparison.Ordinal)))
+            foreach (JsonProperty generation in item.GetProperty("generate").EnumerateObject()
+                .Where(entry => entry.Name.StartsWith("greedy", StringComparison.Ordinal)))
             {
                 int[][] sequences = HuggingFaceFixture.Rows(generation.Value.GetProperty("sequences"));
                 Assert.Equal(ids.Length, sequences.Length);
@@ -136,7 +137,8 @@ public sealed class HuggingFaceParityTests(ConvertedModels models)
             Assert.Single(rows.Select(row => row.Options).Distinct());
             IReadOnlyList<GenerationResult> results = model.Generate([.. rows.Select(row => GenerationInput.FromTokenIds(row.Input))], rows[0].Options);
             for (int row = 0; row < rows.Count; row++)
-                Assert.True(rows[row].Expected.SequenceEqual(results[row].TokenIds), $"{generation}, {rows[row].Case}: {string.Join(' ', results[row].TokenIds)}");
+                Assert.True(
+                    rows[row].Expected.SequenceEqual(results[row].TokenIds), $"{generation}, {rows[row].Case}: {string.Join(' ', results[row].TokenIds)}");
         }
     }
 

@@ -67,14 +67,19 @@ public sealed class LayerScoringExportTests(ConvertedModels models) : IDisposabl
         string bundle = models.Bundle("t5-restaurants");
         T5Converter.ExportLayerScoring(bundle, Onnx);
         var context = new MLContext();
-        var row = new Row { input_ids = [5, 6, 7, 1, 0, 0, 0, 0], attention_mask = [1, 1, 1, 1, 0, 0, 0, 0], decoder_input_ids = [0, 5, 6, 7, 0, 0], Input = [5, 6, 7, 1], Target = [5, 6, 7, 1] };
+        var row = new Row
+        {
+            input_ids = [5, 6, 7, 1, 0, 0, 0, 0], attention_mask = [1, 1, 1, 1, 0, 0, 0, 0], decoder_input_ids = [0, 5, 6, 7, 0, 0],
+            Input = [5, 6, 7, 1], Target = [5, 6, 7, 1],
+        };
         IDataView data = context.Data.LoadFromEnumerable([row]);
         string[] outputs = [.. Enumerable.Range(1, 12).Select(layer => $"argmax_{layer}")];
         var shapes = outputs.ToDictionary(name => name, _ => new[] { 1, 6 });
         shapes["input_ids"] = shapes["attention_mask"] = [1, 8];
         shapes["decoder_input_ids"] = [1, 6];
         var pipeline = context.Transforms
-            .ApplyOnnxModel(outputs, ["input_ids", "attention_mask", "decoder_input_ids"], Onnx, shapes, gpuDeviceId: null, fallbackToCpu: false, recursionLimit: 100)
+            .ApplyOnnxModel(
+                outputs, ["input_ids", "attention_mask", "decoder_input_ids"], Onnx, shapes, gpuDeviceId: null, fallbackToCpu: false, recursionLimit: 100)
             .Append(context.Transforms.Text.ScoreLayers("ArgMax", "Input", "Target", bundle));
         string zip = Path.Combine(_folder.Path, "model.zip");
         using (var fitted = pipeline.Fit(data))

@@ -8,7 +8,8 @@ public sealed class ReferenceParityTests
     private static readonly Dictionary<string, (T5Configuration Configuration, CheckpointDataType DataType, bool OwnHead)> s_models = new()
     {
         ["odd head width"] = (TinyCheckpoint.Sizes, CheckpointDataType.F32, false),
-        ["inner wider than the model"] = (TinyCheckpoint.Sizes with { ModelDimension = 24, KeyValueDimension = 16, HeadCount = 3 }, CheckpointDataType.F16, false),
+        ["inner wider than the model"] = (
+            TinyCheckpoint.Sizes with { ModelDimension = 24, KeyValueDimension = 16, HeadCount = 3 }, CheckpointDataType.F16, false),
         ["one head of one"] = (TinyCheckpoint.Sizes with { KeyValueDimension = 1, HeadCount = 1, ModelDimension = 7 }, CheckpointDataType.F32, true),
         ["gated silu, own head"] = (
             TinyCheckpoint.Sizes with { Activation = T5Activation.Silu, GatedFeedForward = true, ScaleDecoderOutputs = false }, CheckpointDataType.BF16, true),
@@ -89,7 +90,8 @@ public sealed class ReferenceParityTests
                     {
                         Span<float> state = states[layer].AsSpan(((row * target) + at) * width, width);
                         Close(expectedStates[layer][at], state, $"layer {layer}, row {row}, position {at} of {target}");
-                        Close(reference.Logits(expectedStates[layer][at]), head.Logits(state), $"logits of layer {layer}, row {row}, position {at} of {target}");
+                        Close(
+                            reference.Logits(expectedStates[layer][at]), head.Logits(state), $"logits of layer {layer}, row {row}, position {at} of {target}");
                     }
                 }
             }
@@ -145,8 +147,8 @@ public sealed class ReferenceParityTests
         Convert("odd head width", 1, folder, out string bundlePath);
         using EarlyExitModel model = EarlyExitModel.Load(bundlePath);
         GenerationResult result = model.Generate([GenerationInput.FromTokenIds([7, 1])], new TextGenerationOptions { MaxNewTokens = 1 })[0];
-        // d = 12, i = 3·5 = 15, d_ff = 20, 37 tokens, 2 input ids. A block: 2·12·15·4 + 4·15·1 + 2·12·15·2 + 4·15·2 + 2·12·20·2 = 3300; its cross-attention keys
-        // and values: 2·12·15·2·2 = 1440. Four blocks: 4·(3300 + 1440) = 18960. The head: 2·12·37 = 888.
+        // d = 12, i = 3·5 = 15, d_ff = 20, 37 tokens, 2 input ids. A block: 2·12·15·4 + 4·15·1 + 2·12·15·2 + 4·15·2 + 2·12·20·2 = 3300; its cross-attention
+        // keys and values: 2·12·15·2·2 = 1440. Four blocks: 4·(3300 + 1440) = 18960. The head: 2·12·37 = 888.
         Assert.Equal(new OperationCounts(Decoder: 18960, StatePropagation: 0, Confidence: 0, Head: 888, Paper: 0), result.Operations);
     }
 

@@ -18,7 +18,8 @@ internal sealed class ReferenceT5(TinyCheckpoint checkpoint)
         for (int layer = 0; layer < _configuration.EncoderLayerCount; layer++)
         {
             double[][] normed = Norm(hidden, $"encoder.block.{layer}.layer.0.layer_norm.weight");
-            hidden = Add(hidden, Attend($"encoder.block.{layer}.layer.0.SelfAttention", normed, normed, (_, key) => mask[key], SelfBias("encoder", bidirectional: true)));
+            hidden = Add(hidden, Attend(
+                $"encoder.block.{layer}.layer.0.SelfAttention", normed, normed, (_, key) => mask[key], SelfBias("encoder", bidirectional: true)));
             hidden = FeedForward(hidden, $"encoder.block.{layer}.layer.1");
         }
 
@@ -33,8 +34,8 @@ internal sealed class ReferenceT5(TinyCheckpoint checkpoint)
         {
             double[][] hidden = states[^1];
             double[][] normed = Norm(hidden, $"decoder.block.{layer}.layer.0.layer_norm.weight");
-            hidden = Add(
-                hidden, Attend($"decoder.block.{layer}.layer.0.SelfAttention", normed, normed, (query, key) => key <= query, SelfBias("decoder", bidirectional: false)));
+            hidden = Add(hidden, Attend(
+                $"decoder.block.{layer}.layer.0.SelfAttention", normed, normed, (query, key) => key <= query, SelfBias("decoder", bidirectional: false)));
             normed = Norm(hidden, $"decoder.block.{layer}.layer.1.layer_norm.weight");
             hidden = Add(hidden, Attend($"decoder.block.{layer}.layer.1.EncDecAttention", normed, encoded, (_, key) => mask[key], (_, _, _) => 0));
             states.Add(FeedForward(hidden, $"decoder.block.{layer}.layer.2"));
@@ -71,8 +72,12 @@ internal sealed class ReferenceT5(TinyCheckpoint checkpoint)
     private Func<int, int, int, double> SelfBias(string stack, bool bidirectional)
     {
         float[] table = _tensors[$"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"].Values;
-        return (head, query, key) => table[(RelativePositionBuckets.Bucket(
-            key - query, bidirectional, _configuration.RelativeAttentionBucketCount, _configuration.RelativeAttentionMaxDistance) * _configuration.HeadCount) + head];
+        return (head, query, key) =>
+        {
+            int bucket = RelativePositionBuckets.Bucket(
+                key - query, bidirectional, _configuration.RelativeAttentionBucketCount, _configuration.RelativeAttentionMaxDistance);
+            return table[(bucket * _configuration.HeadCount) + head];
+        };
     }
 
     private double[][] Attend(string name, double[][] queriesOf, double[][] keysOf, Func<int, int, bool> isVisible, Func<int, int, int, double> bias)

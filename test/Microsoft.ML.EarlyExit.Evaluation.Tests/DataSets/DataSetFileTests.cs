@@ -73,7 +73,9 @@ public sealed class DataSetFileTests
             Assert.Equal([["x", "y"]], data.GetColumn<string[]>("Answers"));
         }
 
-        Assert.Equal(("a", "Q", "C"), (data.GetColumn<string>("Id").Single(), data.GetColumn<string>("Question").Single(), data.GetColumn<string>("Context").Single()));
+        Assert.Equal(
+            ("a", "Q", "C"),
+            (data.GetColumn<string>("Id").Single(), data.GetColumn<string>("Question").Single(), data.GetColumn<string>("Context").Single()));
     }
 
     [Fact]
@@ -105,7 +107,8 @@ public sealed class DataSetFileTests
     [Fact]
     public void Data_sets_can_be_read_on_several_threads()
     {
-        using var file = new DataSetText(string.Concat(Enumerable.Range(0, 200).Select(row => $$"""{"id": {{row}}, "text": "t{{row}}", "reference": "r"}{{"\n"}}""")), "rows.jsonl");
+        using var file = new DataSetText(
+            string.Concat(Enumerable.Range(0, 200).Select(row => $$"""{"id": {{row}}, "text": "t{{row}}", "reference": "r"}{{"\n"}}""")), "rows.jsonl");
         IEnumerable<DataSetExample> examples = DataSetFile.Read(file.Path, DataSetFormat.Rows);
         Parallel.For(0, 8, _ => Assert.Equal(Enumerable.Range(0, 200).Select(row => $"t{row}"), examples.Select(example => example.Text)));
     }

@@ -10,7 +10,8 @@ public sealed class E2EFileTests
     [Fact]
     public void Rows_of_one_meaning_are_one_example_wherever_they_stand()
     {
-        using var file = new DataSetText("mr,ref\r\n\"name[A], area[x]\",\"One, two\"\r\nname[B],Three\nname[B],\"a \"\"b\"\"\r\nc\"\n\n\"name[A], area[x]\",\n", "dev.csv");
+        using var file = new DataSetText(
+            "mr,ref\r\n\"name[A], area[x]\",\"One, two\"\r\nname[B],Three\nname[B],\"a \"\"b\"\"\r\nc\"\n\n\"name[A], area[x]\",\n", "dev.csv");
         DataSetExample[] examples = file.Read(DataSetFormat.E2E);
 
         Assert.Equal([("1", "name[A], area[x]", false), ("2", "name[B]", false)], examples.Select(example => (example.Id, example.Text, example.AreAnswers)));

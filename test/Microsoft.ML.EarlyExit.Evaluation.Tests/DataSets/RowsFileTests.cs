@@ -20,7 +20,9 @@ public sealed class RowsFileTests
             "rows.jsonl");
         DataSetExample[] examples = file.Read(DataSetFormat.Rows);
 
-        Assert.Equal([("a", "t", false), ("2", "u", false), ("7.5", "v", true), ("4", "x", true), ("5", "z", true)], examples.Select(one => (one.Id, one.Text, one.AreAnswers)));
+        Assert.Equal(
+            [("a", "t", false), ("2", "u", false), ("7.5", "v", true), ("4", "x", true), ("5", "z", true)],
+            examples.Select(one => (one.Id, one.Text, one.AreAnswers)));
         Assert.Equal([["r"], ["r", "s"], ["w"], ["y"], ["a", "b"]], examples.Select(one => one.References));
     }
 

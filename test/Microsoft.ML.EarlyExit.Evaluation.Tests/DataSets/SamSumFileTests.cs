@@ -21,7 +21,9 @@ public sealed class SamSumFileTests
     }
 
     [Theory]
-    [InlineData("""[{"id": "1", "summary": "s", "dialogue": "d"},{""" + "\n" + """ "id": "1", "summary": "s", "dialogue": "d"}]""", "line 2: [1].id is '1'", "line 1")]
+    [InlineData(
+        """[{"id": "1", "summary": "s", "dialogue": "d"},{""" + "\n" + """ "id": "1", "summary": "s", "dialogue": "d"}]""",
+        "line 2: [1].id is '1'", "line 1")]
     [InlineData("""[{"id": "1", "dialogue": "d"}]""", "line 1: [0].summary is missing")]
     [InlineData("""[{"id": "1", "summary": "s"}]""", "line 1: [0].dialogue is missing")]
     [InlineData("""[{"summary": "s", "dialogue": "d"}]""", "line 1: [0].id is missing")]

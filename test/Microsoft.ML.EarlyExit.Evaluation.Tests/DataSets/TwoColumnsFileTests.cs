@@ -9,7 +9,9 @@ public sealed class TwoColumnsFileTests
     {
         using var file = new DataSetText("a \"b\"\tc\r\n\n\td\n", "data.tsv");
         DataSetExample[] examples = file.Read(DataSetFormat.TwoColumns);
-        Assert.Equal([("1", "a \"b\"", "c", false), ("2", "", "d", false)], examples.Select(one => (one.Id, one.Text, one.References.Single(), one.AreAnswers)));
+        Assert.Equal(
+            [("1", "a \"b\"", "c", false), ("2", "", "d", false)],
+            examples.Select(one => (one.Id, one.Text, one.References.Single(), one.AreAnswers)));
     }
 
     [Fact]

@@ -9,7 +9,8 @@ internal static class MetricFixtures
     public static string[] HostileTexts { get; } =
     [
         "", " ", "\n\n", "\0", "a", "the", "\uD800", "the \uDC00 cat", "\uDC00\uD800", "cat\uD83D", "İstanbul", "\u212Aelvin", "ΟΔΥΣΣΕΥΣ Σ", "a\u0301 cat",
-        "&quot;&amp;lt;", "…", "1,000.5-3", "-\n", "<skipped>", new string('y', 2000), new string('.', 2000), new string('Σ', 2000), string.Concat(Enumerable.Repeat("a\n", 300)),
+        "&quot;&amp;lt;", "…", "1,000.5-3", "-\n", "<skipped>", new string('y', 2000), new string('.', 2000), new string('Σ', 2000),
+        string.Concat(Enumerable.Repeat("a\n", 300)),
     ];
 
     public static JsonElement Read(string folder, string file) => Parse(Repository.Fixture(Path.Combine(folder, file)));
@@ -26,7 +27,8 @@ internal static class MetricFixtures
 
     public static string[] Texts(this JsonElement element, string name) => [.. element.GetProperty(name).EnumerateArray().Select(text => text.GetString()!)];
 
-    public static double[] Numbers(this JsonElement element, string name) => [.. element.GetProperty(name).EnumerateArray().Select(number => number.GetDouble())];
+    public static double[] Numbers(this JsonElement element, string name) =>
+        [.. element.GetProperty(name).EnumerateArray().Select(number => number.GetDouble())];
 
     private static JsonElement Parse(string path) => JsonDocument.Parse(File.ReadAllBytes(path)).RootElement;
 }

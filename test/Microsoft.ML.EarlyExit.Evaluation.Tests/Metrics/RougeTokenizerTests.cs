@@ -9,7 +9,8 @@ public sealed class RougeTokenizerTests
 {
     private static readonly RougeScorer s_unicode = new(tokenizer: RougeTokenizer.Unicode);
     private static readonly Arbitrary<string> s_latin = Gen.Elements("the", "The", "CAT", "cats", "running", "3.5", "1,000", "x", "Σ", "日本", "😀", "e\u0301")
-        .Zip(Gen.Elements(" ", " ", "\n", ", ", ". ", "! ", "-", "")).ArrayOf().Select(pieces => string.Concat(pieces.Select(piece => piece.Item1 + piece.Item2))).ToArbitrary();
+        .Zip(Gen.Elements(" ", " ", "\n", ", ", ". ", "! ", "-", "")).ArrayOf()
+        .Select(pieces => string.Concat(pieces.Select(piece => piece.Item1 + piece.Item2))).ToArbitrary();
 
     [Theory]
     [InlineData("Это хороший Ресторан!", "это", "хороший", "ресторан")]
@@ -103,11 +104,13 @@ public sealed class RougeTokenizerTests
         Assert.Equal(0, Lines(true, "", " \n"));
 
         static int Lines(bool splitSentences, params string[] texts) =>
-            texts.Aggregate(default(RougeTextStatistics), (sum, text) => sum.Add(text, new RougeRules(false, RougeTokenizer.Unicode, splitSentences))).MostLines;
+            texts.Aggregate(
+                default(RougeTextStatistics), (sum, text) => sum.Add(text, new RougeRules(false, RougeTokenizer.Unicode, splitSentences))).MostLines;
     }
 
     [Fact]
-    public void A_tokenizer_that_is_none_is_refused() => Assert.Throws<ArgumentOutOfRangeException>("tokenizer", () => new RougeScorer(tokenizer: (RougeTokenizer)2));
+    public void A_tokenizer_that_is_none_is_refused() =>
+        Assert.Throws<ArgumentOutOfRangeException>("tokenizer", () => new RougeScorer(tokenizer: (RougeTokenizer)2));
 
     private static string[] Words(string text, RougeTokenizer tokenizer = RougeTokenizer.Unicode, bool useStemmer = false)
     {

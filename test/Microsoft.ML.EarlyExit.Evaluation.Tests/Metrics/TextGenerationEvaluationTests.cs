@@ -39,7 +39,9 @@ public sealed class TextGenerationEvaluationTests
         Assert.Equal(each.Average(scores => scores.RougeLsum.FMeasure), metrics.Rouge.Value.RougeLsum.FMeasure, 1e-12);
         Assert.Equal(100 * rows.Average(row => SquadScorer.Score(row.Prediction!, row.Reference!).F1), metrics.F1!.Value, 1e-12);
         Assert.Equal(100 * rows.Average(row => SquadScorer.Score(row.Prediction!, row.Reference!).ExactMatch), metrics.ExactMatch!.Value, 1e-12);
-        Assert.Equal(Corpus(rows, BleuScorer.StatisticCount, (prediction, references, numbers) => BleuScorer.Count(prediction, references, numbers), BleuScorer.Score), metrics.Bleu!.Score, 1e-12);
+        Assert.Equal(
+            Corpus(rows, BleuScorer.StatisticCount, (prediction, references, numbers) => BleuScorer.Count(prediction, references, numbers), BleuScorer.Score),
+            metrics.Bleu!.Score, 1e-12);
         Assert.Equal(Corpus(rows, ChrfScorer.StatisticCount, ChrfScorer.Count, ChrfScorer.Score), metrics.Chrf!.Score, 1e-12);
         Assert.StartsWith("nrefs:1|", metrics.Bleu.Signature);
         Assert.Null(metrics.Agreement);
@@ -51,31 +53,46 @@ public sealed class TextGenerationEvaluationTests
     public void Letters_that_ROUGE_drops_are_counted_and_warned_of()
     {
         EvaluationRow[] rows = [new() { Prediction = "Это ok", Reference = "Это хорошо", Full = "да" }];
-        TextGenerationMetrics metrics = _context.TextGeneration.Evaluate(Load(rows), new TextGenerationEvaluationOptions { PredictionColumnName = "Prediction", LabelColumnName = "Reference", FullDepthColumnName = "Full" });
+        TextGenerationMetrics metrics = _context.TextGeneration.Evaluate(Load(rows), new TextGenerationEvaluationOptions
+        {
+            PredictionColumnName = "Prediction", LabelColumnName = "Reference", FullDepthColumnName = "Full",
+        });
 
         Assert.Equal(new RougeTextStatistics(5 + 9 + 2, 3 + 9 + 2, 1), metrics.RougeTexts);
         Assert.Equal(0, metrics.Rouge!.Value.RougeL.FMeasure);
         Assert.Contains(_warnings, warning => warning.Contains(
-            "ROUGE's tokenizer, which knows the letters a to z only, drops 14 of 16 letters (87.5 %) of the texts, and its scores know nothing of them: set RougeTokenizer to Unicode, or read chrF."));
+            "ROUGE's tokenizer, which knows the letters a to z only, drops 14 of 16 letters (87.5 %) of the texts, "
+            + "and its scores know nothing of them: set RougeTokenizer to Unicode, or read chrF."));
 
         _warnings.Clear();
-        metrics = _context.TextGeneration.Evaluate(Load(rows), new TextGenerationEvaluationOptions { PredictionColumnName = "Prediction", LabelColumnName = "Reference", RougeTokenizer = RougeTokenizer.Unicode });
+        metrics = _context.TextGeneration.Evaluate(Load(rows), new TextGenerationEvaluationOptions
+        {
+            PredictionColumnName = "Prediction", LabelColumnName = "Reference", RougeTokenizer = RougeTokenizer.Unicode,
+        });
         Assert.Equal(new RougeTextStatistics(14, 0, 1), metrics.RougeTexts);
         Assert.Equal(0.5, metrics.Rouge!.Value.RougeL.FMeasure);
         Assert.Empty(_warnings);
-        Assert.Null(_context.TextGeneration.Evaluate(Load(rows), new TextGenerationEvaluationOptions { PredictionColumnName = "Prediction", LabelColumnName = "Reference", Metrics = EvaluationMetrics.Squad }).RougeTexts);
+        Assert.Null(_context.TextGeneration.Evaluate(Load(rows), new TextGenerationEvaluationOptions
+        {
+            PredictionColumnName = "Prediction", LabelColumnName = "Reference", Metrics = EvaluationMetrics.Squad,
+        }).RougeTexts);
     }
 
     [Fact]
     public void What_options_choose_is_what_the_scorers_give()
     {
-        EvaluationRow[] rows = [new() { Prediction = "A cat sat. The Dog barked, 我们吃饭。", Reference = "The dog barked! A cat sat, 我们在吃饭。" }, new() { Prediction = "one two", Reference = "one, two" }];
+        EvaluationRow[] rows =
+        [
+            new() { Prediction = "A cat sat. The Dog barked, 我们吃饭。", Reference = "The dog barked! A cat sat, 我们在吃饭。" },
+            new() { Prediction = "one two", Reference = "one, two" },
+        ];
         (string[] predictions, string[][] references) = ([.. rows.Select(row => row.Prediction!)], [.. rows.Select(row => new[] { row.Reference! })]);
 
         TextGenerationMetrics metrics = _context.TextGeneration.Evaluate(Load(rows), new TextGenerationEvaluationOptions
         {
             PredictionColumnName = "Prediction", LabelColumnName = "Reference",
-            SplitSentences = true, RougeTokenizer = RougeTokenizer.Unicode, BleuTokenizer = BleuTokenizer.Zh, BleuLowercase = true, ChrfWordOrder = 2, BootstrapSamples = 20,
+            SplitSentences = true, RougeTokenizer = RougeTokenizer.Unicode, BleuTokenizer = BleuTokenizer.Zh, BleuLowercase = true,
+            ChrfWordOrder = 2, BootstrapSamples = 20,
         });
 
         var rouge = new RougeScorer(tokenizer: RougeTokenizer.Unicode, splitSentences: true);
@@ -95,7 +112,8 @@ public sealed class TextGenerationEvaluationTests
     {
         // Minutes, were they compared to the end; in lines, so that it is also the summary that ends.
         var random = new Random(3);
-        string[] texts = [.. Enumerable.Range(0, 2).Select(_ => string.Concat(Enumerable.Range(0, 2_000_000).Select(word => (char)('a' + random.Next(26)) + (word % 500_000 == 0 ? "\n" : " "))))];
+        string[] texts = [.. Enumerable.Range(0, 2).Select(_ =>
+            string.Concat(Enumerable.Range(0, 2_000_000).Select(word => (char)('a' + random.Next(26)) + (word % 500_000 == 0 ? "\n" : " "))))];
         using var cancellation = new CancellationTokenSource();
         IDataView data = Load([new() { Prediction = texts[0], Reference = texts[1] }]);
 
@@ -151,7 +169,8 @@ public sealed class TextGenerationEvaluationTests
         Assert.Equal(
             ["Row 1, counted from 0, cannot be evaluated: its text is missing from column 'Prediction'.",
              "Row 2, counted from 0, cannot be evaluated: column 'Reference' has no reference for it.",
-             "Row 5, counted from 0, cannot be evaluated: it could not be generated, as column 'StopReason' says, or its exit layers or operation counts cannot be."],
+             "Row 5, counted from 0, cannot be evaluated: it could not be generated, "
+                 + "as column 'StopReason' says, or its exit layers or operation counts cannot be."],
             _warnings.Select(warning => warning[(warning.IndexOf("Row", StringComparison.Ordinal))..]));
     }
 
@@ -251,17 +270,22 @@ public sealed class TextGenerationEvaluationTests
         IDataView data = Load([]);
 
         Throws<ArgumentException>("There is nothing to evaluate", new TextGenerationEvaluationOptions());
-        Throws<ArgumentException>("name PredictionColumnName too", new TextGenerationEvaluationOptions { ExitLayersColumnName = "Layers", LabelColumnName = "Reference" });
+        Throws<ArgumentException>(
+            "name PredictionColumnName too", new TextGenerationEvaluationOptions { ExitLayersColumnName = "Layers", LabelColumnName = "Reference" });
         Throws<ArgumentException>("nothing to compare the predictions with", new TextGenerationEvaluationOptions { PredictionColumnName = "Prediction" });
         Throws<ArgumentException>(
-            "Metrics is None", new TextGenerationEvaluationOptions { PredictionColumnName = "Prediction", LabelColumnName = "Reference", Metrics = EvaluationMetrics.None });
+            "Metrics is None",
+            new TextGenerationEvaluationOptions { PredictionColumnName = "Prediction", LabelColumnName = "Reference", Metrics = EvaluationMetrics.None });
         Throws<ArgumentOutOfRangeException>(
-            "Could not find column 'Nothing', which LabelColumnName names", new TextGenerationEvaluationOptions { PredictionColumnName = "Prediction", LabelColumnName = "Nothing" });
+            "Could not find column 'Nothing', which LabelColumnName names",
+            new TextGenerationEvaluationOptions { PredictionColumnName = "Prediction", LabelColumnName = "Nothing" });
         Throws<ArgumentOutOfRangeException>(
             "expected String, got Vector<Int32>", new TextGenerationEvaluationOptions { PredictionColumnName = "Layers", LabelColumnName = "Reference" });
-        Throws<ArgumentOutOfRangeException>("expected a vector of Int32, got String", new TextGenerationEvaluationOptions { ExitLayersColumnName = "Reference" });
+        Throws<ArgumentOutOfRangeException>(
+            "expected a vector of Int32, got String", new TextGenerationEvaluationOptions { ExitLayersColumnName = "Reference" });
         Throws<ArgumentOutOfRangeException>("expected a vector of 5 Int64", new TextGenerationEvaluationOptions { OperationCountsColumnName = "Layers" });
-        Assert.Throws<ArgumentException>(() => _context.TextGeneration.EvaluateRows(data, new TextGenerationEvaluationOptions { ExitLayersColumnName = "Layers" }));
+        Assert.Throws<ArgumentException>(() =>
+            _context.TextGeneration.EvaluateRows(data, new TextGenerationEvaluationOptions { ExitLayersColumnName = "Layers" }));
         Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { BootstrapSamples = -1 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { ConfidenceLevel = 1 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new TextGenerationEvaluationOptions { Metrics = (EvaluationMetrics)64 });
@@ -277,10 +301,12 @@ public sealed class TextGenerationEvaluationTests
     {
         var random = new Random(5);
         string Words() => string.Join(' ', Enumerable.Range(0, 6).Select(_ => "abcd"[random.Next(4)]));
-        EvaluationRow[] rows = [.. Enumerable.Range(0, 300).Select(_ => new EvaluationRow { Prediction = Words(), Reference = Words(), Layers = [random.Next(1, 9)] })];
+        EvaluationRow[] rows = [.. Enumerable.Range(0, 300).Select(_ =>
+            new EvaluationRow { Prediction = Words(), Reference = Words(), Layers = [random.Next(1, 9)] })];
         TextGenerationEvaluationOptions Options(int seed, double level = 0.95) => new()
         {
-            PredictionColumnName = "Prediction", LabelColumnName = "Reference", ExitLayersColumnName = "Layers", BootstrapSamples = 400, Seed = seed, ConfidenceLevel = level,
+            PredictionColumnName = "Prediction", LabelColumnName = "Reference", ExitLayersColumnName = "Layers",
+            BootstrapSamples = 400, Seed = seed, ConfidenceLevel = level,
         };
 
         TextGenerationMetrics metrics = _context.TextGeneration.Evaluate(Load(rows), Options(3));

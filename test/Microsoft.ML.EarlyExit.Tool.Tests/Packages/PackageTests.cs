@@ -155,7 +155,9 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
         Assert.Equal(
             ("early-exit", $"{PackedPackages.Tool}.dll", "dotnet"),
             (command.Attribute("Name")!.Value, command.Attribute("EntryPoint")!.Value, command.Attribute("Runner")!.Value));
-        Assert.All(package.Files.Where(file => file is not ("PACKAGE.md") && !file.EndsWith(".nuspec", StringComparison.Ordinal)), file => Assert.StartsWith(s_toolFolder, file));
+        Assert.All(
+            package.Files.Where(file => file is not ("PACKAGE.md") && !file.EndsWith(".nuspec", StringComparison.Ordinal)),
+            file => Assert.StartsWith(s_toolFolder, file));
         Assert.Contains("Bitstream Vera", package.ReadText(s_toolFolder + "DejaVuSans.LICENSE.txt"), StringComparison.Ordinal);
         string[] files = [.. package.Files.Select(file => Path.GetRelativePath(s_toolFolder, file))];
         CheckNatives(s_rid, files);
@@ -177,7 +179,8 @@ public sealed class PackageTests(PackedPackages packed, ConvertedModels models) 
     {
         Assert.SkipWhen(packed.NativePackage.StartsWith("Microsoft.ML.OnnxRuntime.Gpu/", StringComparison.Ordinal), "The GPU package has fewer machines.");
         ToolResult result = await DotnetCommand.TryRunAsync(
-            "dotnet", Repository.Folder, "msbuild", PackedPackages.Project(PackedPackages.Tool), "-t:ComputeResolvedFilesToPublishList", "-getItem:ResolvedFileToPublish",
+            "dotnet", Repository.Folder, "msbuild", PackedPackages.Project(PackedPackages.Tool), "-t:ComputeResolvedFilesToPublishList",
+            "-getItem:ResolvedFileToPublish",
             "-p:Configuration=Release", $"-p:RuntimeIdentifier={rid}", "-p:NoBuild=true");
 
         Assert.True(result.ExitCode == 0, result.Output + result.Error);

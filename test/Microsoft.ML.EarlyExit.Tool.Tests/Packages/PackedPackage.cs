@@ -31,7 +31,8 @@ internal sealed class PackedPackage : IDisposable
     public IReadOnlyDictionary<string, string> Dependencies =>
         Elements(_metadata, "dependencies").Elements().Elements().ToDictionary(item => item.Attribute("id")!.Value, item => item.Attribute("version")!.Value);
 
-    public IEnumerable<string> DependencyFrameworks => Elements(_metadata, "dependencies").Elements().Select(group => group.Attribute("targetFramework")!.Value);
+    public IEnumerable<string> DependencyFrameworks =>
+        Elements(_metadata, "dependencies").Elements().Select(group => group.Attribute("targetFramework")!.Value);
 
     public string[] PackageTypes => [.. Elements(_metadata, "packageTypes").Elements().Select(type => type.Attribute("name")!.Value)];
 

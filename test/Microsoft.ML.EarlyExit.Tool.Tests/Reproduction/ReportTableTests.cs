@@ -10,7 +10,8 @@ public sealed class ReportTableTests
         [ReportColumn.Text("a|b"), new("number"), new("share", ReportColumn.Content.Interval), new("exit", ReportColumn.Content.Deviation),
             new("hidden", IsCsvOnly: true)],
         [
-            [ReportCell.Text("x|\"y\", z"), ReportCell.Number(1.0 / 3), ReportCell.Interval(new Estimate(50, 40, 60), 1), ReportCell.MeanAndDeviation([1, 3], 1),
+            [ReportCell.Text("x|\"y\", z"), ReportCell.Number(1.0 / 3), ReportCell.Interval(new Estimate(50, 40, 60), 1),
+                ReportCell.MeanAndDeviation([1, 3], 1),
                 ReportCell.Scientific(1.6e12)],
             [ReportCell.Text("none"), ReportCell.Number(null), ReportCell.Interval(null, 1), ReportCell.MeanAndDeviation([], 1), ReportCell.Scientific(null)],
         ]);

@@ -44,7 +44,8 @@ public sealed class ReproduceCommandTests(ConvertedModels models) : IDisposable
             CheckCells(model);
         CheckTables();
         string page = File.ReadAllText(Path.Combine(Report, "README.md"));
-        Assert.Contains("early-exit reproduce --model pre-trained=tiny-text --model fine-tuned=other-tiny-text --data data.jsonl --format rows --samples 2 ", page);
+        Assert.Contains(
+            "early-exit reproduce --model pre-trained=tiny-text --model fine-tuned=other-tiny-text --data data.jsonl --format rows --samples 2 ", page);
         Assert.Contains("2 of 3 examples, drawn with seed 1", page);
         Assert.Contains("no numbers for this data set", page);
         Assert.DoesNotContain("not finished", page);
@@ -153,7 +154,8 @@ public sealed class ReproduceCommandTests(ConvertedModels models) : IDisposable
         Assert.Contains(words, page);
         Assert.Contains(metric == "F1" ? "## Figure 4: softmax" : "## Figure 5: softmax", page);
         Assert.Equal(format == "squad", page.Contains("| 96.27 |", StringComparison.Ordinal));
-        Assert.Equal(format == "squad", page.Contains("| paper, T5-large, SQuAD | adaptive | 15, 17, 18, 19, 20 of 24 | 19.31 | 94.19 |", StringComparison.Ordinal));
+        Assert.Equal(
+            format == "squad", page.Contains("| paper, T5-large, SQuAD | adaptive | 15, 17, 18, 19, 20 of 24 | 19.31 | 94.19 |", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -281,7 +283,8 @@ public sealed class ReproduceCommandTests(ConvertedModels models) : IDisposable
     }
 
     private static IEnumerable<string> FiguresOf(string page) =>
-        page.Split('\n').Where(line => line.StartsWith("![", StringComparison.Ordinal)).Select(line => line[(line.IndexOf("](", StringComparison.Ordinal) + 2)..^1]);
+        page.Split('\n').Where(line => line.StartsWith("![", StringComparison.Ordinal))
+            .Select(line => line[(line.IndexOf("](", StringComparison.Ordinal) + 2)..^1]);
 
     private static double Number(JsonNode cell, params ReadOnlySpan<object> path)
     {
@@ -313,7 +316,8 @@ public sealed class ReproduceCommandTests(ConvertedModels models) : IDisposable
 
     private string[] Arguments(string rows) =>
     [
-        "reproduce", "--model", models.TinyText, "--data", Write("data.jsonl", rows), "--output", Report, "--samples", "all", "--latency-rows", "1", "--threshold", "0.1",
+        "reproduce", "--model", models.TinyText, "--data", Write("data.jsonl", rows), "--output", Report, "--samples", "all",
+        "--latency-rows", "1", "--threshold", "0.1",
         "--options", Options(),
     ];
 

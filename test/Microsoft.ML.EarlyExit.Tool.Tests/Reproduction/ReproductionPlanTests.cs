@@ -24,9 +24,12 @@ public sealed class ReproductionPlanTests
         HashSet<string> names = [.. plan.Cells.Select(cell => cell.Name)];
         Assert.Equal([3, 7], plan.Curve);
         Assert.Equal((4, 1, 10), (plan.PreTrained, plan.FineTuned, plan.Late));
-        AssertAll(from pruning in (string[])["none", "fixed", "decaying", "adaptive"] from layer in plan.EarlyLayers select ReproductionPlan.Name("softmax", pruning, layer));
+        AssertAll(
+            from pruning in (string[])["none", "fixed", "decaying", "adaptive"] from layer in plan.EarlyLayers
+            select ReproductionPlan.Name("softmax", pruning, layer));
         AssertAll(from pruning in (string[])["fixed", "decaying", "adaptive"] from layer in plan.Table1 select ReproductionPlan.Name("jsd", pruning, layer));
-        AssertAll(from layer in plan.ComparedLayers from name in (string[])["softmax-none", "softmax-fixed", "jsd-none", "jsd-adaptive"] select $"{name}-{layer:D2}");
+        AssertAll(
+            from layer in plan.ComparedLayers from name in (string[])["softmax-none", "softmax-fixed", "jsd-none", "jsd-adaptive"] select $"{name}-{layer:D2}");
         AssertAll(from layer in plan.Curve from name in (string[])["softmax-none", "weighted-none", "jsd-none", "jsd-decaying"] select $"{name}-{layer:D2}");
         AssertAll(Enumerable.Range(1, 12).Select(plan.StaticName));
 

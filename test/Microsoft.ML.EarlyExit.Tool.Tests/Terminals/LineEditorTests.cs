@@ -19,7 +19,12 @@ public sealed class LineEditorTests
         { "日本語", [ConsoleKey.LeftArrow, ConsoleKey.Backspace], "x", "日x語" },
         { "ae\u0301b", [ConsoleKey.LeftArrow, ConsoleKey.Backspace], "x", "axb" },
         { "a😀b", [ConsoleKey.LeftArrow, ConsoleKey.Backspace], "x", "axb" },
-        { "", [ConsoleKey.Backspace, ConsoleKey.Delete, ConsoleKey.LeftArrow, ConsoleKey.RightArrow, ConsoleKey.UpArrow, ConsoleKey.DownArrow, ConsoleKey.F5, ConsoleKey.Escape], "x", "x" },
+        {
+            "",
+            [ConsoleKey.Backspace, ConsoleKey.Delete, ConsoleKey.LeftArrow, ConsoleKey.RightArrow,
+                ConsoleKey.UpArrow, ConsoleKey.DownArrow, ConsoleKey.F5, ConsoleKey.Escape],
+            "x", "x"
+        },
     };
 
     [Theory]
@@ -60,7 +65,8 @@ public sealed class LineEditorTests
             [
                 .. Text("first"), s_enter, .. Text("second"), s_enter, .. Text("second"), s_enter, .. Text(" "), s_enter,
                 Key(ConsoleKey.UpArrow), Key(ConsoleKey.UpArrow), Key(ConsoleKey.UpArrow), .. Text("!"), s_enter,
-                .. Text("new"), Key(ConsoleKey.UpArrow), Key(ConsoleKey.UpArrow), Key(ConsoleKey.DownArrow), Key(ConsoleKey.DownArrow), Key(ConsoleKey.DownArrow), .. Text("er"), s_enter,
+                .. Text("new"), Key(ConsoleKey.UpArrow), Key(ConsoleKey.UpArrow),
+                Key(ConsoleKey.DownArrow), Key(ConsoleKey.DownArrow), Key(ConsoleKey.DownArrow), .. Text("er"), s_enter,
             ]);
         var editor = new LineEditor(keyboard, TextWriter.Null, "> ");
         string[] lines = [.. Enumerable.Range(0, 6).Select(_ => editor.Read().Text)];

@@ -26,7 +26,8 @@ internal sealed class PseudoTerminal : IDisposable
         string slave = Marshal.PtrToStringUTF8(ptsname(descriptor))!;
 
         // The first terminal that the leader of a session opens is the session's.
-        var start = new ProcessStartInfo("setsid", ["sh", "-c", """exec "$@" <"$0" >"$0" 2>&1""", slave, "dotnet", typeof(EarlyExitTool).Assembly.Location, .. arguments]);
+        var start = new ProcessStartInfo(
+            "setsid", ["sh", "-c", """exec "$@" <"$0" >"$0" 2>&1""", slave, "dotnet", typeof(EarlyExitTool).Assembly.Location, .. arguments]);
         start.Environment["TERM"] = "xterm-256color";
         start.Environment.Remove("NO_COLOR");
         foreach ((string name, string value) in environment)

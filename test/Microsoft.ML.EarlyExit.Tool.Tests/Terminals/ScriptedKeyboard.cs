@@ -18,7 +18,8 @@ internal sealed class ScriptedKeyboard(int columns, params IEnumerable<ConsoleKe
 
     public void EndLine() => IsReading = false;
 
-    public static IEnumerable<ConsoleKeyInfo> Text(string text) => text.Select(character => new ConsoleKeyInfo(character, character == ' ' ? ConsoleKey.Spacebar : default, false, false, false));
+    public static IEnumerable<ConsoleKeyInfo> Text(string text) =>
+        text.Select(character => new ConsoleKeyInfo(character, character == ' ' ? ConsoleKey.Spacebar : default, false, false, false));
 
     public static ConsoleKeyInfo Key(ConsoleKey key) => new('\0', key, false, false, false);
 

@@ -24,7 +24,8 @@ public sealed partial class TerminalTests(ConvertedModels models)
         Assert.Matches(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $@"^{layers.Length} tokens, \d+\.\d tokens/s, mean exit layer {Regex.Escape($"{layers.Average():0.0}")} of 12: {layers.Sum()} decoder blocks ran, {share:0} % of full depth's {12 * layers.Length}$"),
+                $@"^{layers.Length} tokens, \d+\.\d tokens/s, mean exit layer {Regex.Escape($"{layers.Average():0.0}")} of 12: "
+                + $@"{layers.Sum()} decoder blocks ran, {share:0} % of full depth's {12 * layers.Length}$"),
             lines[1]);
 
         // The first token has text, in the colour of its layer: 46 is layer 1's, 196 the last's.
@@ -36,7 +37,8 @@ public sealed partial class TerminalTests(ConvertedModels models)
     [InlineData("TERM", "dumb")]
     public void Colours_are_left_out_where_they_are_not_wanted(string variable, string value)
     {
-        using PseudoTerminal terminal = PseudoTerminal.Start(new Dictionary<string, string> { [variable] = value }, "generate", models.Restaurants, "--text", Text);
+        using PseudoTerminal terminal = PseudoTerminal.Start(
+            new Dictionary<string, string> { [variable] = value }, "generate", models.Restaurants, "--text", Text);
         Assert.Equal(0, terminal.AwaitExit());
         Assert.DoesNotContain("\e[38", terminal.Seen);
         Assert.Contains("The Waterman", terminal.Seen);
@@ -56,7 +58,8 @@ public sealed partial class TerminalTests(ConvertedModels models)
     public void Control_c_leaves_what_was_shown_and_ends_with_130()
     {
         Assert.SkipWhen(ProcessTests.IsInterruptIgnored(), "Processes started from here ignore SIGINT.");
-        using PseudoTerminal terminal = PseudoTerminal.Start("generate", models.Restaurants, "--text", Text, "--min-new-tokens", "4000", "--max-new-tokens", "4000");
+        using PseudoTerminal terminal = PseudoTerminal.Start(
+            "generate", models.Restaurants, "--text", Text, "--min-new-tokens", "4000", "--max-new-tokens", "4000");
         terminal.Await("\e[38");
         terminal.Type("\u0003");
         Assert.Equal(130, terminal.AwaitExit());

@@ -16,7 +16,8 @@ internal sealed record Coverage(RiskTest Test, double Epsilon, double Violations
     public static double Allowed(double epsilon, int repetitions) => epsilon + (3 * Math.Sqrt(epsilon * (1 - epsilon) / repetitions));
 
     /// <summary>Calibrates many times, every test on the same tables, by a fixed sequence.</summary>
-    public static IReadOnlyList<Coverage> Simulate(LossShape shape, RiskProfile profile, int rows, double delta, IReadOnlyList<double> epsilons, int repetitions)
+    public static IReadOnlyList<Coverage> Simulate(
+        LossShape shape, RiskProfile profile, int rows, double delta, IReadOnlyList<double> epsilons, int repetitions)
     {
         RiskTest[] tests = [RiskTest.HoeffdingBentkus, RiskTest.Wsr, .. shape == LossShape.Bernoulli ? (RiskTest[])[RiskTest.Binomial] : []];
         double[] risks = SimulatedLosses.Risks(profile, delta);

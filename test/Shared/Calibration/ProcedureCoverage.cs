@@ -68,7 +68,8 @@ internal sealed record ProcedureCoverage(RiskProcedure Procedure, double Violati
     }
 
     /// <summary>A value for each threshold; the depth is 0 at the first and 1 at the last.</summary>
-    private static double[] Grid(Func<double, double> value) => [.. Enumerable.Range(0, Thresholds).Select(index => value(Math.Max(0.2, index) / (Thresholds - 1)))];
+    private static double[] Grid(Func<double, double> value) =>
+        [.. Enumerable.Range(0, Thresholds).Select(index => value(Math.Max(0.2, index) / (Thresholds - 1)))];
 
     private static double Largest(double[][] savings, IEnumerable<Candidate> candidates) =>
         candidates.Select(candidate => savings[candidate.PolicyIndex][candidate.GridIndex]).DefaultIfEmpty(0).Max();
