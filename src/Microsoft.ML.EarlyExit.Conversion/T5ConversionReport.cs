@@ -3,7 +3,8 @@ namespace Microsoft.ML.EarlyExit.Conversion;
 /// <summary>What there is to say about a conversion that succeeded. Immutable.</summary>
 public sealed class T5ConversionReport
 {
-    internal T5ConversionReport(IReadOnlyList<string> warnings, IReadOnlyList<string> filesRead, IReadOnlyList<string> filesIgnored, int formatVersion, long bundleBytes)
+    internal T5ConversionReport(
+        IReadOnlyList<string> warnings, IReadOnlyList<string> filesRead, IReadOnlyList<string> filesIgnored, int formatVersion, long bundleBytes)
     {
         Warnings = warnings;
         FilesRead = filesRead;

@@ -33,7 +33,8 @@ public static class T5Converter
     /// <exception cref="IOException">The target exists and is not to be replaced, is no bundle, or the disk has no room.</exception>
     /// <exception cref="UnauthorizedAccessException">A file may not be read, or the target's parent not be written to.</exception>
     /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
-    public static T5ConversionReport Convert(string sourceFolder, string bundleFolder, T5ConversionOptions? options = null, CancellationToken cancellationToken = default)
+    public static T5ConversionReport Convert(
+        string sourceFolder, string bundleFolder, T5ConversionOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(sourceFolder);
         ArgumentException.ThrowIfNullOrEmpty(bundleFolder);
@@ -44,7 +45,8 @@ public static class T5Converter
         T5TokenizerSettings? tokenizer = CheckpointTokenizer.Read(checkpoint, warnings);
         CheckSpace(checkpoint, bundleFolder, options.Weights);
         string[] read = [.. checkpoint.FilesRead.Order(StringComparer.Ordinal)];
-        string[] others = [.. Directory.EnumerateFileSystemEntries(sourceFolder).Select(path => Path.GetFileName(path)).Except(read).Order(StringComparer.Ordinal)];
+        string[] others =
+            [.. Directory.EnumerateFileSystemEntries(sourceFolder).Select(path => Path.GetFileName(path)).Except(read).Order(StringComparer.Ordinal)];
         BundleManifest manifest = new Conversion(checkpoint, tokenizer, options, cancellationToken).Run(bundleFolder);
         return new T5ConversionReport(warnings, read, others, manifest.FormatVersion, manifest.Files.Sum(file => file.Bytes));
     }
@@ -82,14 +84,15 @@ public static class T5Converter
         }
         catch (KeyNotFoundException exception)
         {
-            throw new InvalidModelException($"The model bundle '{bundle.Folder}' lacks a tensor of its configuration: {exception.Message} Convert the checkpoint again.", exception);
+            throw new InvalidModelException(
+                $"The model bundle '{bundle.Folder}' lacks a tensor of its configuration: {exception.Message} Convert the checkpoint again.", exception);
         }
 
         if (model.Bytes > int.MaxValue)
         {
             throw new NotSupportedException(
-                $"With its weights inside, the graph of '{bundle.Folder}' would have {model.Bytes} bytes, and an ONNX file must have less than 2 GB. Score with "
-                + "mlContext.Transforms.Text.ScoreLayers, or run the bundle's own graphs where they lie.");
+                $"With its weights inside, the graph of '{bundle.Folder}' would have {model.Bytes} bytes, and an ONNX file must have less than 2 GB. "
+                + "Score with mlContext.Transforms.Text.ScoreLayers, or run the bundle's own graphs where they lie.");
         }
 
         AtomicFile.Write(filePath, "ONNX file", model.Write);
@@ -128,7 +131,11 @@ public static class T5Converter
         long needed = WeightFormat.Of(weights).ByteCount(elements);
         string parent = Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(bundleFolder))) ?? Path.GetFullPath(bundleFolder);
         if (DiskSpace.Available(parent) is { } available && available < needed)
-            throw new IOException($"The bundle needs {needed} bytes, but only {available} are free where '{bundleFolder}' would lie. Make room, or name a folder on another disk.");
+        {
+            throw new IOException(
+                $"The bundle needs {needed} bytes, but only {available} are free where '{bundleFolder}' would lie. "
+                + "Make room, or name a folder on another disk.");
+        }
     }
 
     /// <summary>One conversion under way.</summary>
@@ -149,7 +156,9 @@ public static class T5Converter
             WriteWeights(writer);
             writer.FinishWeights();
             BundleGraphs graphs = WriteGraphs(writer);
-            string? tokenizerFile = checkpoint.TokenizerPath is { } path ? writer.AddFile(Path.GetFileName(path), stream => stream.Write(RegularFile.Read(path, SentencepieceModel.MaxFileBytes))) : null;
+            string? tokenizerFile = checkpoint.TokenizerPath is { } path
+                ? writer.AddFile(Path.GetFileName(path), stream => stream.Write(RegularFile.Read(path, SentencepieceModel.MaxFileBytes)))
+                : null;
             string version = typeof(T5Converter).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
             var manifest = new BundleManifest
             {
@@ -267,7 +276,11 @@ public static class T5Converter
             int reach = RelativePositionBuckets.Reach(bidirectional, buckets, maxDistance);
             int rows = bidirectional ? (2 * reach) + 1 : reach + 1;
             if ((long)rows * _heads * sizeof(float) > ConstantBytes)
-                throw new InvalidModelException($"'{checkpoint.Folder}': a relative_attention_max_distance of {maxDistance} with {_heads} heads needs too large a table of biases.");
+            {
+                throw new InvalidModelException(
+                    $"'{checkpoint.Folder}': a relative_attention_max_distance of {maxDistance} with {_heads} heads needs too large a table of biases.");
+            }
+
             float[] byDistance = new float[rows * _heads];
             for (int row = 0; row < rows; row++)
             {
@@ -300,8 +313,14 @@ public static class T5Converter
             return new BundleGraphs(
                 writer.AddGraph("encoder.onnx", graphs.Encoder()),
                 [.. Enumerable.Range(0, layers).Select(layer => writer.AddGraph($"decoder-block-{layer + 1:00}.onnx", graphs.DecoderBlock(layer)))],
-                [.. Enumerable.Range(0, layers).Select(layer => writer.AddGraph($"decoder-state-keys-values-{layer + 1:00}.onnx", graphs.StateKeysValues(layer)))],
-                [.. Enumerable.Range(0, layers).Select(layer => writer.AddGraph($"decoder-cross-keys-values-{layer + 1:00}.onnx", graphs.CrossKeysValues(layer)))],
+                [
+                    .. Enumerable.Range(0, layers).Select(layer =>
+                        writer.AddGraph($"decoder-state-keys-values-{layer + 1:00}.onnx", graphs.StateKeysValues(layer))),
+                ],
+                [
+                    .. Enumerable.Range(0, layers).Select(layer =>
+                        writer.AddGraph($"decoder-cross-keys-values-{layer + 1:00}.onnx", graphs.CrossKeysValues(layer))),
+                ],
                 writer.AddGraph("decoder-teacher-forced.onnx", graphs.TeacherForcedDecoder()));
         }
     }

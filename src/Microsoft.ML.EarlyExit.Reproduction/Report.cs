@@ -57,8 +57,8 @@ internal sealed class Report(ReportData data)
         Folded(_tables.Confidences);
 
         Text($"## Figure {Unpadded(4)}: softmax with pruning");
-        Text($"The paper's figure has minimum layer {PaperLayers.PreTrained} for the model that is not fine-tuned and {PaperLayers.FineTuned} for the fine-tuned one, "
-            + "and no adaptive pruning. Here every model has both minimum layers.");
+        Text($"The paper's figure has minimum layer {PaperLayers.PreTrained} for the model that is not fine-tuned and {PaperLayers.FineTuned} for the "
+            + "fine-tuned one, and no adaptive pruning. Here every model has both minimum layers.");
         Figures([_figures.SoftmaxPruning]);
         Table(_tables.SoftmaxPruning);
 
@@ -66,8 +66,8 @@ internal sealed class Report(ReportData data)
         Text("The three measures without pruning, beside full depth; the numbers are in the table of all minimum layers below.");
         Figures(_figures.Measures);
         Text($"## Figure {Unpadded(8)}: softmax and JSD, unpruned and pruned");
-        Text($"The paper's text says that the minimum layer of figures 8 and 9 is {PaperLayers.Late}, and so does the caption of figure 9; the caption of figure 8 says "
-            + $"{PaperLayers.PreTrained} and {PaperLayers.FineTuned}. All three were run.");
+        Text($"The paper's text says that the minimum layer of figures 8 and 9 is {PaperLayers.Late}, and so does the caption of figure 9; the caption of "
+            + $"figure 8 says {PaperLayers.PreTrained} and {PaperLayers.FineTuned}. All three were run.");
         Figures([_figures.Compared]);
         Table(_tables.Compared);
 
@@ -82,7 +82,8 @@ internal sealed class Report(ReportData data)
 
         Published();
         Text("## Files");
-        Text("`settings.json`: everything that the numbers depend on, every policy included. `cells`: one file per cell, with its policy, its rows and its sums. "
+        Text("`settings.json`: everything that the numbers depend on, every policy included. "
+            + "`cells`: one file per cell, with its policy, its rows and its sums. "
             + "`tables`: every table above as Markdown and CSV, and `cells.csv` with every number of every cell. `figures`: PNG, SVG, and the numbers as CSV.");
         return page.ToString();
 
@@ -117,21 +118,26 @@ internal sealed class Report(ReportData data)
             page.Append("the fixed k and the adaptive K are the decaying function's value at the minimum layer (k max 35000, k min 250).\n");
             page.Append($"- Options: `{Compact(settings.Options.GetRawText())}`. ");
             page.Append("The published code also applies a repetition penalty of 1.2, which its options do not show; here it is as stated.\n");
-            page.Append($"- Machine: {settings.Machine.Processor}, {settings.Machine.Threads} threads, {settings.Machine.OperatingSystem}, {settings.Machine.Runtime}; ");
+            page.Append($"- Machine: {settings.Machine.Processor}, {settings.Machine.Threads} threads, {settings.Machine.OperatingSystem}, ");
+            page.Append($"{settings.Machine.Runtime}; ");
             page.Append($"version {settings.Version}, fp32, batch {settings.Batch}.\n\n");
         }
 
         void Reading()
         {
-            string metrics = data.AreAnswers ? "F1 and exact match, the best over the answers" : "ROUGE F-measures without stemming, the best over the references";
-            Text($"Quality is in percent ({metrics}); the numbers in brackets are 95 % bootstrap intervals ({data.Settings.BootstrapReplicates} replicates over the "
-                + "sample's rows). "
+            string metrics = data.AreAnswers
+                ? "F1 and exact match, the best over the answers"
+                : "ROUGE F-measures without stemming, the best over the references";
+            Text($"Quality is in percent ({metrics}); the numbers in brackets are 95 % bootstrap intervals "
+                + $"({data.Settings.BootstrapReplicates} replicates over the sample's rows). "
                 + (data.Cells.Values.FirstOrDefault(cell => cell.Generation is not null)?.Rows.Count < 100 ? "With so few rows they are rough. " : "")
-                + "*Same as full depth* is the share of outputs that are full depth's to the token. FLOPs are means per sample: *the paper's count* is d²·k for each "
-                + "confidence, as the published code counts (with pruning without each token's first, and with adaptive pruning for V(1 - 0.9c) rows even where fewer are alive); "
-                + "*exact* counts every product, a multiplication and its addition as 2; *in all* is decoder, state propagation, confidences and head, without the encoder.");
-            Text($"Times are at batch 1 after a warm-up, over up to {data.Settings.LatencyRows} rows spread over the sample, without the encoder (the CSV files have both). "
-                + "Machines drift, so every measured row was generated at full depth directly beside: policy, full depth, full depth, policy; the shorter of the two times counts. "
+                + "*Same as full depth* is the share of outputs that are full depth's to the token. FLOPs are means per sample: "
+                + "*the paper's count* is d²·k for each confidence, as the published code counts (with pruning without each token's first, and with adaptive "
+                + "pruning for V(1 - 0.9c) rows even where fewer are alive); *exact* counts every product, a multiplication and its addition as 2; "
+                + "*in all* is decoder, state propagation, confidences and head, without the encoder.");
+            Text($"Times are at batch 1 after a warm-up, over up to {data.Settings.LatencyRows} rows spread over the sample, without the encoder "
+                + "(the CSV files have both). Machines drift, so every measured row was generated at full depth directly beside: "
+                + "policy, full depth, full depth, policy; the shorter of the two times counts. "
                 + "*Time against full depth* is the policy's time per token divided by full depth's of the same rows, below 1 where leaving early saves time. "
                 + "It is the time of a token, not of a sample: a policy may generate more or fewer of them, which *tokens per sample* shows. "
                 + "The row of full depth is measured against itself and shows the noise.");
@@ -141,7 +147,10 @@ internal sealed class Report(ReportData data)
         {
             CellRecord[] failed =
             [
-                .. data.Plans.SelectMany(plan => plan.Cells.Select(cell => data.Find(plan, cell.Name))).OfType<CellRecord>().Where(cell => cell.Rows.Any(row => row.Error is not null)),
+                .. data.Plans
+                    .SelectMany(plan => plan.Cells.Select(cell => data.Find(plan, cell.Name)))
+                    .OfType<CellRecord>()
+                    .Where(cell => cell.Rows.Any(row => row.Error is not null)),
             ];
             if (failed.Length > 0)
             {
@@ -161,8 +170,9 @@ internal sealed class Report(ReportData data)
             Text("## The paper's published numbers");
             if (data.Published is { } published)
             {
-                Text($"The paper's numbers are of T5-large on {published.DataSet}: the first table's on the whole data set, table 1 and minimum layer 19 on 100 samples. "
-                    + $"Another model, another sample, other generation options or fewer layers make other numbers. Source: {PublishedNumbers.Source}. The paper has no times.");
+                Text($"The paper's numbers are of T5-large on {published.DataSet}: the first table's on the whole data set, table 1 and minimum layer 19 on "
+                    + "100 samples. Another model, another sample, other generation options or fewer layers make other numbers. "
+                    + $"Source: {PublishedNumbers.Source}. The paper has no times.");
                 foreach (ReportTable table in _tables.PublishedTables(published))
                 {
                     Text($"### {table.Title}");
@@ -182,12 +192,14 @@ internal sealed class Report(ReportData data)
         string Unpadded(int ofAnswers) => data.Number(ofAnswers).TrimStart('0');
     }
 
-    private static string Scaled(ReproductionPlan plan) => string.Join(
-        ", ", PaperLayers.Curves.Select(layer => $"{layer} → {PaperLayers.Scale(layer, plan.Depth)}")) + " (layer · L / 24, halves rounded up, at least 1 and below L)";
+    private static string Scaled(ReproductionPlan plan) =>
+        string.Join(", ", PaperLayers.Curves.Select(layer => $"{layer} → {PaperLayers.Scale(layer, plan.Depth)}"))
+        + " (layer · L / 24, halves rounded up, at least 1 and below L)";
 
     private static string Sample(SampleSettings sample) => sample.Samples == sample.Examples
         ? $"all {sample.Examples} examples."
         : $"{sample.Samples} of {sample.Examples} examples, drawn with seed {sample.Seed}, the same for all cells and models.";
 
-    private static string Compact(string json) => string.Join(' ', json.Split(['\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+    private static string Compact(string json) =>
+        string.Join(' ', json.Split(['\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
 }

@@ -20,7 +20,9 @@ internal readonly record struct ReportCell(string Markdown, IReadOnlyList<string
 
     /// <summary>A number with its interval.</summary>
     public static ReportCell Interval(Estimate? estimate, int decimals) => estimate is { } known
-        ? new($"{Fixed(known.Value, decimals)} ({Fixed(known.Low, decimals)}–{Fixed(known.High, decimals)})", [Exact(known.Value), Exact(known.Low), Exact(known.High)])
+        ? new(
+            $"{Fixed(known.Value, decimals)} ({Fixed(known.Low, decimals)}–{Fixed(known.High, decimals)})",
+            [Exact(known.Value), Exact(known.Low), Exact(known.High)])
         : new(Absent, ["", "", ""]);
 
     /// <summary>The mean and the sample standard deviation of some numbers.</summary>

@@ -10,7 +10,9 @@ internal sealed class ReportFigures(ReportData data)
     private static readonly (string Measure, string Pruning)[] s_measures = [("softmax", "none"), ("weighted", "none"), ("jsd", "none")];
     private static readonly (string Measure, string Pruning)[] s_prunings = [("jsd", "none"), ("jsd", "fixed"), ("jsd", "decaying"), ("jsd", "adaptive")];
     private static readonly (string Measure, string Pruning)[] s_baselines = [("softmax", "none"), ("weighted", "none"), ("jsd", "none"), ("jsd", "adaptive")];
-    private static readonly (string Measure, string Pruning)[] s_softmax = [("softmax", "none"), ("softmax", "fixed"), ("softmax", "decaying"), ("softmax", "adaptive")];
+    private static readonly (string Measure, string Pruning)[] s_softmax =
+        [("softmax", "none"), ("softmax", "fixed"), ("softmax", "decaying"), ("softmax", "adaptive")];
+
     private static readonly (string Measure, string Pruning)[] s_compared = [("softmax", "none"), ("softmax", "fixed"), ("jsd", "none"), ("jsd", "adaptive")];
 
     public Figure Ranks => new BoxPlotFigure(
@@ -33,10 +35,13 @@ internal sealed class ReportFigures(ReportData data)
                     "percent",
                     [
                         new("mean softmax margin", [.. Layers(plan).Select(layer => ((double)layer.Layer, 100 * layer.MeanConfidence))]),
-                        new($"{data.Metric}, all tokens leave here", Points(Enumerable.Range(1, plan.Depth), plan, plan.StaticName, cell => cell.Primary.Percent.Value)),
+                        new(
+                            $"{data.Metric}, all tokens leave here",
+                            Points(Enumerable.Range(1, plan.Depth), plan, plan.StaticName, cell => cell.Primary.Percent.Value)),
                     ]),
                 new LineFigure.Panel(
-                    TimeAxis, [new("time, all tokens leave here", Points(Enumerable.Range(1, plan.Depth), plan, plan.StaticName, cell => cell.Latency?.Ratio.Value))]),
+                    TimeAxis,
+                    [new("time, all tokens leave here", Points(Enumerable.Range(1, plan.Depth), plan, plan.StaticName, cell => cell.Latency?.Ratio.Value))]),
             ])),
     ];
 
@@ -70,7 +75,8 @@ internal sealed class ReportFigures(ReportData data)
     private IReadOnlyList<LayerSummary> Layers(ReproductionPlan plan) =>
         [.. (data.Find(plan, ReproductionPlan.Layers)?.Layers ?? []).Where(layer => layer.RankQuantiles.Count == 7)];
 
-    private IReadOnlyList<(double X, double Y)> Points(IEnumerable<int> layers, ReproductionPlan plan, Func<int, string> name, Func<GenerationSummary, double?> value) =>
+    private IReadOnlyList<(double X, double Y)> Points(
+        IEnumerable<int> layers, ReproductionPlan plan, Func<int, string> name, Func<GenerationSummary, double?> value) =>
     [
         .. from layer in layers
            let number = data.Find(plan, name(layer))?.Generation is { } generation ? value(generation) : null
@@ -131,7 +137,8 @@ internal sealed class ReportFigures(ReportData data)
         Func<GenerationSummary, double?>? fullDepth = null) => new(
         axis,
         [
-            .. series.Select(one => new LineFigure.Line(Title(one), Points(plan.Curve, plan, layer => ReproductionPlan.Name(one.Measure, one.Pruning, layer), value))),
+            .. series.Select(one => new LineFigure.Line(
+                Title(one), Points(plan.Curve, plan, layer => ReproductionPlan.Name(one.Measure, one.Pruning, layer), value))),
             new("no exiting", Points(plan.Curve, plan, _ => ReproductionPlan.FullDepth, fullDepth ?? value)),
         ]);
 }

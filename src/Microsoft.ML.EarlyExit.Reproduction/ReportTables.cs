@@ -34,8 +34,8 @@ internal sealed class ReportTables(ReportData data)
         $"{(data.AreAnswers ? "figure-02-03-" : "")}confidence-by-layer",
         $"{(data.AreAnswers ? "Figures 2 and 3: c" : "C")}onfidence of each layer, and quality where every token leaves there",
         [
-            ReportColumn.Text("model"), new("layer"), new("mean softmax margin"), new($"{data.Metric}, %", ReportColumn.Content.Interval), new("same as full depth, %"),
-            new("time against full depth", ReportColumn.Content.Interval),
+            ReportColumn.Text("model"), new("layer"), new("mean softmax margin"), new($"{data.Metric}, %", ReportColumn.Content.Interval),
+            new("same as full depth, %"), new("time against full depth", ReportColumn.Content.Interval),
         ],
         [.. LayerRows((plan, layer) =>
         {
@@ -57,7 +57,8 @@ internal sealed class ReportTables(ReportData data)
         $"figures-{data.Number(6)}-{data.Number(10)}-{data.Number(12)}-minimum-layers",
         $"Figures {data.Number(6).TrimStart('0')}, {data.Number(10)} and {data.Number(12)}: every minimum layer",
         plan =>
-            from series in ((string, string)[])[("softmax", "none"), ("weighted", "none"), ("jsd", "none"), ("jsd", "fixed"), ("jsd", "decaying"), ("jsd", "adaptive")]
+            from series in ((string, string)[])
+                [("softmax", "none"), ("weighted", "none"), ("jsd", "none"), ("jsd", "fixed"), ("jsd", "decaying"), ("jsd", "adaptive")]
             from layer in plan.Curve
             select (series.Item1, series.Item2, layer));
 
@@ -101,7 +102,8 @@ internal sealed class ReportTables(ReportData data)
                from bars in published.Softmax
                select (IReadOnlyList<ReportCell>)
                [
-                   ReportCell.Text($"paper, T5-large {bars.Model}"), ReportCell.Text(published.DataSet), ReportCell.Text($"{bars.MinimumLayer} of {PaperLayers.Depth}"),
+                   ReportCell.Text($"paper, T5-large {bars.Model}"), ReportCell.Text(published.DataSet),
+                   ReportCell.Text($"{bars.MinimumLayer} of {PaperLayers.Depth}"),
                    ReportCell.Number(bars.Operations[0] / bars.Operations[1], 1), ReportCell.Number(bars.Operations[0] / bars.Operations[2], 1),
                    .. Enumerable.Repeat(ReportCell.Number(null), 4),
                ],
@@ -150,7 +152,8 @@ internal sealed class ReportTables(ReportData data)
     private IEnumerable<IReadOnlyList<ReportCell>> LayerRows(Func<ReproductionPlan, LayerSummary, IReadOnlyList<ReportCell>> row) =>
         data.Plans.SelectMany(plan => (data.Find(plan, ReproductionPlan.Layers)?.Layers ?? []).Select(layer => row(plan, layer)));
 
-    private ReportTable Policies(string name, string title, Func<ReproductionPlan, IEnumerable<(string Measure, string Pruning, int Layer)>> policies) => Generations(
+    private ReportTable Policies(
+        string name, string title, Func<ReproductionPlan, IEnumerable<(string Measure, string Pruning, int Layer)>> policies) => Generations(
         name,
         title,
         ["model", "minimum layer", "measure", "pruning"],
@@ -221,7 +224,8 @@ internal sealed class ReportTables(ReportData data)
         GenerationSummary[] cells = isComplete ? found : [];
         return
         [
-            ReportCell.Text(plan.Model), ReportCell.Text(pruning), ReportCell.Text(At(plan.Table1)), ReportCell.MeanAndDeviation(Values(cell => cell.MeanExitLayer), 2),
+            ReportCell.Text(plan.Model), ReportCell.Text(pruning), ReportCell.Text(At(plan.Table1)),
+            ReportCell.MeanAndDeviation(Values(cell => cell.MeanExitLayer), 2),
             ReportCell.MeanAndDeviation(Values(cell => cell.Primary.Percent.Value), QualityDecimals),
             ReportCell.Scientific(Mean(cell => cell.OperationsPerSample.Paper)), ReportCell.Scientific(Mean(cell => cell.OperationsPerSample.Confidence)),
             ReportCell.MeanAndDeviation(Values(cell => cell.Latency?.Ratio.Value), 2),
@@ -267,7 +271,8 @@ internal sealed class ReportTables(ReportData data)
             yield return
             [
                 ReportCell.Text(plan.Model), ReportCell.Text(At(layer, plan)), .. cells.Select(cell => ReportCell.Number(cell?.Primary.Percent.Value)),
-                .. cells.Select(cell => ReportCell.Scientific(cell?.OperationsPerSample.Paper)), .. cells.Select(cell => ReportCell.Number(cell?.Latency?.Ratio.Value)),
+                .. cells.Select(cell => ReportCell.Scientific(cell?.OperationsPerSample.Paper)),
+                .. cells.Select(cell => ReportCell.Number(cell?.Latency?.Ratio.Value)),
             ];
         }
     }
@@ -286,9 +291,10 @@ internal sealed class ReportTables(ReportData data)
             GenerationSummary? pruned = data.Find(plan, ReproductionPlan.Name(published.Measure, published.Pruning, plan.Late))?.Generation;
             yield return
             [
-                ReportCell.Text(plan.Model), ReportCell.Text($"{ReportData.Words(published.Measure)}, pruned: {published.Pruning}"), ReportCell.Text(At(plan.Late, plan)),
-                ReportCell.Number(none?.Primary.Percent.Value), ReportCell.Number(pruned?.Primary.Percent.Value), ReportCell.Scientific(none?.OperationsPerSample.Paper),
-                ReportCell.Scientific(pruned?.OperationsPerSample.Paper), ReportCell.Number(none?.Latency?.Ratio.Value), ReportCell.Number(pruned?.Latency?.Ratio.Value),
+                ReportCell.Text(plan.Model), ReportCell.Text($"{ReportData.Words(published.Measure)}, pruned: {published.Pruning}"),
+                ReportCell.Text(At(plan.Late, plan)), ReportCell.Number(none?.Primary.Percent.Value), ReportCell.Number(pruned?.Primary.Percent.Value),
+                ReportCell.Scientific(none?.OperationsPerSample.Paper), ReportCell.Scientific(pruned?.OperationsPerSample.Paper),
+                ReportCell.Number(none?.Latency?.Ratio.Value), ReportCell.Number(pruned?.Latency?.Ratio.Value),
             ];
         }
     }

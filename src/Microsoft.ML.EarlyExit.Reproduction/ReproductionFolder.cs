@@ -29,7 +29,8 @@ internal sealed class ReproductionFolder : IDisposable
         Directory.CreateDirectory(path);
         try
         {
-            _lock = new FileStream(Path.Combine(path, LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1, FileOptions.DeleteOnClose);
+            _lock = new FileStream(
+                Path.Combine(path, LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1, FileOptions.DeleteOnClose);
         }
         catch (IOException exception) when (File.Exists(Path.Combine(path, LockName)))
         {
@@ -71,7 +72,10 @@ internal sealed class ReproductionFolder : IDisposable
             return;
         long needed = FixedBytes + (cells * rows * RowBytes);
         if (new DriveInfo(drive).AvailableFreeSpace is var free && free < needed)
-            throw new IOException($"The disk of '{_path}' has {free >> 20} MB left; this run may need {needed >> 20} MB. Make room, or name a folder on another disk.");
+        {
+            throw new IOException(
+                $"The disk of '{_path}' has {free >> 20} MB left; this run may need {needed >> 20} MB. Make room, or name a folder on another disk.");
+        }
     }
 
     /// <summary>Takes up the settings of the folder's run, or gives them to a new one.</summary>
@@ -169,7 +173,8 @@ internal sealed class ReproductionFolder : IDisposable
     {
         foreach ((string folder, string[] patterns) in ((string, string[])[])
             [
-                (Cells, ["*.json", "*.partial"]), (Tables, ["*.md", "*.csv", "*.partial"]), (Figures, ["*.png", "*.svg", "*.csv", $"*{Figure.DescriptionExtension}", "*.partial"]),
+                (Cells, ["*.json", "*.partial"]), (Tables, ["*.md", "*.csv", "*.partial"]),
+                (Figures, ["*.png", "*.svg", "*.csv", $"*{Figure.DescriptionExtension}", "*.partial"]),
                 (_path, ["README.md", SettingsName, "*.partial"]),
             ])
         {

@@ -117,7 +117,8 @@ internal sealed class ReproductionPlan
             var policy = new ExitPolicy { MinimumLayer = layer, Threshold = _threshold, Confidence = Measure(measure), Pruning = Pruning(pruning) };
             // Between the minimum layer and the last a token is taken to leave in the middle.
             double weight = Weight((layer + Depth) / 2.0, (Depth - layer) / 2.0 * (measure == "softmax" ? 1 : 1.5), pruning != "none");
-            _cells.Add(new PlannedCell(_model, CellKind.EarlyExit, name, $"{ReportData.Words(measure)}, {Words(pruning)}, minimum layer {layer}", policy, weight));
+            _cells.Add(new PlannedCell(
+                _model, CellKind.EarlyExit, name, $"{ReportData.Words(measure)}, {Words(pruning)}, minimum layer {layer}", policy, weight));
         }
     }
 

@@ -62,7 +62,8 @@ internal sealed class ReproductionRun(
 
     private bool IsKept(PlannedCell cell, string fingerprint)
     {
-        CellRecord? record = folder.Read(cell, fingerprint, sample.Examples.Count, SampleQuality.MetricNames(sample.Examples[0].AreAnswers).Count, out string? damage);
+        CellRecord? record = folder.Read(
+            cell, fingerprint, sample.Examples.Count, SampleQuality.MetricNames(sample.Examples[0].AreAnswers).Count, out string? damage);
         if (damage is not null)
             messages.Say($"The cell '{cell.Model}.{cell.Name}.json' is damaged and is computed again: {damage}");
         if (record is not null)

@@ -41,7 +41,8 @@ internal static partial class SettingsComparison
     /// <summary>Every value with its path. Where a file lies changes nothing: hashes say whether it is the same.</summary>
     private static IEnumerable<KeyValuePair<string, string>> Leaves(JsonElement element, string path = "") => element.ValueKind switch
     {
-        JsonValueKind.Object => element.EnumerateObject().SelectMany(property => Leaves(property.Value, path.Length == 0 ? property.Name : $"{path}.{property.Name}")),
+        JsonValueKind.Object => element.EnumerateObject().SelectMany(property =>
+            Leaves(property.Value, path.Length == 0 ? property.Name : $"{path}.{property.Name}")),
         JsonValueKind.Array => element.EnumerateArray().SelectMany((item, index) => Leaves(item, $"{path}[{index}]")),
         _ when Names().IsMatch(path) => [],
         _ => [new KeyValuePair<string, string>(path, element.GetRawText())],

@@ -19,7 +19,8 @@ internal static class EarlyExitTool
     {
         var verbose = new Option<bool>("--verbose") { Description = "Show the stack trace of an error.", Recursive = true };
         // Not a RootCommand: that one goes by the name of the assembly.
-        var root = new System.CommandLine.Command(ToolContext.ToolName, "T5 text generation with early exit: converts, inspects and runs models, and draws what they do.")
+        var root = new System.CommandLine.Command(
+            ToolContext.ToolName, "T5 text generation with early exit: converts, inspects and runs models, and draws what they do.")
         {
             new ConvertCommand(context), new InspectCommand(context), new GenerateCommand(context), new ScoreCommand(context), new EvaluateCommand(context),
             new CalibrateCommand(context), new FiguresCommand(context), new ReproduceCommand(context), new CompletionCommand(context),

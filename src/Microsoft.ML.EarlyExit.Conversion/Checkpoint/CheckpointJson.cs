@@ -51,7 +51,8 @@ internal sealed class CheckpointJson : IDisposable
         }
         catch (Exception exception) when (IsMalformed(exception))
         {
-            throw new InvalidModelException($"'{path}' is not valid JSON: {JsonProblem.DescribeWithPlace(exception)}. Fetch or save the checkpoint again.", exception);
+            throw new InvalidModelException(
+                $"'{path}' is not valid JSON: {JsonProblem.DescribeWithPlace(exception)}. Fetch or save the checkpoint again.", exception);
         }
 
         if (document.RootElement.ValueKind != JsonValueKind.Object)

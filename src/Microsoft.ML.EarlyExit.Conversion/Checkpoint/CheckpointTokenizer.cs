@@ -27,7 +27,8 @@ internal static class CheckpointTokenizer
         if (checkpoint.TokenizerPath is not { } path)
         {
             string other = Path.Exists(Path.Combine(checkpoint.Folder, "tokenizer.json")) ? " (its tokenizer.json is not read)" : "";
-            warnings.Add($"'{checkpoint.Folder}' has no spiece.model{other}: without a tokenizer the bundle takes token ids only, and neither reads nor writes text.");
+            warnings.Add(
+                $"'{checkpoint.Folder}' has no spiece.model{other}: without a tokenizer the bundle takes token ids only, and neither reads nor writes text.");
             return null;
         }
 
@@ -40,8 +41,8 @@ internal static class CheckpointTokenizer
         if (config?.OptionalBoolean("legacy") == false)
         {
             warnings.Add(
-                $"'{config.Path}' asks for \"legacy\": false, which this version does not do: the text after a special or added token starts with a space of its own, as it does "
-                + "in transformers without that setting. Texts without such tokens are not affected.");
+                $"'{config.Path}' asks for \"legacy\": false, which this version does not do: the text after a special or added token starts with a space of "
+                + "its own, as it does in transformers without that setting. Texts without such tokens are not affected.");
         }
 
         // A vocabulary with sentinels of its own has them once, whatever is said of more.
@@ -70,21 +71,21 @@ internal static class CheckpointTokenizer
         if (tokenizer.PieceCount > rows)
         {
             warnings.Add(
-                $"'{path}' has {tokenizer.PieceCount} pieces, but the embedding has {rows} rows (vocab_size of config.json): a text with ids from {rows} on is an error "
-                + "of its row. Vocabulary and weights seem to be of different models.");
+                $"'{path}' has {tokenizer.PieceCount} pieces, but the embedding has {rows} rows (vocab_size of config.json): a text with ids from {rows} on is "
+                + "an error of its row. Vocabulary and weights seem to be of different models.");
         }
         else if (tokenizer.VocabularySize > rows)
         {
             warnings.Add(
-                $"'{path}' and the sentinels that follow its pieces have {tokenizer.VocabularySize} ids, but the embedding has {rows} rows (vocab_size of config.json): "
-                + $"a text with a sentinel whose id is {rows} or above is an error of its row.");
+                $"'{path}' and the sentinels that follow its pieces have {tokenizer.VocabularySize} ids, but the embedding has {rows} rows (vocab_size of "
+                + $"config.json): a text with a sentinel whose id is {rows} or above is an error of its row.");
         }
 
         if (tokenizer.EndOfSequenceTokenId != model.EndOfSequenceTokenId)
         {
             warnings.Add(
-                $"'{path}' ends sequences with id {tokenizer.EndOfSequenceTokenId}, the configuration with {model.EndOfSequenceTokenId} (eos_token_id): inputs end with the "
-                + "former, generated texts with the latter.");
+                $"'{path}' ends sequences with id {tokenizer.EndOfSequenceTokenId}, the configuration with {model.EndOfSequenceTokenId} (eos_token_id): "
+                + "inputs end with the former, generated texts with the latter.");
         }
 
         if (tokenizer.PadTokenId != model.PadTokenId)
@@ -128,14 +129,15 @@ internal static class CheckpointTokenizer
             string shown = CheckpointText.Shown(token.Content);
             if (token.Content.Length is 0 or > AddedToken.LongestContent)
             {
-                throw new InvalidModelException($"'{file}': the added token of id {token.Id} has {token.Content.Length} characters; 1 to {AddedToken.LongestContent} are expected.");
+                throw new InvalidModelException(
+                    $"'{file}': the added token of id {token.Id} has {token.Content.Length} characters; 1 to {AddedToken.LongestContent} are expected.");
             }
 
             if (token.Id >= model.VocabularySize)
             {
                 throw new InvalidModelException(
-                    $"'{file}' gives the added token '{shown}' the id {token.Id}, but the embedding has {model.VocabularySize} rows (vocab_size of config.json): resize it "
-                    + "with resize_token_embeddings and save the checkpoint again, or remove the token.");
+                    $"'{file}' gives the added token '{shown}' the id {token.Id}, but the embedding has {model.VocabularySize} rows (vocab_size of "
+                    + "config.json): resize it with resize_token_embeddings and save the checkpoint again, or remove the token.");
             }
 
             if (!ids.TryAdd(token.Id, shown))

@@ -28,11 +28,12 @@ internal static class GenerationSettings
     /// kind.</summary>
     private static readonly HashSet<string> WithoutEffect =
     [
-        "max_length", "max_new_tokens", "min_length", "min_new_tokens", "repetition_penalty", "no_repeat_ngram_size", "pad_token_id", "eos_token_id", "bos_token_id",
-        "decoder_start_token_id", "transformers_version", "task_specific_params", "use_cache", "cache_implementation", "cache_config", "return_legacy_cache",
-        "prefill_chunk_size", "low_memory", "renormalize_logits", "remove_invalid_values", "output_attentions", "output_hidden_states", "output_scores", "output_logits",
-        "return_dict_in_generate", "is_assistant", "num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold",
-        "prompt_lookup_num_tokens", "max_matching_ngram_size", "assistant_early_exit", "assistant_lookbehind", "target_lookbehind", "compile_config", "disable_compile",
+        "max_length", "max_new_tokens", "min_length", "min_new_tokens", "repetition_penalty", "no_repeat_ngram_size", "pad_token_id", "eos_token_id",
+        "bos_token_id", "decoder_start_token_id", "transformers_version", "task_specific_params", "use_cache", "cache_implementation", "cache_config",
+        "return_legacy_cache", "prefill_chunk_size", "low_memory", "renormalize_logits", "remove_invalid_values", "output_attentions", "output_hidden_states",
+        "output_scores", "output_logits", "return_dict_in_generate", "is_assistant", "num_assistant_tokens", "num_assistant_tokens_schedule",
+        "assistant_confidence_threshold", "prompt_lookup_num_tokens", "max_matching_ngram_size", "assistant_early_exit", "assistant_lookbehind",
+        "target_lookbehind", "compile_config", "disable_compile",
     ];
 
     /// <summary>The configuration with what a bundle keeps.</summary>
@@ -59,15 +60,18 @@ internal static class GenerationSettings
         int maxNewTokens = model.MaxNewTokens ?? TextGenerationOptions.Defaults.MaxNewTokens;
         if (minNewTokens > maxNewTokens)
         {
-            warnings.Add($"'{file.Path}' asks for at least {minNewTokens} new tokens, and the most there are is {maxNewTokens}: texts end there, unless options say otherwise.");
+            warnings.Add(
+                $"'{file.Path}' asks for at least {minNewTokens} new tokens, and the most there are is {maxNewTokens}: texts end there, unless options say "
+                + "otherwise.");
         }
 
-        string[] unsupported = [.. file.Fields.Where(field => IsUnsupported(field.Name, field.Value, generation is not null)).Select(field => Shown(field.Name, field.Value))];
+        string[] unsupported =
+            [.. file.Fields.Where(field => IsUnsupported(field.Name, field.Value, generation is not null)).Select(field => Shown(field.Name, field.Value))];
         if (unsupported.Length > 0)
         {
             warnings.Add(
-                $"'{file.Path}' asks for {string.Join(", ", unsupported)}, which this version does not do: generation is greedy without it, and texts may differ from those of "
-                + "transformers.");
+                $"'{file.Path}' asks for {string.Join(", ", unsupported)}, which this version does not do: generation is greedy without it, and texts "
+                + "may differ from those of transformers.");
         }
 
         return model;

@@ -59,6 +59,7 @@ internal sealed class SafetensorsFile : IDisposable
             : throw Damaged(file, $"the safetensors header of {length} bytes it announces (at most {SafetensorsHeader.MaxLength} are allowed)");
     }
 
-    private static InvalidModelException Damaged(MappedFile file, string what) =>
-        new($"'{file.Path}' of {file.Length} bytes cannot hold {what}. It is cut short, or not a safetensors file (a Git LFS pointer, for instance); fetch it again.");
+    private static InvalidModelException Damaged(MappedFile file, string what) => new(
+        $"'{file.Path}' of {file.Length} bytes cannot hold {what}. It is cut short, or not a safetensors file (a Git LFS pointer, for instance); "
+        + "fetch it again.");
 }

@@ -28,7 +28,8 @@ internal static class SafetensorsHeader
         catch (Exception exception) when (CheckpointJson.IsMalformed(exception))
         {
             throw new InvalidModelException(
-                $"'{path}': the safetensors header is not valid JSON: {JsonProblem.DescribeWithPlace(exception)}. The file is damaged; fetch it again.", exception);
+                $"'{path}': the safetensors header is not valid JSON: {JsonProblem.DescribeWithPlace(exception)}. The file is damaged; fetch it again.",
+                exception);
         }
 
         CheckTiling(entries, dataLength, path);

@@ -104,7 +104,8 @@ internal sealed class T5Checkpoint : IDisposable
             throw new InvalidModelException(
                 $"'{Folder}' has neither model.safetensors nor model.safetensors.index.json."
                 + (pickled
-                    ? " Its pytorch_model.bin cannot be read: load it with transformers and save it again with save_pretrained(folder, safe_serialization=True)."
+                    ? " Its pytorch_model.bin cannot be read: load it with transformers and save it again with "
+                        + "save_pretrained(folder, safe_serialization=True)."
                     : " Fetch the checkpoint again, with its weights."));
         }
     }
@@ -265,6 +266,6 @@ internal sealed class T5Checkpoint : IDisposable
     }
 
     private InvalidModelException Differs(CheckpointTensor shared, CheckpointTensor copy) => new(
-        $"The checkpoint '{Folder}': tensor '{copy.Name}' differs from '{shared.Name}', whose copy it should be; encoder and decoder with embeddings of their own are "
-        + "not supported.");
+        $"The checkpoint '{Folder}': tensor '{copy.Name}' differs from '{shared.Name}', whose copy it should be; encoder and decoder with "
+        + "embeddings of their own are not supported.");
 }

@@ -71,7 +71,9 @@ internal static class T5ConfigurationReader
             LayerNormEpsilon = config.OptionalPositive("layer_norm_epsilon", 1f) ?? 1e-6f,
             ScaleDecoderOutputs = config.OptionalBoolean("scale_decoder_outputs") ?? config.OptionalBoolean("tie_word_embeddings") ?? true,
             PadTokenId = pad,
-            EndOfSequenceTokenId = generation?.OptionalSingleInteger("eos_token_id", 0, vocabulary - 1) ?? config.OptionalSingleInteger("eos_token_id", 0, vocabulary - 1) ?? 1,
+            EndOfSequenceTokenId = generation?.OptionalSingleInteger("eos_token_id", 0, vocabulary - 1)
+                ?? config.OptionalSingleInteger("eos_token_id", 0, vocabulary - 1)
+                ?? 1,
             DecoderStartTokenId = Id("decoder_start_token_id") ?? pad,
         };
 

@@ -62,7 +62,9 @@ internal static class TensorStreaming
             if (Columns(tensor) != Columns(parts[0].Tensor))
             {
                 throw new ArgumentException(
-                    $"Tensor '{tensor.Name}' has {Columns(tensor)} columns, '{parts[0].Tensor.Name}' {Columns(parts[0].Tensor)}; side by side they must have the same.", nameof(parts));
+                    $"Tensor '{tensor.Name}' has {Columns(tensor)} columns, '{parts[0].Tensor.Name}' {Columns(parts[0].Tensor)}; "
+                    + "side by side they must have the same.",
+                    nameof(parts));
             }
         }
 

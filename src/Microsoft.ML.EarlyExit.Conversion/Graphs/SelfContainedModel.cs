@@ -25,7 +25,8 @@ internal sealed unsafe class SelfContainedModel
         _model = model;
         _graph = model.Graph;
         _model.Graph = null;
-        foreach (TensorProto initializer in _graph.Initializer.Where(initializer => initializer.DataLocation == TensorProto.Types.DataLocation.External).ToList())
+        foreach (TensorProto initializer in
+            _graph.Initializer.Where(initializer => initializer.DataLocation == TensorProto.Types.DataLocation.External).ToList())
         {
             _graph.Initializer.Remove(initializer);
             initializer.ExternalData.Clear();

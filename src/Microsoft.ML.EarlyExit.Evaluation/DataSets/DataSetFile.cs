@@ -10,8 +10,8 @@ namespace Microsoft.ML.EarlyExit.Evaluation.DataSets;
 internal static class DataSetFile
 {
     private const string Known =
-        "known are SQuAD v1.1 (JSON), SamSum (JSON), the E2E NLG challenge (CSV with the columns mr,ref), rows (a JSON object per line with text and reference, "
-        + "references or answers), and two columns with a tab between (text and reference)";
+        "known are SQuAD v1.1 (JSON), SamSum (JSON), the E2E NLG challenge (CSV with the columns mr,ref), rows (a JSON object per line with text and "
+        + "reference, references or answers), and two columns with a tab between (text and reference)";
 
     /// <summary>The form of a file by its name and beginning.</summary>
     /// <remarks>The extensions <c>.jsonl</c>, <c>.ndjson</c>, <c>.tsv</c> and <c>.tab</c> decide; otherwise the first line does.</remarks>
@@ -46,7 +46,8 @@ internal static class DataSetFile
             return DataSetFormat.E2E;
         if (beginning[0] != '{' && first.Count(character => character == '\t') == 1)
             return DataSetFormat.TwoColumns;
-        throw new InvalidDataException($"{path}, line 1: the file begins with '{JsonTokenReader.Shorten(first)}', as no data set of a known form does; {Known}.");
+        throw new InvalidDataException(
+            $"{path}, line 1: the file begins with '{JsonTokenReader.Shorten(first)}', as no data set of a known form does; {Known}.");
     }
 
     /// <summary>The examples of a file.</summary>
@@ -56,7 +57,8 @@ internal static class DataSetFile
     public static IEnumerable<DataSetExample> Read(string path, DataSetFormat format) => format switch
     {
         DataSetFormat.Squad => SquadFile.Read(path).Select(question => new DataSetExample(question.Id, question.Text, question.Answers, AreAnswers: true)),
-        DataSetFormat.SamSum => SamSumFile.Read(path).Select(dialogue => new DataSetExample(dialogue.Id, dialogue.Dialogue, [dialogue.Summary], AreAnswers: false)),
+        DataSetFormat.SamSum => SamSumFile.Read(path).Select(dialogue =>
+            new DataSetExample(dialogue.Id, dialogue.Dialogue, [dialogue.Summary], AreAnswers: false)),
         DataSetFormat.E2E => E2EFile.Read(path).Select((meaning, index) =>
             new DataSetExample((index + 1).ToString(CultureInfo.InvariantCulture), meaning.MeaningRepresentation, meaning.References, AreAnswers: false)),
         DataSetFormat.Rows => RowsFile.Read(path),

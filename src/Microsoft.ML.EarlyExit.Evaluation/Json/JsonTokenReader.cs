@@ -217,7 +217,12 @@ internal sealed class JsonTokenReader
     private string GetText(ref Utf8JsonReader reader)
     {
         if (Type is not (JsonTokenType.String or JsonTokenType.PropertyName))
-            return Type is JsonTokenType.Number or JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null ? Encoding.UTF8.GetString(reader.ValueSpan) : "";
+        {
+            return Type is JsonTokenType.Number or JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null
+                ? Encoding.UTF8.GetString(reader.ValueSpan)
+                : "";
+        }
+
         if (!Utf8.IsValid(reader.ValueSpan))
             throw FailText("is not valid UTF-8");
         try
@@ -269,7 +274,11 @@ internal sealed class JsonTokenReader
         if (_end == _buffer.Length)
         {
             if (_end >= LongestToken)
-                throw new InvalidDataException($"{_file}, line {_line}: {(Path.Length > 0 ? $"after {Path} " : "")}a value has more than {LongestToken} bytes.");
+            {
+                throw new InvalidDataException(
+                    $"{_file}, line {_line}: {(Path.Length > 0 ? $"after {Path} " : "")}a value has more than {LongestToken} bytes.");
+            }
+
             Array.Resize(ref _buffer, _buffer.Length * 2);
         }
 

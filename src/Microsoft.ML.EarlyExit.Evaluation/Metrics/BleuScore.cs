@@ -5,7 +5,8 @@ namespace Microsoft.ML.EarlyExit;
 /// <summary>BLEU of a corpus and what it is made of.</summary>
 public sealed class BleuScore
 {
-    internal BleuScore(double score, double[] precisions, ReadOnlySpan<long> statistics, double brevityPenalty, int? referenceCount, BleuTokenizer tokenizer, bool lowercase)
+    internal BleuScore(
+        double score, double[] precisions, ReadOnlySpan<long> statistics, double brevityPenalty, int? referenceCount, BleuTokenizer tokenizer, bool lowercase)
     {
         Score = score;
         Precisions = precisions;
@@ -14,7 +15,8 @@ public sealed class BleuScore
         ReferenceLength = statistics[1];
         Matches = statistics.Slice(2, precisions.Length).ToArray();
         Totals = statistics.Slice(2 + precisions.Length, precisions.Length).ToArray();
-        Signature = $"nrefs:{referenceCount?.ToString() ?? "var"}|case:{(lowercase ? "lc" : "mixed")}|eff:no|tok:{BleuScorer.Name(tokenizer)}|smooth:exp|version:{CorpusStatistics.Version}";
+        Signature = $"nrefs:{referenceCount?.ToString() ?? "var"}|case:{(lowercase ? "lc" : "mixed")}|eff:no|tok:{BleuScorer.Name(tokenizer)}|smooth:exp"
+            + $"|version:{CorpusStatistics.Version}";
     }
 
     /// <summary>BLEU, 0 to 100: the geometric mean of the precisions times the brevity penalty.</summary>

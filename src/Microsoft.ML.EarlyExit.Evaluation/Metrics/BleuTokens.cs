@@ -115,8 +115,8 @@ internal sealed class BleuTokens
         Swap(length);
     }
 
-    // sacrebleu's list. Its two ranges beyond U+FFFF are written so that Python reads "\u2000" and "0": what they hold is U+2001 to U+2A6D, punctuation and symbols of all
-    // scripts among them, and some radicals, but nothing beyond U+FFFF.
+    // sacrebleu's list. Its two ranges beyond U+FFFF are written so that Python reads "\u2000" and "0": what they hold is U+2001 to U+2A6D, punctuation and
+    // symbols of all scripts among them, and some radicals, but nothing beyond U+FFFF.
     private static bool IsChinese(char c) => c is (> '\u2000' and <= '\u2A6D') or (>= '\u2E80' and <= '\u2EFF') or (>= '\u2F00' and <= '\u2FDF')
         or (>= '\u2FF0' and <= '\u303F') or (>= '\u3100' and <= '\u312F') or (>= '\u31A0' and <= '\u31EF')
         or (>= '\u3200' and <= '\u33FF') or (>= '\u3400' and <= '\u4DB5') or (>= '\u4E00' and <= '\u9FBB') or (>= '\uF900' and <= '\uFA2D')
@@ -175,11 +175,12 @@ internal sealed class BleuTokens
         }
     }
 
-    private static bool IsNumber(UnicodeCategory category) => category is UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber;
+    private static bool IsNumber(UnicodeCategory category) =>
+        category is UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber;
 
     private static bool IsPunctuation(UnicodeCategory category) => category is UnicodeCategory.ConnectorPunctuation or UnicodeCategory.DashPunctuation
-        or UnicodeCategory.OpenPunctuation or UnicodeCategory.ClosePunctuation or UnicodeCategory.InitialQuotePunctuation or UnicodeCategory.FinalQuotePunctuation
-        or UnicodeCategory.OtherPunctuation;
+        or UnicodeCategory.OpenPunctuation or UnicodeCategory.ClosePunctuation or UnicodeCategory.InitialQuotePunctuation
+        or UnicodeCategory.FinalQuotePunctuation or UnicodeCategory.OtherPunctuation;
 
     private static bool IsSymbol(UnicodeCategory category) =>
         category is UnicodeCategory.MathSymbol or UnicodeCategory.CurrencySymbol or UnicodeCategory.ModifierSymbol or UnicodeCategory.OtherSymbol;

@@ -23,7 +23,8 @@ public sealed class ChrfScore
         ReferenceTotals = expected;
         Matches = matches;
         _wordOrder = orders - ChrfScorer.CharacterOrders;
-        Signature = $"nrefs:{referenceCount?.ToString() ?? "var"}|case:mixed|eff:yes|nc:{ChrfScorer.CharacterOrders}|nw:{_wordOrder}|space:no|version:{CorpusStatistics.Version}";
+        Signature = $"nrefs:{referenceCount?.ToString() ?? "var"}|case:mixed|eff:yes|nc:{ChrfScorer.CharacterOrders}|nw:{_wordOrder}|space:no"
+            + $"|version:{CorpusStatistics.Version}";
     }
 
     /// <summary>chrF, 0 to 100: the mean of precision and recall in which recall counts twice as much.</summary>

@@ -30,7 +30,8 @@ internal static class CorpusStatistics
             if (hasPrediction != reference.MoveNext())
             {
                 string fewer = hasPrediction ? "references" : "predictions";
-                throw new ArgumentException($"There are {rows} rows of {fewer}, and more of the others; each prediction needs its references.", nameof(references));
+                throw new ArgumentException(
+                    $"There are {rows} rows of {fewer}, and more of the others; each prediction needs its references.", nameof(references));
             }
 
             if (!hasPrediction)

@@ -20,7 +20,11 @@ internal sealed class EvaluatedDataView : IDataView
         Scorer = Columns.CreateScorer(options);
         Scores = [.. ScoreColumn.Of(Scorer)];
         if (Scores.Count == 0)
-            throw new ArgumentException("Rows have no scores without texts that are compared: name PredictionColumnName, and LabelColumnName or FullDepthColumnName.", nameof(options));
+        {
+            throw new ArgumentException(
+                "Rows have no scores without texts that are compared: name PredictionColumnName, and LabelColumnName or FullDepthColumnName.", nameof(options));
+        }
+
         var builder = new DataViewSchema.Builder();
         builder.AddColumns(source.Schema);
         foreach (ScoreColumn column in Scores)

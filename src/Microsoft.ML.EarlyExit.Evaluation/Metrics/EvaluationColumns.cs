@@ -13,7 +13,8 @@ internal sealed class EvaluationColumns
         Label = Find(schema, options.LabelColumnName, nameof(options.LabelColumnName), ReferenceReader.Accepts, ReferenceReader.Expected);
         FullDepth = Find(schema, options.FullDepthColumnName, nameof(options.FullDepthColumnName), IsText, "String");
         ExitLayers = Find(
-            schema, options.ExitLayersColumnName, nameof(options.ExitLayersColumnName), type => type is VectorDataViewType && IsNumber<int>(ItemType(type)), "a vector of Int32");
+            schema, options.ExitLayersColumnName, nameof(options.ExitLayersColumnName),
+            type => type is VectorDataViewType && IsNumber<int>(ItemType(type)), "a vector of Int32");
         Operations = Find(
             schema, options.OperationCountsColumnName, nameof(options.OperationCountsColumnName),
             type => type is VectorDataViewType { Size: 5 } && IsNumber<long>(ItemType(type)), "a vector of 5 Int64");
@@ -25,9 +26,17 @@ internal sealed class EvaluationColumns
         }
 
         if (Prediction is null && (Label ?? FullDepth) is not null)
-            throw new ArgumentException("LabelColumnName and FullDepthColumnName are compared with the predictions: name PredictionColumnName too.", nameof(options));
+        {
+            throw new ArgumentException(
+                "LabelColumnName and FullDepthColumnName are compared with the predictions: name PredictionColumnName too.", nameof(options));
+        }
+
         if (Prediction is not null && (Label ?? FullDepth) is null)
-            throw new ArgumentException("There is nothing to compare the predictions with: name LabelColumnName, FullDepthColumnName or both.", nameof(options));
+        {
+            throw new ArgumentException(
+                "There is nothing to compare the predictions with: name LabelColumnName, FullDepthColumnName or both.", nameof(options));
+        }
+
         if (Label is not null && options.Metrics == EvaluationMetrics.None)
             throw new ArgumentException("Metrics is None, but LabelColumnName names references: choose a metric, or leave the column out.", nameof(options));
     }
@@ -87,6 +96,7 @@ internal sealed class EvaluationColumns
             ?? throw new ArgumentOutOfRangeException(option, $"Could not find column '{name}', which {option} names");
         return fits(column.Type)
             ? column
-            : throw new ArgumentOutOfRangeException(option, $"Schema mismatch for column '{name}', which {option} names: expected {expected}, got {column.Type}");
+            : throw new ArgumentOutOfRangeException(
+                option, $"Schema mismatch for column '{name}', which {option} names: expected {expected}, got {column.Type}");
     }
 }

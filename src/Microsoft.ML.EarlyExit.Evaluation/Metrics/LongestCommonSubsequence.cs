@@ -75,7 +75,8 @@ internal sealed class LongestCommonSubsequence(long wholeTableWords = 1 << 20)
 
     // Reads a part of the table backwards; returns the column at which it leaves the part upwards, 0 where nothing more can match.
     private static int Trace(
-        ReadOnlySpan<int> reference, ReadOnlySpan<int> prediction, ReadOnlySpan<ulong> before, ReadOnlySpan<ulong> rows, int words, int column, Span<bool> marks)
+        ReadOnlySpan<int> reference, ReadOnlySpan<int> prediction, ReadOnlySpan<ulong> before, ReadOnlySpan<ulong> rows, int words, int column,
+        Span<bool> marks)
     {
         int i = reference.Length;
         ReadOnlySpan<ulong> row = rows.Slice((i - 1) * words, words);
@@ -117,7 +118,8 @@ internal sealed class LongestCommonSubsequence(long wholeTableWords = 1 << 20)
 
     // Writes each step-th row of the table.
     private void Fill(
-        ReadOnlySpan<int> reference, ReadOnlySpan<int> prediction, int tokenCount, ReadOnlySpan<ulong> before, int step, Span<ulong> rows, CancellationToken cancellationToken)
+        ReadOnlySpan<int> reference, ReadOnlySpan<int> prediction, int tokenCount, ReadOnlySpan<ulong> before, int step, Span<ulong> rows,
+        CancellationToken cancellationToken)
     {
         Span<ulong> masks = Masks(tokenCount);
         Span<byte> carries = Carries(reference.Length);

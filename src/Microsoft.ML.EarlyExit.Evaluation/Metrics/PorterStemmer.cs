@@ -138,7 +138,8 @@ internal static class PorterStemmer
         return length;
     }
 
-    private static ReadOnlySpan<(string Suffix, string Replacement)> Fitting((string Suffix, string Replacement)[]?[] rules, ReadOnlySpan<char> word, int length)
+    private static ReadOnlySpan<(string Suffix, string Replacement)> Fitting(
+        (string Suffix, string Replacement)[]?[] rules, ReadOnlySpan<char> word, int length)
     {
         int letter = length < 2 ? -1 : word[length - 2] - 'a';
         return (uint)letter < (uint)rules.Length ? rules[letter] : default(ReadOnlySpan<(string, string)>);

@@ -31,7 +31,9 @@ internal sealed class ReferenceReader
     /// <summary>Whether a text is missing rather than empty: ML.NET makes no difference, but a null of a program, and a field that a file leaves empty, have no
     /// memory.</summary>
     public static bool IsMissing(ReadOnlyMemory<char> text) =>
-        text.IsEmpty && !MemoryMarshal.TryGetString(text, out _, out _, out _) && !(MemoryMarshal.TryGetArray(text, out ArraySegment<char> segment) && segment.Array is { Length: > 0 });
+        text.IsEmpty
+        && !MemoryMarshal.TryGetString(text, out _, out _, out _)
+        && !(MemoryMarshal.TryGetArray(text, out ArraySegment<char> segment) && segment.Array is { Length: > 0 });
 
     /// <summary>The references of the row that was read last, without those that are missing.</summary>
     public ReadOnlySpan<string> Current => _references.AsSpan(0, _count);

@@ -39,7 +39,8 @@ public sealed class RougeScorer
     /// </param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="aggregation"/> or <paramref name="tokenizer"/> is none of its enumeration's.</exception>
     public RougeScorer(
-        bool useStemmer = false, ReferenceAggregation aggregation = ReferenceAggregation.Best, RougeTokenizer tokenizer = RougeTokenizer.Rouge, bool splitSentences = false)
+        bool useStemmer = false, ReferenceAggregation aggregation = ReferenceAggregation.Best, RougeTokenizer tokenizer = RougeTokenizer.Rouge,
+        bool splitSentences = false)
     {
         if (!Enum.IsDefined(aggregation))
             throw new ArgumentOutOfRangeException(nameof(aggregation), aggregation, "The aggregation is neither Best nor Average.");

@@ -36,7 +36,8 @@ public readonly record struct RougeTextStatistics
 
     /// <summary>What was dropped, in words.</summary>
     internal string DescribeDropped() => string.Create(
-        CultureInfo.InvariantCulture, $"ROUGE's tokenizer, which knows the letters a to z only, drops {DroppedLetterCount} of {LetterCount} letters ({100 * DroppedShare:0.#} %)");
+        CultureInfo.InvariantCulture,
+        $"ROUGE's tokenizer, which knows the letters a to z only, drops {DroppedLetterCount} of {LetterCount} letters ({100 * DroppedShare:0.#} %)");
 
     /// <summary>These and those of one more text.</summary>
     internal RougeTextStatistics Add(string text, in RougeRules rules)

@@ -10,7 +10,8 @@ internal static class TextGenerationEvaluation
     /// <summary>Bad rows that the log describes one by one.</summary>
     private const int DescribedBadRows = 10;
 
-    public static TextGenerationMetrics Evaluate(IHostEnvironment environment, IDataView data, TextGenerationEvaluationOptions options, CancellationToken cancellationToken)
+    public static TextGenerationMetrics Evaluate(
+        IHostEnvironment environment, IDataView data, TextGenerationEvaluationOptions options, CancellationToken cancellationToken)
     {
         var columns = new EvaluationColumns(data.Schema, options);
         var totals = new EvaluationAccumulator(
@@ -70,7 +71,12 @@ internal static class TextGenerationEvaluation
         if (metrics.RougeTexts is not { } texts)
             return;
         if (texts.DropsTooMuch)
-            channel.Warning(MessageSensitivity.None, $"{texts.DescribeDropped()} of the texts, and its scores know nothing of them: set RougeTokenizer to Unicode, or read chrF.");
+        {
+            channel.Warning(
+                MessageSensitivity.None,
+                $"{texts.DescribeDropped()} of the texts, and its scores know nothing of them: set RougeTokenizer to Unicode, or read chrF.");
+        }
+
         if (metrics.Rouge is not null && texts.MostLines <= 1)
             channel.Info(MessageSensitivity.None, "Every text is of one line, on which ROUGE-Lsum is ROUGE-L; SplitSentences takes sentences for lines.");
     }

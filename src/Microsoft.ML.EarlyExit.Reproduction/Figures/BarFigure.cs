@@ -74,7 +74,9 @@ internal sealed record BarFigure(string Name, string Title, IReadOnlyList<string
 
     protected override FigurePage CreatePage()
     {
-        IReadOnlyList<Panel> shown = Panels.Count > 0 ? Panels : [new Panel("", [.. Series.Select(_ => Enumerable.Repeat(double.NaN, Groups.Count).ToArray())])];
+        IReadOnlyList<Panel> shown = Panels.Count > 0
+            ? Panels
+            : [new Panel("", [.. Series.Select(_ => Enumerable.Repeat(double.NaN, Groups.Count).ToArray())])];
         FigurePanel[] panels = [.. shown.Select(panel => new FigurePanel("", "", panel.ValueAxis, FigurePage.PanelWidth(1), 260))];
         float left = shown.Select((panel, index) => FigurePanel.LeftOf(panels[index].ValueLabelWidth, Ticks(panel, headroom: 0.2))).Max();
         bool isAnyMissing = false;
@@ -134,7 +136,11 @@ internal sealed record BarFigure(string Name, string Title, IReadOnlyList<string
                 isAnyMissing |= isMissing;
                 double top = isMissing ? foot : data.IsLogarithmic ? value > 0 ? Math.Log10(value) : foot : value;
                 if (!isMissing)
-                    bars.Add(new Bar { Position = x, Value = top, ValueBase = foot, Size = width * 0.92, FillColor = FigureStyle.Of(series).Color, LineWidth = 0 });
+                {
+                    bars.Add(
+                        new Bar { Position = x, Value = top, ValueBase = foot, Size = width * 0.92, FillColor = FigureStyle.Of(series).Color, LineWidth = 0 });
+                }
+
                 bool isBelow = !data.IsLogarithmic && !isMissing && value < 0;
                 panel.AddText(
                     isMissing ? Missing : FigureNumbers.Shorten(value),

@@ -48,7 +48,8 @@ internal sealed record BoxPlotFigure(
             .. Series.DefaultIfEmpty(new Boxes("", [])).Select(series =>
                 new FigurePanel(series.Name, Axis, valueAxis, FigurePage.PanelWidth(columns), columns == 1 ? 330 : 280)),
         ];
-        double[] values = [.. Series.SelectMany(series => series.Items).Where(IsDrawn).SelectMany(box => box.Values).Where(FigureNumbers.IsDrawn).Select(Place)];
+        double[] values =
+            [.. Series.SelectMany(series => series.Items).Where(IsDrawn).SelectMany(box => box.Values).Where(FigureNumbers.IsDrawn).Select(Place)];
         AxisTicks ticks = values.Length == 0
             ? new AxisTicks(0, 1, [])
             : IsLogarithmic ? AxisTicks.Logarithmic(0, values.Max(), 8) with { Max = Math.Max(1, values.Max()) }
@@ -72,7 +73,8 @@ internal sealed record BoxPlotFigure(
             AddBoxes(panel.Plot, boxes);
         }
 
-        return new FigurePage(Title, panels, columns, [], hasLines: false, "Box: quartiles and median; whiskers: 5th and 95th percentile; dots: lowest and highest.");
+        return new FigurePage(
+            Title, panels, columns, [], hasLines: false, "Box: quartiles and median; whiskers: 5th and 95th percentile; dots: lowest and highest.");
     }
 
     private static bool IsDrawn(Box box) =>

@@ -23,8 +23,9 @@ internal static class CertificateFigure
         panels.Add(new LineFigure.Panel("mean exit layer", [.. Lines(candidate => candidate.MeanExitLayer)]));
         return new LineFigure("certificate", FormattableString.Invariant($"Calibration on {certificate.PromptCount} prompts: {chosen}"), "threshold λ", panels);
 
-        IEnumerable<LineFigure.Line> Lines(Func<CalibrationCandidate, double> value) => policies.Select(
-            policy => new LineFigure.Line(Name(certificate.Policies[policy.Key], policy.Key), [.. policy.OrderBy(candidate => candidate.Lambda).Select(candidate => ((double)candidate.Lambda, value(candidate)))]));
+        IEnumerable<LineFigure.Line> Lines(Func<CalibrationCandidate, double> value) => policies.Select(policy => new LineFigure.Line(
+            Name(certificate.Policies[policy.Key], policy.Key),
+            [.. policy.OrderBy(candidate => candidate.Lambda).Select(candidate => ((double)candidate.Lambda, value(candidate)))]));
 
         LineFigure.Line Border(string name, double value) =>
             new(name, [(certificate.Candidates.Min(candidate => candidate.Lambda), value), (certificate.Candidates.Max(candidate => candidate.Lambda), value)]);

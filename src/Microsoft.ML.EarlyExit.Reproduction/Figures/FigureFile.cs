@@ -106,7 +106,10 @@ internal sealed class FigureFile
 
         return new LineFigure(
             _name, title, axis,
-            [.. panels.Select((panel, index) => new LineFigure.Panel(panel.ValueAxis, [.. panel.Names.Select(name => new LineFigure.Line(name, points[index][name]))], panel.SmallestSpan))]);
+            [
+                .. panels.Select((panel, index) => new LineFigure.Panel(
+                    panel.ValueAxis, [.. panel.Names.Select(name => new LineFigure.Line(name, points[index][name]))], panel.SmallestSpan)),
+            ]);
     }
 
     private T[] Panels<T>(Func<JsonFields, T> read)
@@ -172,6 +175,7 @@ internal sealed class FigureFile
             return (int)number - 1;
         }
 
-        private InvalidDataException Refuse(int column, string expectation) => Fail($"{columns[column]} is '{JsonTokenReader.Shorten(fields[column])}'; {expectation}");
+        private InvalidDataException Refuse(int column, string expectation) =>
+            Fail($"{columns[column]} is '{JsonTokenReader.Shorten(fields[column])}'; {expectation}");
     }
 }

@@ -123,7 +123,11 @@ internal sealed class FigurePage : IDisposable
     {
         using Paint paint = Paint.NewDisposablePaint();
         for (int line = 0; line < _titleLines.Count; line++)
-            Write(canvas, paint, _titleLines[line], Width / 2f, Margin + 8 + (TitleHeight * line), FigureStyle.TitleSize, FigureStyle.Ink, Alignment.MiddleCenter);
+        {
+            Write(
+                canvas, paint, _titleLines[line], Width / 2f, Margin + 8 + (TitleHeight * line), FigureStyle.TitleSize, FigureStyle.Ink,
+                Alignment.MiddleCenter);
+        }
 
         float y = PanelsTop;
         foreach (FigurePanel[] row in _panels.Chunk(_columns))

@@ -119,14 +119,16 @@ internal sealed class FigurePanel : IDisposable
         float height = isSteep ? 18 + (widest * 0.867f) : 6 + (TickLineHeight * lines.Select(name => name.Count).DefaultIfEmpty(1).Max());
         Height += height - _tickHeight;
         _tickHeight = height;
-        Plot.Axes.Bottom.TickGenerator = new ScottPlot.TickGenerators.NumericManual([.. lines.Select((name, index) => Tick.Major(index, string.Join('\n', name)))]);
+        Plot.Axes.Bottom.TickGenerator = new ScottPlot.TickGenerators.NumericManual(
+            [.. lines.Select((name, index) => Tick.Major(index, string.Join('\n', name)))]);
         Plot.Axes.Bottom.MajorTickStyle.Color = Colors.Transparent;
         Plot.Axes.SetLimitsX(-0.5, Math.Max(1, names.Count) - 0.5);
         Plot.Grid.XAxisStyle.IsVisible = false;
     }
 
     /// <summary>Writes a small text at a place of the data.</summary>
-    public void AddText(string text, double x, double y, Color color, Alignment alignment, float size = FigureStyle.ValueSize, float rotation = 0, float offsetY = 0)
+    public void AddText(
+        string text, double x, double y, Color color, Alignment alignment, float size = FigureStyle.ValueSize, float rotation = 0, float offsetY = 0)
     {
         Text added = Plot.Add.Text(text, x, y);
         Style(added.LabelStyle, size);

@@ -58,7 +58,8 @@ internal sealed record LineFigure(string Name, string Title, string Axis, IReadO
     {
         IReadOnlyList<Panel> shown = Panels.Count > 0 ? Panels : [new Panel("", [])];
         int columns = Math.Min(shown.Count == 4 ? 2 : shown.Count, MostColumns);
-        string[] names = [.. shown.SelectMany(panel => panel.Lines).Where(line => line.Points.Any(IsDrawn)).Select(line => line.Name).Distinct(StringComparer.Ordinal)];
+        string[] names =
+            [.. shown.SelectMany(panel => panel.Lines).Where(line => line.Points.Any(IsDrawn)).Select(line => line.Name).Distinct(StringComparer.Ordinal)];
         (double X, double Y)[] all = [.. shown.SelectMany(panel => panel.Lines).SelectMany(line => line.Points).Where(IsDrawn)];
         FigurePanel[] panels = [.. shown.Select(panel => new FigurePanel("", Axis, panel.ValueAxis, FigurePage.PanelWidth(columns), columns == 1 ? 360 : 290))];
         for (int index = 0; index < panels.Length; index++)

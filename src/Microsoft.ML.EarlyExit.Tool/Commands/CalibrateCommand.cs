@@ -19,7 +19,9 @@ internal sealed class CalibrateCommand : ToolCommand
     private readonly ToolContext _context;
     private readonly Argument<string> _bundle = PathSymbols.CreateArgument("BUNDLE", "The folder of the model bundle.");
     private readonly Option<string?> _input = PathSymbols.CreateFileOption(
-        "--input", """Calibration prompts, one JSON object per line: {"text" or "inputIds"}, for risk losses with "reference", "references" or "answers"; - for standard input.""");
+        "--input",
+        """Calibration prompts, one JSON object per line: {"text" or "inputIds"}, for risk losses with "reference", "references" or "answers"; """
+        + "- for standard input.");
 
     private readonly Option<double> _delta = CreateShare("--delta", "The tolerance δ of the expected loss, above 0 and below 1.", "D");
     private readonly Option<double> _epsilon = CreateShare("--epsilon", "The probability ε with which the guarantee may fail, above 0 and below 1.", "E");
@@ -31,12 +33,16 @@ internal sealed class CalibrateCommand : ToolCommand
         CustomParser = result => Choice.Parse(result, "--loss", [.. CalibrationLoss.All.Select(loss => (loss.Name, loss))])!,
     };
 
-    private readonly Option<string[]> _policies = PathSymbols.CreateFilesOption("--policy", "A policy whose threshold is calibrated, a JSON file; give it again for more to choose from.");
+    private readonly Option<string[]> _policies = PathSymbols.CreateFilesOption(
+        "--policy", "A policy whose threshold is calibrated, a JSON file; give it again for more to choose from.");
+
     private readonly Option<string?> _grid = PathSymbols.CreateFileOption(
         "--grid", "The thresholds to choose from, a JSON array, strictly decreasing, within [0, 1]; by default 1.00, 0.98, … 0.50, 0.45, … 0.05.");
 
     private readonly Option<RiskTest> _test = Choice.CreateOption("--test", "The test", CalibrationCertificateJson.Tests);
-    private readonly Option<RiskProcedure> _procedure = Choice.CreateOption("--procedure", "How candidates are tested together", CalibrationCertificateJson.Procedures);
+    private readonly Option<RiskProcedure> _procedure = Choice.CreateOption(
+        "--procedure", "How candidates are tested together", CalibrationCertificateJson.Procedures);
+
     private readonly Option<RougeTokenizer> _rougeTokenizer = Choice.CreateOption(
         "--rouge-tokenizer", "What words are to the losses rougeL and rougeLRisk", CalibrationCertificateJson.Tokenizers);
 
@@ -44,7 +50,8 @@ internal sealed class CalibrateCommand : ToolCommand
     private readonly Option<string?> _options = PathSymbols.CreateFileOption("--options", "The generation options, a JSON file.");
     private readonly Option<int> _batch = BatchOption.Create();
     private readonly Option<int> _seed = new("--seed") { Description = "The seed of the split that fixedSequenceByCost makes; 0 by default.", HelpName = "S" };
-    private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "Where the certificate goes; - for standard output. FILE.partial keeps finished runs: the same command goes on from them.");
+    private readonly Option<string?> _output = PathSymbols.CreateFileOption(
+        "--output", "Where the certificate goes; - for standard output. FILE.partial keeps finished runs: the same command goes on from them.");
 
     private readonly LoadOptions _load = new();
 
@@ -56,8 +63,15 @@ internal sealed class CalibrateCommand : ToolCommand
         _context = context;
         Add(_bundle);
         _input.Required = _policies.Required = _output.Required = true;
-        foreach (Option option in (Option[])[_input, _delta, _epsilon, _loss, _policies, _grid, _test, _procedure, _rougeTokenizer, _splitSentences, _options, _batch, _seed, _output, .. _load.All])
+        foreach (Option option in (Option[])
+            [
+                _input, _delta, _epsilon, _loss, _policies, _grid, _test, _procedure, _rougeTokenizer, _splitSentences, _options, _batch, _seed, _output,
+                .. _load.All,
+            ])
+        {
             Add(option);
+        }
+
         PathSymbols.ReadStandardInputOnce(this, _input, _policies, _grid, _options);
         _loss.CompletionSources.Add([.. CalibrationLoss.All.Select(loss => loss.Name)]);
         SetAction(Run);
@@ -71,7 +85,9 @@ internal sealed class CalibrateCommand : ToolCommand
         CalibrationLoss loss = ReadLoss(parsed);
 
         // Whatever can fail quickly does so before the model is loaded.
-        TextGenerationOptions generation = optionsPath is null ? new TextGenerationOptions() : PathSymbols.Read(optionsPath, _context, GenerationOptionsFile.Parse).Options;
+        TextGenerationOptions generation = optionsPath is null
+            ? new TextGenerationOptions()
+            : PathSymbols.Read(optionsPath, _context, GenerationOptionsFile.Parse).Options;
         generation = generation with { BatchSize = parsed.GetValue(_batch) };
         PolicyFile[] policies = [.. parsed.GetRequiredValue(_policies).Select(path => PolicyFile.Read(path, _context))];
         foreach (PolicyFile file in policies)
@@ -227,8 +243,12 @@ internal sealed class CalibrateCommand : ToolCommand
         CustomParser = result =>
         {
             string given = result.Tokens[0].Value;
-            if (double.TryParse(given, System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture, out double value) && value is > 0 and < 1)
+            if (double.TryParse(given, System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture, out double value)
+                && value is > 0 and < 1)
+            {
                 return value;
+            }
+
             result.AddError($"{name} is '{given}'; it must be a number above 0 and below 1.");
             return 0;
         },

@@ -24,7 +24,10 @@ internal sealed class ConvertCommand : ToolCommand
         Option<WeightPrecision> weights = Choice.CreateOption(
             "--weights", "The precision of the bundle's matrices", [.. WeightFormat.All.Select(format => (format.Name, format.Precision))]);
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace a bundle that is already there." };
-        var json = new Option<bool>("--json") { Description = "Write a JSON object to standard output: the files that were read and ignored, the bundle's format and size, the warnings." };
+        var json = new Option<bool>("--json")
+        {
+            Description = "Write a JSON object to standard output: the files that were read and ignored, the bundle's format and size, the warnings.",
+        };
         Add(source);
         Add(bundle);
         Add(weights);

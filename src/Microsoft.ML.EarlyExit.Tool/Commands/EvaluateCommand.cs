@@ -25,14 +25,26 @@ internal sealed class EvaluateCommand : ToolCommand
         "--input", """Rows to evaluate, one JSON object per line: {"prediction" or "text", "reference" or "references" or "answers"}; - for standard input.""");
 
     private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "Where the figures of the whole go; standard output by default.");
-    private readonly Option<string?> _rows = PathSymbols.CreateFileOption("--rows", "Where a line for every row goes; - for standard output, before the figures unless --output names a file for them.");
+    private readonly Option<string?> _rows = PathSymbols.CreateFileOption(
+        "--rows", "Where a line for every row goes; - for standard output, before the figures unless --output names a file for them.");
+
     private readonly Option<bool> _stemmer = new("--stemmer") { Description = "Compare the stems of words (rouge)." };
     private readonly Option<bool> _average = new("--average") { Description = "Average over a row's references instead of taking the best (rouge)." };
-    private readonly Option<RougeTokenizer> _rougeTokenizer = Choice.CreateOption("--rouge-tokenizer", "What words are (rouge)", CalibrationCertificateJson.Tokenizers);
-    private readonly Option<bool> _splitSentences = new("--split-sentences") { Description = "Take each sentence for a line (rouge): on texts of one line ROUGE-Lsum is ROUGE-L." };
-    private readonly Option<BleuTokenizer> _bleuTokenizer = Choice.CreateOption("--tokenize", "What tokens are, as sacrebleu has them (bleu)", BleuScorer.Tokenizers);
+    private readonly Option<RougeTokenizer> _rougeTokenizer = Choice.CreateOption(
+        "--rouge-tokenizer", "What words are (rouge)", CalibrationCertificateJson.Tokenizers);
+
+    private readonly Option<bool> _splitSentences = new("--split-sentences")
+    {
+        Description = "Take each sentence for a line (rouge): on texts of one line ROUGE-Lsum is ROUGE-L.",
+    };
+
+    private readonly Option<BleuTokenizer> _bleuTokenizer = Choice.CreateOption(
+        "--tokenize", "What tokens are, as sacrebleu has them (bleu)", BleuScorer.Tokenizers);
+
     private readonly Option<bool> _lowercase = new("--lowercase") { Description = "Compare texts in lower case (bleu)." };
-    private readonly Option<int> _wordOrder = Choice.CreateOption("--word-order", "The longest n-grams of words that count; with 2 it is chrF++ (chrf)", [("0", 0), ("1", 1), ("2", 2)]);
+    private readonly Option<int> _wordOrder = Choice.CreateOption(
+        "--word-order", "The longest n-grams of words that count; with 2 it is chrF++ (chrf)", [("0", 0), ("1", 1), ("2", 2)]);
+
     private readonly Option<int> _bootstrap = new("--bootstrap")
     {
         Description = $"Bootstrap samples for 95 % intervals, 1 to {MostBootstrapSamples}; none by default.",
@@ -52,15 +64,25 @@ internal sealed class EvaluateCommand : ToolCommand
         _kind.CompletionSources.Clear();
         _kind.CompletionSources.Add([.. Enum.GetNames<EvaluationKind>().Select(name => name.ToLowerInvariant())]);
         _input.Required = true;
-        foreach (Option option in (Option[])[_input, _output, _rows, _stemmer, _average, _rougeTokenizer, _splitSentences, _bleuTokenizer, _lowercase, _wordOrder, _bootstrap, _seed, _strict])
+        foreach (Option option in (Option[])
+            [
+                _input, _output, _rows, _stemmer, _average, _rougeTokenizer, _splitSentences, _bleuTokenizer, _lowercase, _wordOrder, _bootstrap, _seed,
+                _strict,
+            ])
+        {
             Add(option);
+        }
+
         Validators.Add(result =>
         {
             // Another argument that is wrong has been said already, and has no value.
             if (result.GetResult(_kind) is not { Tokens: [var token] } || !Enum.TryParse(token.Value, ignoreCase: true, out EvaluationKind kind))
                 return;
             foreach ((EvaluationKind wanted, Option[] options) in (ReadOnlySpan<(EvaluationKind, Option[])>)
-                [(EvaluationKind.Rouge, [_stemmer, _average, _rougeTokenizer, _splitSentences]), (EvaluationKind.Bleu, [_bleuTokenizer, _lowercase]), (EvaluationKind.Chrf, [_wordOrder])])
+                [
+                    (EvaluationKind.Rouge, [_stemmer, _average, _rougeTokenizer, _splitSentences]), (EvaluationKind.Bleu, [_bleuTokenizer, _lowercase]),
+                    (EvaluationKind.Chrf, [_wordOrder]),
+                ])
             {
                 if (kind != wanted && options.FirstOrDefault(option => result.GetResult(option) is { Implicit: false }) is { } other)
                     result.AddError($"{other.Name} is for {wanted.ToString().ToLowerInvariant()}.");
@@ -147,7 +169,11 @@ internal sealed class EvaluateCommand : ToolCommand
 
         TextGenerationMetrics metrics = totals.ToMetrics(TimeSpan.Zero, TextGenerationEvaluationOptions.Defaults.ConfidenceLevel);
         if (metrics.RougeTexts is { DropsTooMuch: true } dropped)
-            _context.Messages.Say($"{dropped.DescribeDropped()} of the texts, and its scores know nothing of them: --rouge-tokenizer unicode takes words of any script.");
+        {
+            _context.Messages.Say(
+                $"{dropped.DescribeDropped()} of the texts, and its scores know nothing of them: --rouge-tokenizer unicode takes words of any script.");
+        }
+
         rowsFile?.Complete();
         Write(writer.Corpus(metrics, stopReasons, countsOperations), outputPath);
         outcome.SayReasons();

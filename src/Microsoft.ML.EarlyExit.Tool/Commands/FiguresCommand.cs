@@ -33,7 +33,8 @@ internal sealed class FiguresCommand : ToolCommand
         Add(_output);
         Validators.Add(result =>
         {
-            bool[] given = [result.GetResult(_folder) is { Tokens.Count: > 0 }, result.GetResult(_scores) is not null, result.GetResult(_certificate) is not null];
+            bool[] given =
+                [result.GetResult(_folder) is { Tokens.Count: > 0 }, result.GetResult(_scores) is not null, result.GetResult(_certificate) is not null];
             if (given.Count(isGiven => isGiven) != 1)
                 result.AddError("Give either a folder, --scores or --certificate.");
             else if (given[0] == result.GetResult(_output) is not null)
@@ -62,7 +63,8 @@ internal sealed class FiguresCommand : ToolCommand
         [
             new BoxPlotFigure(
                 "ranks", "Rank of the last layer's token at each layer", "decoder layer", "rank",
-                [.. series.Select(one => new BoxPlotFigure.Boxes(one.Name, [.. one.Layers.Select((layer, index) => layer.ToBox(index + 1))]))], IsLogarithmic: true),
+                [.. series.Select(one => new BoxPlotFigure.Boxes(one.Name, [.. one.Layers.Select((layer, index) => layer.ToBox(index + 1))]))],
+                IsLogarithmic: true),
             new LineFigure(
                 "confidence", "Confidence and agreement with the last layer", "decoder layer",
                 [
@@ -90,7 +92,9 @@ internal sealed class FiguresCommand : ToolCommand
             figure.Save(folder);
         }
 
-        _context.Messages.Say($"Drew {(figures.Length == 1 ? "1 figure" : $"{figures.Length} figures")} in '{folder}': {string.Join(", ", figures.Select(figure => figure.Name))}.");
+        _context.Messages.Say(
+            $"Drew {(figures.Length == 1 ? "1 figure" : $"{figures.Length} figures")} in '{folder}': "
+            + $"{string.Join(", ", figures.Select(figure => figure.Name))}.");
     }
 
     private void DrawAgain(string folder)
@@ -117,7 +121,11 @@ internal sealed class FiguresCommand : ToolCommand
     {
         ScoreStatistics statistics = ScoreStatistics.Read(path, _context);
         if (statistics.ErrorRows > 0)
-            _context.Messages.Say($"{path}: left out {GenerationRun.CountRows(statistics.ErrorRows)} that {(statistics.ErrorRows == 1 ? "is an error" : "are errors")}.");
+        {
+            _context.Messages.Say(
+                $"{path}: left out {GenerationRun.CountRows(statistics.ErrorRows)} that {(statistics.ErrorRows == 1 ? "is an error" : "are errors")}.");
+        }
+
         return statistics;
     }
 

@@ -35,7 +35,8 @@ internal static class FinishedRows
             if (id != Encoding.UTF8.GetString(row.Id.Span))
             {
                 throw new InvalidDataException(
-                    $"Line {lines.Number} of '{path}' has the id {JsonText.Shorten(id)}, but line {row.LineNumber} of {inputName} has {JsonText.Shorten(Encoding.UTF8.GetString(row.Id.Span))}. {Advice}");
+                    $"Line {lines.Number} of '{path}' has the id {JsonText.Shorten(id)}, but line {row.LineNumber} of {inputName} has "
+                    + $"{JsonText.Shorten(Encoding.UTF8.GetString(row.Id.Span))}. {Advice}");
             }
 
             outcome.Add(error);

@@ -12,8 +12,8 @@ internal sealed class GenerateCommand : ToolCommand
     private readonly ToolContext _context;
     private readonly Argument<string> _bundle = PathSymbols.CreateArgument("BUNDLE", "The folder of the model bundle.");
     private readonly Option<string?> _text = new("--text") { Description = "One text to generate from.", HelpName = "TEXT" };
-    private readonly Option<string?> _input =
-        PathSymbols.CreateFileOption("--input", """Rows to generate from, one JSON object per line: {"id", "text"} or {"id", "inputIds"}; - for standard input.""");
+    private readonly Option<string?> _input = PathSymbols.CreateFileOption(
+        "--input", """Rows to generate from, one JSON object per line: {"id", "text"} or {"id", "inputIds"}; - for standard input.""");
 
     private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "Where the rows go; standard output by default.");
     private readonly Option<string?> _policy = PathSymbols.CreateFileOption(
@@ -36,8 +36,15 @@ internal sealed class GenerateCommand : ToolCommand
     {
         _context = context;
         Add(_bundle);
-        foreach (Option option in (Option[])[_text, _input, _output, _policy, _options, .. _policyFlags.All, .. _generationFlags.All, _batch, _trace, _json, _resume, _strict, .. _load.All])
+        foreach (Option option in (Option[])
+            [
+                _text, _input, _output, _policy, _options, .. _policyFlags.All, .. _generationFlags.All, _batch, _trace, _json, _resume, _strict,
+                .. _load.All,
+            ])
+        {
             Add(option);
+        }
+
         PathSymbols.ReadStandardInputOnce(this, _input, _policy, _options);
         Validators.Add(result =>
         {
@@ -61,12 +68,18 @@ internal sealed class GenerateCommand : ToolCommand
         string? optionsPath = parsed.GetValue(_options);
 
         // Whatever can fail quickly does so before the model is loaded.
-        (TextGenerationOptions fileOptions, bool writesOperations) =
-            optionsPath is null ? new GenerationOptionsFile(new TextGenerationOptions(), false) : PathSymbols.Read(optionsPath, _context, GenerationOptionsFile.Parse);
+        (TextGenerationOptions fileOptions, bool writesOperations) = optionsPath is null
+            ? new GenerationOptionsFile(new TextGenerationOptions(), false)
+            : PathSymbols.Read(optionsPath, _context, GenerationOptionsFile.Parse);
         PolicyFile? policyFile = parsed.GetValue(_policy) is { } policyPath ? PolicyFile.Read(policyPath, _context) : null;
         ExitPolicy? policy = _policyFlags.Apply(parsed, policyFile?.Policy);
         string[] policyFlags = GivenFlags.Of(parsed, _policyFlags.All);
-        TextGenerationOptions options = _generationFlags.Apply(parsed, fileOptions) with { Exit = policy, BatchSize = parsed.GetValue(_batch), Trace = parsed.GetValue(_trace) };
+        TextGenerationOptions options = _generationFlags.Apply(parsed, fileOptions) with
+        {
+            Exit = policy,
+            BatchSize = parsed.GetValue(_batch),
+            Trace = parsed.GetValue(_trace),
+        };
         using Stream? input = inputPath is null ? null : PathSymbols.Open(inputPath, _context);
         GenerationRowReader? rows = input is null ? null : new GenerationRowReader(input);
         var outcome = new RowOutcome(_context.Messages);
@@ -96,7 +109,8 @@ internal sealed class GenerateCommand : ToolCommand
             return new StreamedGeneration(_context, model, options).Run(text, _context.Cancellation) ? ExitCode.Done : ExitCode.Failed;
 
         using PartialFile? file = outputPath is null ? null : PartialFile.Create(outputPath, keptBytes);
-        using var run = new GenerationRun(_context, model, options, writesOperations, file?.Writer, outcome, rows?.Position ?? 0, input is { CanSeek: true } ? input.Length : null);
+        using var run = new GenerationRun(
+            _context, model, options, writesOperations, file?.Writer, outcome, rows?.Position ?? 0, input is { CanSeek: true } ? input.Length : null);
         RunRows(run, text, rows, reads: input is { CanSeek: false } ? options.BatchSize : 0, file);
         return outcome.ToExitCode(parsed.GetValue(_strict));
     }
@@ -139,7 +153,8 @@ internal sealed class GenerateCommand : ToolCommand
 
         void WriteRow(string text, CancellationToken cancellation)
         {
-            using var run = new GenerationRun(_context with { Cancellation = cancellation }, model, options, writesOperations, file: null, new RowOutcome(_context.Messages));
+            using var run = new GenerationRun(
+                _context with { Cancellation = cancellation }, model, options, writesOperations, file: null, new RowOutcome(_context.Messages));
             run.Add(GenerationRow.FromText(text), bytes: 0);
             run.Complete();
             run.Outcome.SayReasons();

@@ -11,5 +11,6 @@ internal sealed record GenerationOptionsFile(TextGenerationOptions Options, bool
     /// <summary>Reads an options file.</summary>
     /// <exception cref="InvalidDataException">A field is unknown, occurs twice, or has an impossible value.</exception>
     public static GenerationOptionsFile Parse(Stream json, string sourceName) => JsonFields.Parse(
-        json, sourceName, fields => new GenerationOptionsFile(TextGenerationOptionsJson.Read(fields), fields.Has("operations") && fields.GetBoolean("operations")));
+        json, sourceName,
+        fields => new GenerationOptionsFile(TextGenerationOptionsJson.Read(fields), fields.Has("operations") && fields.GetBoolean("operations")));
 }

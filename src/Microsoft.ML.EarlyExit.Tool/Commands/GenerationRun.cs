@@ -37,7 +37,8 @@ internal sealed class GenerationRun : IDisposable
     /// <param name="finishedBytes">Bytes of those rows' lines.</param>
     /// <param name="totalBytes">Bytes of all rows' lines, for the progress bar; null where nobody knows.</param>
     public GenerationRun(
-        ToolContext context, EarlyExitModel model, TextGenerationOptions options, bool writesOperations, TextWriter? file, RowOutcome outcome, long finishedBytes = 0, long? totalBytes = null)
+        ToolContext context, EarlyExitModel model, TextGenerationOptions options, bool writesOperations, TextWriter? file, RowOutcome outcome,
+        long finishedBytes = 0, long? totalBytes = null)
     {
         Outcome = outcome;
         _added = outcome.Rows;
@@ -64,8 +65,13 @@ internal sealed class GenerationRun : IDisposable
     public void Add(GenerationRow row, long bytes)
     {
         _context.Cancellation.ThrowIfCancellationRequested();
-        while (_held.Count >= BatchesHeld * _options.BatchSize || (_heldBytes + bytes > LargestHeldBytes && _batch.IsRunning) || (row.Input is not null && !_batch.HasFreeSlot))
+        while (_held.Count >= BatchesHeld * _options.BatchSize
+            || (_heldBytes + bytes > LargestHeldBytes && _batch.IsRunning)
+            || (row.Input is not null && !_batch.HasFreeSlot))
+        {
             Step();
+        }
+
         _held.Enqueue((row, bytes));
         _heldBytes += bytes;
         long number = _added++;

@@ -6,5 +6,6 @@ namespace Microsoft.ML.EarlyExit.Tool.Commands;
 internal static class GivenFlags
 {
     /// <summary>Their names.</summary>
-    public static string[] Of(ParseResult parsed, IEnumerable<Option> options) => [.. options.Where(option => parsed.GetResult(option) is { Implicit: false }).Select(option => option.Name)];
+    public static string[] Of(ParseResult parsed, IEnumerable<Option> options) =>
+        [.. options.Where(option => parsed.GetResult(option) is { Implicit: false }).Select(option => option.Name)];
 }

@@ -81,7 +81,9 @@ internal sealed class InspectCommand : ToolCommand
         Line("positions", $"{configuration.RelativeAttentionBucketCount} buckets up to a distance of {configuration.RelativeAttentionMaxDistance}");
         Line("vocabulary", $"{configuration.VocabularySize:N0} tokens");
         Line("head", $"{(IsTied(manifest) ? "tied" : "own")}, {(configuration.ScaleDecoderOutputs ? "scaled" : "not scaled")}");
-        Line("special ids", $"pad {configuration.PadTokenId}, end of sequence {configuration.EndOfSequenceTokenId}, decoder start {configuration.DecoderStartTokenId}");
+        Line(
+            "special ids",
+            $"pad {configuration.PadTokenId}, end of sequence {configuration.EndOfSequenceTokenId}, decoder start {configuration.DecoderStartTokenId}");
         Line("new tokens", configuration.MaxNewTokens is { } limit ? $"at most {limit}, unless told otherwise" : "no limit of the checkpoint's own");
         if (configuration.MinNewTokens is { } least)
             Line("", $"at least {least}, unless told otherwise");

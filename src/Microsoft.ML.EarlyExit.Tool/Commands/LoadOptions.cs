@@ -8,7 +8,9 @@ internal sealed class LoadOptions
 {
     private const int MostThreads = 1024;
 
-    private readonly Option<int?> _threads = NumberOption.CreateWhole("--threads", $"How many threads work, 1 to {MostThreads}; one per processor by default.", 1, MostThreads);
+    private readonly Option<int?> _threads = NumberOption.CreateWhole(
+        "--threads", $"How many threads work, 1 to {MostThreads}; one per processor by default.", 1, MostThreads);
+
     private readonly Option<int?> _gpu = NumberOption.CreateWhole(
         "--gpu", "The CUDA device to run on, counted from 0; the processor by default. Needs a build of the tool with ONNX Runtime for GPUs.", 0, int.MaxValue);
 

@@ -9,7 +9,8 @@ internal static class OptionNames
 {
     private static readonly string[] s_names =
     [
-        nameof(ExitPolicy.MinimumLayer), nameof(ExitPolicy.Threshold), nameof(ExitPolicy.Thresholds), nameof(ExitPolicy.StaticExitLayer), nameof(ExitPolicy.Confidence),
+        nameof(ExitPolicy.MinimumLayer), nameof(ExitPolicy.Threshold), nameof(ExitPolicy.Thresholds), nameof(ExitPolicy.StaticExitLayer),
+        nameof(ExitPolicy.Confidence),
         nameof(ExitPolicy.Pruning), nameof(ExitPolicy.FullVocabularyAtLastLayer), nameof(ExitPolicy.StatePropagation), nameof(ExitPolicy.ShallowDeep),
         nameof(ShallowDeep.ExitLayer), nameof(ShallowDeep.AdaptiveThreshold), nameof(ExitPolicy.SelfSpeculation), nameof(ExitPolicy.ReferenceCompatible),
         nameof(TextGenerationOptions.MinNewTokens), nameof(TextGenerationOptions.MaxNewTokens), nameof(TextGenerationOptions.MaxInputTokens),
@@ -57,7 +58,8 @@ internal static class OptionNames
         }
         catch (ArgumentException exception) when (flags.Count > 0)
         {
-            throw new WrongUsageException(flags.Aggregate(InFiles(ErrorSentence.Message(exception)), (text, flag) => Regex.Replace(text, $@"\b{FieldOf(flag)}\b", flag)), exception);
+            throw new WrongUsageException(
+                flags.Aggregate(InFiles(ErrorSentence.Message(exception)), (text, flag) => Regex.Replace(text, $@"\b{FieldOf(flag)}\b", flag)), exception);
         }
     }
 

@@ -30,7 +30,8 @@ internal sealed record PolicyFile(string Name, ExitPolicy? Policy, string? Model
         if (IsCertified)
         {
             throw new InvalidDataException(
-                $"{Name} certifies another model than '{model.Bundle.Folder}': its modelSha256 is {ModelIdentity}, the bundle's is {identity}. Calibrate with this bundle, or give the policy alone.");
+                $"{Name} certifies another model than '{model.Bundle.Folder}': its modelSha256 is {ModelIdentity}, the bundle's is {identity}. "
+                + "Calibrate with this bundle, or give the policy alone.");
         }
 
         messages.Say($"{Name} was saved with another model; its policy is used with '{model.Bundle.Folder}' all the same.");

@@ -35,8 +35,15 @@ internal sealed class ReproduceCommand : ToolCommand
 
     private readonly Option<string?> _data =
         PathSymbols.CreateFileOption("--data", "The data set: SQuAD v1.1 or SamSum JSON, E2E CSV, rows (JSON lines), or text and reference between tabs.");
-    private readonly Option<string?> _format = new("--format") { Description = "The data set's form; found out by default.", HelpName = "squad|samsum|e2e|rows|tsv" };
-    private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "The folder for the report. A run that was stopped goes on where it was.");
+    private readonly Option<string?> _format = new("--format")
+    {
+        Description = "The data set's form; found out by default.",
+        HelpName = "squad|samsum|e2e|rows|tsv",
+    };
+
+    private readonly Option<string?> _output = PathSymbols.CreateFileOption(
+        "--output", "The folder for the report. A run that was stopped goes on where it was.");
+
     private readonly Option<int> _samples = new("--samples")
     {
         Description = $"How many examples are drawn from the data, or all; {DefaultSamples} by default.",
@@ -64,8 +71,8 @@ internal sealed class ReproduceCommand : ToolCommand
     private readonly Option<string?> _options =
         PathSymbols.CreateFileOption("--options", $"The generation options, a JSON file. SamSum has the prefix '{SummarizePrefix}' unless the file gives one.");
     private readonly Option<int> _batch = CreateNumber("--batch", "How many rows are decoded side by side; times are always measured with one.", 1, 1, 1024);
-    private readonly Option<int> _latencyRows =
-        CreateNumber("--latency-rows", "How many rows of each cell are timed, twice each, beside the same row at full depth.", DefaultLatencyRows, 1, int.MaxValue);
+    private readonly Option<int> _latencyRows = CreateNumber(
+        "--latency-rows", "How many rows of each cell are timed, twice each, beside the same row at full depth.", DefaultLatencyRows, 1, int.MaxValue);
 
     private readonly Option<bool> _restart = new("--restart") { Description = "Delete an earlier run's files in the folder, and begin again." };
 
@@ -78,13 +85,21 @@ internal sealed class ReproduceCommand : ToolCommand
         _data.Required = true;
         _output.Required = true;
         _output.HelpName = "FOLDER";
-        foreach (Option option in (Option[])[_models, _data, _format, _output, _samples, _seed, _minimumLayers, _threshold, _options, _batch, _latencyRows, _restart])
+        foreach (Option option in (Option[])
+            [_models, _data, _format, _output, _samples, _seed, _minimumLayers, _threshold, _options, _batch, _latencyRows, _restart])
+        {
             Add(option);
+        }
+
         _format.CompletionSources.Add([.. ReproductionSample.Formats.Keys]);
         _format.Validators.Add(result =>
         {
             if (result.Tokens.Count == 1 && !ReproductionSample.Formats.ContainsKey(result.Tokens[0].Value))
-                result.AddError($"--format is '{result.Tokens[0].Value}'; it must be one of {string.Join(", ", ReproductionSample.Formats.Keys)}.{Suggestion.For(result.Tokens[0].Value, ReproductionSample.Formats.Keys)}");
+            {
+                result.AddError(
+                    $"--format is '{result.Tokens[0].Value}'; it must be one of {string.Join(", ", ReproductionSample.Formats.Keys)}."
+                    + $"{Suggestion.For(result.Tokens[0].Value, ReproductionSample.Formats.Keys)}");
+            }
         });
         _models.Validators.Add(result =>
         {
@@ -149,7 +164,8 @@ internal sealed class ReproduceCommand : ToolCommand
 
         // Whatever can fail quickly does so before anything is generated.
         ReproductionSample sample = ReproductionSample.Draw(
-            parsed.GetRequiredValue(_data)!, parsed.GetValue(_format) is { } format ? ReproductionSample.Formats[format] : null, samples, parsed.GetValue(_seed));
+            parsed.GetRequiredValue(_data)!, parsed.GetValue(_format) is { } format ? ReproductionSample.Formats[format] : null,
+            samples, parsed.GetValue(_seed));
         TextGenerationOptions options = ReadOptions(parsed.GetValue(_options), sample.Format) with { BatchSize = parsed.GetValue(_batch) };
         var loaded = new List<EarlyExitModel>();
         try
@@ -187,7 +203,8 @@ internal sealed class ReproduceCommand : ToolCommand
             if (samples > sample.Settings.Examples && samples != AllSamples)
                 _context.Messages.Say($"The data set has {sample.Settings.Examples} examples; all are taken.");
             new ReproductionRun(
-                _context.Messages, folder, settings, sample, options, plans, CommandLine(parsed, models, sample, folder), _context.Cancellation).Run(loaded, fingerprint);
+                _context.Messages, folder, settings, sample, options, plans, CommandLine(parsed, models, sample, folder), _context.Cancellation)
+                .Run(loaded, fingerprint);
         }
         finally
         {
@@ -222,11 +239,19 @@ internal sealed class ReproduceCommand : ToolCommand
     {
         int depth = model.Configuration.DecoderLayerCount;
         if (model.Tokenizer is null)
-            throw new InvalidDataException($"The model bundle '{named.Path}' has no tokenizer, and texts are needed. Convert the checkpoint again with its spiece.model.");
+        {
+            throw new InvalidDataException(
+                $"The model bundle '{named.Path}' has no tokenizer, and texts are needed. Convert the checkpoint again with its spiece.model.");
+        }
+
         if (depth < 2)
             throw new InvalidDataException($"The model bundle '{named.Path}' has {depth} decoder layer; there is no layer to leave early after.");
         if (minimumLayers?.Max() >= depth)
-            throw new InvalidDataException($"--minimum-layers has {minimumLayers.Max()}, but the model '{named.Name}' has {depth} decoder layers; give lower ones.");
+        {
+            throw new InvalidDataException(
+                $"--minimum-layers has {minimumLayers.Max()}, but the model '{named.Name}' has {depth} decoder layers; give lower ones.");
+        }
+
         model.CheckOptions(options);
     }
 

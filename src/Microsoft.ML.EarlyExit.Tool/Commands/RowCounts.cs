@@ -11,13 +11,15 @@ internal static class RowCounts
     {
         outcome.SayReasons();
         messages.Say(outcome.Errors > 0
-            ? $"Wrote {GenerationRun.CountRows(outcome.Rows)}; {outcome.Errors} of them {(outcome.Errors == 1 ? "is an error and says" : "are errors and say")} why."
+            ? $"Wrote {GenerationRun.CountRows(outcome.Rows)}; {outcome.Errors} of them "
+                + $"{(outcome.Errors == 1 ? "is an error and says" : "are errors and say")} why."
             : $"Wrote {GenerationRun.CountRows(outcome.Rows)}.");
     }
 
     /// <summary>Says where the rows are that were written before something went wrong.</summary>
     public static void SayInterrupted(MessageWriter messages, long rows, PartialFile? file) => messages.Say(
-        $"{GenerationRun.CountRows(rows)} finished before {(file is null ? "went to standard output." : $"stay in '{file.Path}': the same command with {ResumeOption.Name} goes on from there.")}");
+        $"{GenerationRun.CountRows(rows)} finished before "
+        + $"{(file is null ? "went to standard output." : $"stay in '{file.Path}': the same command with {ResumeOption.Name} goes on from there.")}");
 
     /// <summary>Says that a run goes on with the rows that an interrupted one left, or moves them out of the way: nobody asked to lose them.</summary>
     /// <param name="messages">Standard error.</param>

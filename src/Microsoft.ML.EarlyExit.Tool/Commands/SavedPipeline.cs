@@ -33,10 +33,12 @@ internal static class SavedPipeline
                 ? throw new InvalidDataException($"{name} is a zip file, but no saved pipeline with a text generation.")
                 : policies.All(policy => Text(policy) == Text(policies[0]))
                     ? policies[0]
-                    : throw new InvalidDataException($"{name} has several text generations with different policies; save the policy that is meant to a file of its own.");
+                    : throw new InvalidDataException(
+                        $"{name} has several text generations with different policies; save the policy that is meant to a file of its own.");
         }
         // Our own messages name the file already.
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException or KeyNotFoundException || (exception is InvalidDataException && !exception.Message.StartsWith(name, StringComparison.Ordinal)))
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException or KeyNotFoundException
+            || (exception is InvalidDataException && !exception.Message.StartsWith(name, StringComparison.Ordinal)))
         {
             throw new InvalidDataException($"{name} is damaged: {ErrorSentence.Message(exception)}", exception);
         }
@@ -50,10 +52,16 @@ internal static class SavedPipeline
         {
             using JsonDocument json = JsonDocument.Parse(ReadAtMost(stream, JsonFields.LargestSource));
             string? bundle = json.RootElement.GetProperty("bundle").GetString();
-            return (bundle ?? throw new InvalidDataException($"{name} is damaged: {TransformerEntry} names no bundle."), json.RootElement.GetProperty("policy").GetBoolean());
+            return (
+                bundle ?? throw new InvalidDataException($"{name} is damaged: {TransformerEntry} names no bundle."),
+                json.RootElement.GetProperty("policy").GetBoolean());
         });
         if (Find(archive, folder, CertificateEntry) is not null)
-            return Read(CertificateEntry, stream => PolicyFile.Certified(CalibrationCertificateJson.Parse(stream, $"{name}, {CertificateEntry}"), name)) with { ModelIdentity = identity };
+        {
+            return Read(CertificateEntry, stream => PolicyFile.Certified(CalibrationCertificateJson.Parse(stream, $"{name}, {CertificateEntry}"), name))
+                with { ModelIdentity = identity };
+        }
+
         return new PolicyFile(name, hasPolicy ? Read(PolicyEntry, stream => ExitPolicyJson.Parse(stream, $"{name}, {PolicyEntry}")) : null, identity);
 
         T Read<T>(string file, Func<Stream, T> read)
@@ -87,7 +95,8 @@ internal static class SavedPipeline
         return bytes.ToArray();
     }
 
-    private static ZipArchiveEntry? Find(ZipArchive archive, string folder, string file) => archive.Entries.FirstOrDefault(entry => entry.Name == file && Folder(entry) == folder);
+    private static ZipArchiveEntry? Find(ZipArchive archive, string folder, string file) =>
+        archive.Entries.FirstOrDefault(entry => entry.Name == file && Folder(entry) == folder);
 
     private static string Folder(ZipArchiveEntry entry) => entry.FullName[..^entry.Name.Length];
 }

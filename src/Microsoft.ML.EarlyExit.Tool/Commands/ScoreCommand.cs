@@ -17,7 +17,9 @@ internal sealed class ScoreCommand : ToolCommand
 
     private readonly Option<string?> _output = PathSymbols.CreateFileOption("--output", "Where the rows go; standard output by default.");
     private readonly Option<string?> _policy = PathSymbols.CreateFileOption(
-        "--policy", "Says the measure of confidence, as for generate: confidence, contrastive, classifier, and minimumLayer, where amateurs begin; softmaxMargin by default.");
+        "--policy",
+        "Says the measure of confidence, as for generate: confidence, contrastive, classifier, and minimumLayer, where amateurs begin; "
+        + "softmaxMargin by default.");
 
     private readonly Option<string?> _options = PathSymbols.CreateFileOption(
         "--options", "How inputs are read, a JSON file: prefix, maxInputTokens, truncate; and maxNewTokens, how many tokens a target may have.");
@@ -27,7 +29,9 @@ internal sealed class ScoreCommand : ToolCommand
     private readonly LoadOptions _load = new();
 
     public ScoreCommand(ToolContext context)
-        : base("score", "Score given targets at every decoder layer, at full depth.", "flan-t5-small.bundle --input targets.jsonl --output scores.jsonl --policy policy.json")
+        : base(
+            "score", "Score given targets at every decoder layer, at full depth.",
+            "flan-t5-small.bundle --input targets.jsonl --output scores.jsonl --policy policy.json")
     {
         _context = context;
         Add(_bundle);
@@ -46,7 +50,9 @@ internal sealed class ScoreCommand : ToolCommand
         string? outputPath = PathSymbols.GetOutput(parsed, _output);
 
         // Whatever can fail quickly does so before the model is loaded.
-        TextGenerationOptions options = optionsPath is null ? new TextGenerationOptions() : PathSymbols.Read(optionsPath, _context, GenerationOptionsFile.Parse).Options;
+        TextGenerationOptions options = optionsPath is null
+            ? new TextGenerationOptions()
+            : PathSymbols.Read(optionsPath, _context, GenerationOptionsFile.Parse).Options;
         PolicyFile? policy = parsed.GetValue(_policy) is { } policyPath ? PolicyFile.Read(policyPath, _context) : null;
         using Stream input = PathSymbols.Open(inputPath, _context);
         var reader = new GenerationRowReader(input, hasTargets: true);

@@ -62,9 +62,10 @@ internal sealed class StreamedGeneration(ToolContext context, EarlyExitModel mod
 
     private string Figures(int tokens, long blocks, TimeSpan time)
     {
+        string unit = tokens == 1 ? "token" : "tokens";
         string figures = string.Create(
             CultureInfo.InvariantCulture,
-            $"{tokens} {(tokens == 1 ? "token" : "tokens")}, {tokens / time.TotalSeconds:0.0} tokens/s, mean exit layer {(double)blocks / tokens:0.0} of {_layers}");
+            $"{tokens} {unit}, {tokens / time.TotalSeconds:0.0} tokens/s, mean exit layer {(double)blocks / tokens:0.0} of {_layers}");
         // Drafts are verified by the blocks above their layer, so that the layers do not say what ran.
         if (options.Exit?.SelfSpeculation is not null)
             return $"{figures} (drafts, verified at full depth)";

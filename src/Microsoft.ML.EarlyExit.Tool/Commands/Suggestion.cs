@@ -17,7 +17,8 @@ internal static class Suggestion
         return nearest.Name is null ? "" : $" Did you mean {nearest.Name}?";
     }
 
-    private static bool IsBeginning(string given, string name) => given.TrimStart('-').Length >= ShortestBeginning && name.StartsWith(given, StringComparison.OrdinalIgnoreCase);
+    private static bool IsBeginning(string given, string name) =>
+        given.TrimStart('-').Length >= ShortestBeginning && name.StartsWith(given, StringComparison.OrdinalIgnoreCase);
 
     /// <summary>Letters to insert, leave out, replace or exchange with their neighbour (optimal string alignment).</summary>
     private static int Distance(string first, string second)

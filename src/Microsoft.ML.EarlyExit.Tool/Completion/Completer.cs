@@ -33,7 +33,8 @@ internal static partial class Completer
 
     /// <summary>Whether a candidate begins as the word does; options only where one was begun, so that shells offer files elsewhere.</summary>
     private static bool Continues(string label, string word) =>
-        label.StartsWith(word, StringComparison.Ordinal) && (word.StartsWith('-') ? label.StartsWith("--", StringComparison.Ordinal) : char.IsAsciiLetterOrDigit(label[0]));
+        label.StartsWith(word, StringComparison.Ordinal)
+        && (word.StartsWith('-') ? label.StartsWith("--", StringComparison.Ordinal) : char.IsAsciiLetterOrDigit(label[0]));
 
     private static int IndexOfBlank(string text) => Array.FindIndex(text.ToCharArray(), char.IsWhiteSpace);
 

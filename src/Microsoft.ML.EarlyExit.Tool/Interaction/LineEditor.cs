@@ -137,7 +137,9 @@ internal sealed class LineEditor(IKeyboard keyboard, TextWriter output, string p
             return;
         }
 
-        string typed = char.IsLowSurrogate(character) ? (_highSurrogate == '\0' ? "" : $"{_highSurrogate}{character}") : char.IsControl(character) ? "" : $"{character}";
+        string typed = char.IsLowSurrogate(character)
+            ? (_highSurrogate == '\0' ? "" : $"{_highSurrogate}{character}")
+            : char.IsControl(character) ? "" : $"{character}";
         _highSurrogate = '\0';
         _text.Insert(_cursor, typed);
         _cursor += typed.Length;

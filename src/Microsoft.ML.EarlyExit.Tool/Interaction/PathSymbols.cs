@@ -54,7 +54,12 @@ internal static class PathSymbols
     /// <summary>Refuses a command line on which several of a command's options read standard input.</summary>
     public static void ReadStandardInputOnce(System.CommandLine.Command command, params Option[] options) => command.Validators.Add(result =>
     {
-        string[] readers = [.. options.Where(option => result.GetResult(option) is { } given && given.Tokens.Any(token => token.Value == Standard)).Select(option => option.Name)];
+        string[] readers =
+        [
+            .. options
+                .Where(option => result.GetResult(option) is { } given && given.Tokens.Any(token => token.Value == Standard))
+                .Select(option => option.Name),
+        ];
         if (readers.Length > 1)
             result.AddError($"{string.Join(" and ", readers)} are all '{Standard}'; standard input can be read only once.");
     });

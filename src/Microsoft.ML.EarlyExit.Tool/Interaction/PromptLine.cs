@@ -15,7 +15,9 @@ internal sealed class PromptLine(ToolContext context, Action<string, Cancellatio
     public int Run()
     {
         Terminal terminal = context.Terminal!;
-        Func<TypedLine> read = terminal.MovesCursor ? new LineEditor(terminal.Keyboard!, context.Output, Prompt).Read : ReadPlain(new StreamReader(context.Input, Encoding.UTF8));
+        Func<TypedLine> read = terminal.MovesCursor
+            ? new LineEditor(terminal.Keyboard!, context.Output, Prompt).Read
+            : ReadPlain(new StreamReader(context.Input, Encoding.UTF8));
         bool wasInterrupted = false;
         while (true)
         {

@@ -21,7 +21,8 @@ internal static class StandardStreams
             return TextWriter.Null;
         try
         {
-            return new LenientWriter(new StreamWriter(Console.OpenStandardError(), new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true });
+            return new LenientWriter(
+                new StreamWriter(Console.OpenStandardError(), new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true });
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -33,7 +34,8 @@ internal static class StandardStreams
     public static Stream OpenInput(CancellationToken cancellation)
     {
         bool isOpen = IsOpen(InputDescriptor);
-        return new InterruptibleStream(() => isOpen ? Console.OpenStandardInput() : throw new IOException("Standard input cannot be read: it is closed."), cancellation);
+        return new InterruptibleStream(
+            () => isOpen ? Console.OpenStandardInput() : throw new IOException("Standard input cannot be read: it is closed."), cancellation);
     }
 
     /// <summary>

@@ -163,7 +163,8 @@ internal sealed class GenerationRowReader(Stream stream, bool hasTargets = false
 
                 int start = (int)reader.TokenStartIndex;
                 reader.Skip();
-                error ??= $"{idsName}[{_ids.Count}] is {JsonText.Shorten(Encoding.UTF8.GetString(line[start..(int)reader.BytesConsumed]))}, not a whole number that can be an id";
+                error ??= $"{idsName}[{_ids.Count}] is {JsonText.Shorten(Encoding.UTF8.GetString(line[start..(int)reader.BytesConsumed]))}, "
+                    + "not a whole number that can be an id";
             }
 
             return error;

@@ -85,7 +85,8 @@ internal sealed record ScoreRow(IReadOnlyList<ScoreRow.Layer>? Layers)
         _ = json.Required(layer is null ? null : "", "layer");
         var read = new Layer(json.Required(argMax, "argmax"), json.Required(ranks, "rank"), json.Required(confidences, "confidence"));
         int count = before.Count == 0 ? read.ArgMax.Count : before[0].ArgMax.Count;
-        foreach ((string name, int length) in ((string, int)[])[("argmax", read.ArgMax.Count), ("rank", read.Ranks.Count), ("confidence", read.Confidences.Count)])
+        foreach ((string name, int length) in ((string, int)[])
+            [("argmax", read.ArgMax.Count), ("rank", read.Ranks.Count), ("confidence", read.Confidences.Count)])
         {
             if (length != count)
                 throw json.Fail($"{json.Path}.{name} has {length} items and layers[0].argmax {count}; there must be one for each token of the target.");

@@ -54,7 +54,11 @@ internal sealed class ScoreStatistics
 
         _layers ??= [.. layers.Select(_ => new LayerStatistics())];
         if (layers.Count != _layers.Count)
-            throw new InvalidDataException($"{path}, line {number}: the row has {layers.Count} layers and those before it {_layers.Count}; all must be of one model.");
+        {
+            throw new InvalidDataException(
+                $"{path}, line {number}: the row has {layers.Count} layers and those before it {_layers.Count}; all must be of one model.");
+        }
+
         IReadOnlyList<int> last = layers[^1].ArgMax;
         for (int layer = 0; layer < layers.Count; layer++)
         {
