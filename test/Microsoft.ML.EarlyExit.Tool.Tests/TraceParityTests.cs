@@ -35,6 +35,7 @@ public sealed class TraceParityTests(ConvertedModels models) : IDisposable
         Assert.NotEmpty(configurations);
         foreach (JsonElement configuration in configurations)
         {
+            string options = _folder.File("options.json");
             string penalty = configuration.GetProperty("repetition_penalty").GetRawText();
             File.WriteAllText(
                 options,

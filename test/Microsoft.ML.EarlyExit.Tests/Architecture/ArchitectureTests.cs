@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.CodeAnalysis;
 
 namespace Microsoft.ML.EarlyExit.Tests;
@@ -57,6 +58,21 @@ public sealed class ArchitectureTests(ITestOutputHelper output)
                from type in file.Types
                where type.Name != Path.GetFileName(file.Path).Split('.')[0]
                select $"{file.Path} declares {type.Name}",
+        ];
+        Assert.True(wrong.Length == 0, string.Join(Environment.NewLine, wrong));
+    }
+
+    [Fact]
+    public void Lines_keep_to_the_editors_limit()
+    {
+        int limit = int.Parse(File.ReadLines(Path.Combine(Repository.Folder, ".editorconfig"))
+            .Single(line => line.StartsWith("max_line_length", StringComparison.Ordinal)).Split('=')[1], CultureInfo.InvariantCulture);
+        string[] wrong =
+        [
+            .. from file in s_arrows.Value.Files
+               from line in File.ReadLines(Path.Combine(Repository.Folder, "src", file.Path)).Index()
+               where line.Item.Length > limit
+               select $"{file.Path}:{line.Index + 1} has {line.Item.Length} characters",
         ];
         Assert.True(wrong.Length == 0, string.Join(Environment.NewLine, wrong));
     }

@@ -9,13 +9,17 @@ namespace Microsoft.ML.EarlyExit.Tests;
 /// comment does not.</summary>
 internal sealed class SourceArrows
 {
+    // Of no file: what the SDK imports everywhere.
+    private const string Usings = "Microsoft.ML.EarlyExit/Usings.cs";
+
     private readonly Dictionary<(string From, string To), string> _examples = [];
 
     private SourceArrows(CSharpCompilation compilation)
     {
         foreach (SyntaxTree tree in compilation.SyntaxTrees)
         {
-            Files.Add(new SourceFile(tree.FilePath, Folder(tree.FilePath), [.. Types(compilation.GetSemanticModel(tree))]));
+            if (tree.FilePath != Usings)
+                Files.Add(new SourceFile(tree.FilePath, [.. Types(compilation.GetSemanticModel(tree))]));
             Read(compilation.GetSemanticModel(tree));
         }
     }
@@ -35,13 +39,13 @@ internal sealed class SourceArrows
             .Where(file => !file.Contains("/obj/", StringComparison.Ordinal) && !file.Contains("/bin/", StringComparison.Ordinal))
             .Order(StringComparer.Ordinal)
             .Select(file => CSharpSyntaxTree.ParseText(File.ReadAllText(Path.Combine(source, file)), options, file));
-        const string Usings = "global using System; global using System.Collections.Generic; global using System.IO; global using System.Linq; "
+        const string Implicit = "global using System; global using System.Collections.Generic; global using System.IO; global using System.Linq; "
             + "global using System.Threading; global using System.Threading.Tasks;";
         IEnumerable<MetadataReference> references = ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)
             .Where(file => !Path.GetFileName(file).StartsWith("Microsoft.ML.EarlyExit", StringComparison.Ordinal))
             .Select(file => MetadataReference.CreateFromFile(file));
         return new SourceArrows(CSharpCompilation.Create(
-            "Sources", [.. trees, CSharpSyntaxTree.ParseText(Usings, options, "Microsoft.ML.EarlyExit/Usings.cs")], references,
+            "Sources", [.. trees, CSharpSyntaxTree.ParseText(Implicit, options, Usings)], references,
             new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, allowUnsafe: true)));
     }
 
