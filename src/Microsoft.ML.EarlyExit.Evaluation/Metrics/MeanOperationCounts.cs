@@ -1,15 +1,37 @@
+using System.Text.Json.Serialization;
 using Microsoft.ML.EarlyExit.Evaluation.Text;
 
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>Floating-point operations of decoding, a row on average. The numbers are those of <see cref="OperationCounts"/>.</summary>
-/// <param name="Decoder">Decoder blocks.</param>
-/// <param name="StatePropagation">Keys and values filled after an exit.</param>
-/// <param name="Confidence">Head products made for confidences.</param>
-/// <param name="Head">Head products that chose a token.</param>
-/// <param name="Paper">The published code's own count, no part of the others' sum.</param>
-public readonly record struct MeanOperationCounts(double Decoder, double StatePropagation, double Confidence, double Head, double Paper)
+public readonly record struct MeanOperationCounts
 {
+    /// <summary>Each number by its name.</summary>
+    [JsonConstructor]
+    internal MeanOperationCounts(double decoder, double statePropagation, double confidence, double head, double paper)
+    {
+        Decoder = decoder;
+        StatePropagation = statePropagation;
+        Confidence = confidence;
+        Head = head;
+        Paper = paper;
+    }
+
+    /// <summary>Decoder blocks.</summary>
+    public double Decoder { get; }
+
+    /// <summary>Keys and values filled after an exit.</summary>
+    public double StatePropagation { get; }
+
+    /// <summary>LM head products made for confidences.</summary>
+    public double Confidence { get; }
+
+    /// <summary>LM head products that chose a token.</summary>
+    public double Head { get; }
+
+    /// <summary>The published code's own count, no part of the others' sum.</summary>
+    public double Paper { get; }
+
     /// <summary>All operations: the sum of <see cref="Decoder"/>, <see cref="StatePropagation"/>, <see cref="Confidence"/> and <see cref="Head"/>.</summary>
     public double Total => Decoder + StatePropagation + Confidence + Head;
 

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Microsoft.ML.EarlyExit.Evaluation.Text;
 
 namespace Microsoft.ML.EarlyExit;
@@ -10,28 +11,49 @@ namespace Microsoft.ML.EarlyExit;
 /// <remarks>
 /// In the formulas, in the words of <c>T5Configuration</c>, <c>d</c> is <c>ModelDimension</c>, <c>i</c> the heads times the width of one (<c>HeadCount</c>,
 /// <c>KeyValueDimension</c>), <c>f</c> <c>FeedForwardDimension</c>, <c>g</c> 3 for gated feed-forward layers and else 2, <c>S</c> the row's encoder positions,
-/// <c>t</c> the token's position from 0, and <c>k</c> the rows of the head that were multiplied (the whole vocabulary, <c>VocabularySize</c>, where nothing was
-/// pruned).
-/// Source: the products of the T5 architecture (arXiv 1910.10683) with a cache of keys and values; <see cref="Paper"/>: the code published with the paper on
-/// confidence measures for early exit, https://github.com/joanvelja/Confidently_Exiting.
+/// <c>t</c> the token's position from 0, and <c>k</c> the rows of the LM head that were multiplied (the full vocabulary, <c>VocabularySize</c>, where nothing
+/// was pruned).
+/// Source: the products of the T5 architecture (arXiv 1910.10683) with a cache of keys and values; <see cref="Paper"/>: the code published with Abdel Sadek et
+/// al., "Optimizing Predictions: Vocabulary Reduction and Contrastive Decoding in LLMs", 2024, https://github.com/joanvelja/Confidently_Exiting.
 /// </remarks>
-/// <param name="Decoder">
-/// The decoder blocks: for each that ran <c>2·d·i·4 + 4·i·(t+1)</c> (self-attention) <c>+ 2·d·i·2 + 4·i·S</c> (cross-attention) <c>+ 2·d·f·g</c>
-/// (feed-forward), and <c>2·d·i·2·S</c> the first time the row reached a layer (its cross-attention keys and values). With
-/// <c>StatePropagation.ParallelDecoding</c> also the blocks that run for earlier tokens, each at its own position, counted for the token that needed them.
-/// </param>
-/// <param name="StatePropagation">
-/// Keys and values of tokens that had left before a layer, by <c>StatePropagation.StateCopy</c>: <c>2·d·i·2</c> for each layer and position. They are
-/// counted for the token that reached the layer and needed them, so a layer that no later token reached costs nothing.
-/// </param>
-/// <param name="Confidence">Head products made for confidences: <c>2·d·k</c> each; 0 for a measure without logits.</param>
-/// <param name="Head">The head product that chose the token, where none made for a confidence could serve: <c>2·d·k</c>.</param>
-/// <param name="Paper">
-/// The published code's own count, <c>d²·k</c> for each confidence evaluated: to set beside that paper's figures. It stands beside the other numbers and is no
-/// part of their sum.
-/// </param>
-public readonly record struct OperationCounts(long Decoder, long StatePropagation, long Confidence, long Head, long Paper)
+public readonly record struct OperationCounts
 {
+    /// <summary>Each number by its name.</summary>
+    [JsonConstructor]
+    internal OperationCounts(long decoder, long statePropagation, long confidence, long head, long paper)
+    {
+        Decoder = decoder;
+        StatePropagation = statePropagation;
+        Confidence = confidence;
+        Head = head;
+        Paper = paper;
+    }
+
+    /// <summary>
+    /// The decoder blocks: for each that ran <c>2·d·i·4 + 4·i·(t+1)</c> (self-attention) <c>+ 2·d·i·2 + 4·i·S</c> (cross-attention) <c>+ 2·d·f·g</c>
+    /// (feed-forward), and <c>2·d·i·2·S</c> the first time the row reached a layer (its cross-attention keys and values). With
+    /// <c>StatePropagation.ParallelDecoding</c> also the blocks that run for earlier tokens, each at its own position, counted for the token that needed them.
+    /// </summary>
+    public long Decoder { get; internal init; }
+
+    /// <summary>
+    /// Keys and values of tokens that had exited before a layer, by <c>StatePropagation.StateCopy</c>: <c>2·d·i·2</c> for each layer and position. They are
+    /// counted for the token that reached the layer and needed them, so a layer that no later token reached costs nothing.
+    /// </summary>
+    public long StatePropagation { get; internal init; }
+
+    /// <summary>LM head products made for confidences: <c>2·d·k</c> each; 0 for a measure without logits.</summary>
+    public long Confidence { get; internal init; }
+
+    /// <summary>The LM head product that chose the token, where none made for a confidence could serve: <c>2·d·k</c>.</summary>
+    public long Head { get; internal init; }
+
+    /// <summary>
+    /// The published code's own count, <c>d²·k</c> for each confidence evaluated: to set beside that paper's figures. It stands beside the other numbers and is no
+    /// part of their sum.
+    /// </summary>
+    public long Paper { get; internal init; }
+
     /// <summary>All operations: the sum of <see cref="Decoder"/>, <see cref="StatePropagation"/>, <see cref="Confidence"/> and <see cref="Head"/>.</summary>
     public long Total => Decoder + StatePropagation + Confidence + Head;
 

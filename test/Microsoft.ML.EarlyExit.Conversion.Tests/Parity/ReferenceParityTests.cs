@@ -149,7 +149,7 @@ public sealed class ReferenceParityTests
         GenerationResult result = model.Generate([GenerationInput.FromTokenIds([7, 1])], new TextGenerationOptions { MaxNewTokens = 1 })[0];
         // d = 12, i = 3·5 = 15, d_ff = 20, 37 tokens, 2 input ids. A block: 2·12·15·4 + 4·15·1 + 2·12·15·2 + 4·15·2 + 2·12·20·2 = 3300; its cross-attention
         // keys and values: 2·12·15·2·2 = 1440. Four blocks: 4·(3300 + 1440) = 18960. The head: 2·12·37 = 888.
-        Assert.Equal(new OperationCounts(Decoder: 18960, StatePropagation: 0, Confidence: 0, Head: 888, Paper: 0), result.Operations);
+        Assert.Equal(new OperationCounts(18960, 0, 0, 888, 0), result.Operations);
     }
 
     private static TinyCheckpoint Convert(string name, int seed, TemporaryFolder folder, out string bundle)

@@ -149,7 +149,7 @@ public sealed class OperationCountTests
         // d = 48, i = 2 heads · 16 = 32, d_ff = 96 (gated), 1024 tokens, 3 input ids.
         // A block at position 0: 2·48·32·4 + 4·32·1 = 12288 + 128; 2·48·32·2 + 4·32·3 = 6144 + 384; 2·48·96·3 = 27648; together 46592.
         // Its cross-attention keys and values: 2·48·32·2·3 = 18432. Two blocks: 2·(46592 + 18432) = 130048. The head: 2·48·1024 = 98304.
-        Assert.Equal(new OperationCounts(Decoder: 130048, StatePropagation: 0, Confidence: 0, Head: 98304, Paper: 0), result.Operations);
+        Assert.Equal(new OperationCounts(130048, 0, 0, 98304, 0), result.Operations);
         Assert.Equal(228352, result.Operations.Total);
     }
 
