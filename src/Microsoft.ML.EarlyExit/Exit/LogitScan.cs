@@ -11,7 +11,7 @@ internal static class LogitScan
     public static int ArgMax(ReadOnlySpan<float> values)
     {
         int best = TensorPrimitives.IndexOfMax(values);
-        return float.IsFinite(values[best]) ? best : -1;
+        return best >= 0 && float.IsFinite(values[best]) ? best : -1;
     }
 
     /// <summary>How many numbers come before that at a place: larger ones, and equals at earlier places.</summary>

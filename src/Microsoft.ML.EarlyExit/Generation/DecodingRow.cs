@@ -7,6 +7,7 @@ internal sealed class DecodingRow
 
     private readonly bool[]? _isSeen;
     private readonly RowTrace? _trace;
+    private TokenComparisons? _comparisons;
     private int[] _sequence;
     private int[] _exitLayers;
     private float[] _confidences;
@@ -46,7 +47,7 @@ internal sealed class DecodingRow
     public int AcceptedDrafts { get; private set; }
 
     /// <summary>Shallow tokens beside the full model's, where the threshold is learned.</summary>
-    public TokenComparisons Comparisons { get; } = new();
+    public TokenComparisons Comparisons => _comparisons ??= new TokenComparisons();
 
     public int LastToken => Sequence[^1];
 

@@ -119,11 +119,11 @@ internal sealed unsafe class HeadProducts : IDisposable
         state.Logits.Set(_manyLogits!.Floats(0, _head.VocabularySize), isWhole: true, keep: false);
     }
 
-    /// <summary>Logits over the whole vocabulary of several positions of one row: hidden states [count, d] → [count, V], valid until the next call.</summary>
+    /// <summary>Logits over the whole vocabulary of several positions: hidden states [count, d] → [count, V], valid until the next call.</summary>
     public Span<float> ComputeMany(ReadOnlySpan<float> hiddenStates, int count)
     {
-        Ensure(ref _manyNormed, count * _head.Width);
-        Ensure(ref _manyLogits, count * _head.VocabularySize);
+        Ensure(ref _manyNormed, checked(count * _head.Width));
+        Ensure(ref _manyLogits, checked(count * _head.VocabularySize));
         Span<float> normed = _manyNormed!.Span<float>(0, count * _head.Width);
         Span<float> logits = _manyLogits!.Span<float>(0, count * _head.VocabularySize);
         for (int index = 0; index < count; index++)

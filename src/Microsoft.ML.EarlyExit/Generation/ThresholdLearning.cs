@@ -12,6 +12,9 @@ namespace Microsoft.ML.EarlyExit.Generation;
 /// </summary>
 internal sealed class ThresholdLearning(ExitPlan plan, DecoderBatch decoder, HeadProducts products, OperationCosts costs, int vocabularySize)
 {
+    // Tokens of one product: as many as a row may write can wait, and each has logits over the vocabulary.
+    private const int LargestProduct = 64;
+
     private readonly AdaptiveThreshold _threshold = new(plan.FirstThreshold);
 
     /// <summary>The threshold of the batch at hand.</summary>
@@ -24,11 +27,15 @@ internal sealed class ThresholdLearning(ExitPlan plan, DecoderBatch decoder, Hea
         int earlier = comparisons.PendingCount - 1;
         if (earlier > 0 && plan.StatePropagation == StatePropagation.ParallelDecoding)
         {
-            Span<float> logits = products.ComputeMany(decoder.States(slot, row.TokenCount - earlier, earlier), earlier);
-            for (int index = 0; index < earlier; index++)
+            for (int start = 0, count; start < earlier; start += count)
             {
-                row.Count(costs.ConfidenceProduct(vocabularySize));
-                comparisons.Add(index, TensorPrimitives.IndexOfMax<float>(logits.Slice(index * vocabularySize, vocabularySize)));
+                count = Math.Min(LargestProduct, earlier - start);
+                Span<float> logits = products.ComputeMany(decoder.States(slot, row.TokenCount - earlier + start, count), count);
+                for (int index = 0; index < count; index++)
+                {
+                    row.Count(costs.ConfidenceProduct(vocabularySize));
+                    comparisons.Add(start + index, TensorPrimitives.IndexOfMax<float>(logits.Slice(index * vocabularySize, vocabularySize)));
+                }
             }
         }
 

@@ -32,8 +32,8 @@ internal unsafe struct HeadProduct
         OnnxThreadPool.Lane lane, int chunks, delegate*<void*, int, int, int, float*, int, float*, int, void> kernel, void* rows, int width, int rowCount,
         ReadOnlySpan<float> inputs, int count, Span<float> logits)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(inputs.Length, count * width);
-        ArgumentOutOfRangeException.ThrowIfLessThan(logits.Length, count * rowCount);
+        ArgumentOutOfRangeException.ThrowIfLessThan<long>(inputs.Length, (long)count * width);
+        ArgumentOutOfRangeException.ThrowIfLessThan<long>(logits.Length, (long)count * rowCount);
         fixed (float* input = inputs, output = logits)
         {
             // A few rows are done sooner than other threads have heard of them.

@@ -71,10 +71,7 @@ internal sealed unsafe class AttentionOperator : IDisposable
             return failure;
         int items = job->PartCount * job->HeadCount;
         if (Multiplications(job, work.IsCross) >= LeastForThreads)
-        {
-            NativeApi.ParallelFor(context, &AttendItem, (nuint)items, &work);
-            return null;
-        }
+            return NativeApi.ParallelFor(context, &AttendItem, (nuint)items, &work);
 
         for (int item = 0; item < items; item++)
             Attend(&work, item);

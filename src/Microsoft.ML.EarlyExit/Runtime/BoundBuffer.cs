@@ -12,7 +12,7 @@ internal sealed class BoundBuffer<T> : IDisposable
     private readonly long[] _shape;
     private OrtValue?[]? _firsts;
 
-    /// <summary>A zeroed tensor of the given shape, of one element where there is none.</summary>
+    /// <summary>A zeroed tensor of the given shape, of one element where no dimension is given.</summary>
     public unsafe BoundBuffer(params long[] shape)
     {
         _shape = shape;
@@ -29,8 +29,6 @@ internal sealed class BoundBuffer<T> : IDisposable
 
     /// <summary>All elements.</summary>
     public Span<T> Values => _buffer.Span<T>(0, checked((int)Count));
-
-    public nint Address => _buffer.Address;
 
     /// <summary>The tensor's first <paramref name="count"/> rows.</summary>
     public OrtValue First(int count) => (_firsts ??= new OrtValue?[_shape[0] + 1])[count] ??= BoundTensor.Of<T>(_buffer, [count, .. _shape[1..]]);

@@ -26,8 +26,8 @@ internal sealed class CrossAttention : IDisposable
     /// <param name="bundle">The model.</param>
     /// <param name="sessions">Its sessions.</param>
     /// <param name="slots">Slots.</param>
-    /// <param name="scratch">Entries that a run needs behind a slot's encoder positions: as many as positions run at once, see
-    /// <see cref="GraphContract"/>.</param>
+    /// <param name="scratch">Entries that a run needs behind a slot's encoder positions: as many as positions of a slot run at once in the graphs' own
+    /// kernel, see <see cref="GraphContract"/>; <see cref="AttentionOperator"/> needs none.</param>
     /// <param name="run">Options of every run.</param>
     public CrossAttention(ModelBundle bundle, ModelSessions sessions, int slots, int scratch, RunOptions run)
     {

@@ -32,7 +32,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
         _width = configuration.ModelDimension;
         _pending = new int[slots];
         bool exits = segments.Count > 1;
-        // A single row runs its positions together in either way, and the graphs' own kernel needs no further sessions.
+        // A single row runs its positions together in either way, and the sessions of the graphs' own kernel are made for its single tokens anyway.
         bool positions = exits && propagation == StatePropagation.ParallelDecoding && (rowByRow || slots == 1 || !sessions.TakesPackedRows);
         var self = new SelfAttention(bundle, slots, maxPositions);
         var cross = new CrossAttention(bundle, sessions, slots, positions ? PositionRunner.LargestRun : 1, run);

@@ -93,7 +93,8 @@ internal static unsafe class NativeApi
     }
 
     /// <summary>Calls a function with every number below <paramref name="count"/> on the runtime's threads, and returns after the last.</summary>
-    public static void ParallelFor(void* context, delegate* unmanaged[Cdecl]<void*, nuint, void> body, nuint count, void* state) =>
+    /// <returns>What a kernel returns: null, or why not all were called.</returns>
+    public static void* ParallelFor(void* context, delegate* unmanaged[Cdecl]<void*, nuint, void> body, nuint count, void* state) =>
         ((delegate* unmanaged[Cdecl]<void*, delegate* unmanaged[Cdecl]<void*, nuint, void>, nuint, nuint, void*, void*>)s_api[KernelContextParallelFor])(
             context, body, count, 0, state);
 

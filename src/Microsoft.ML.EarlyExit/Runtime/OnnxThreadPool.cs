@@ -52,8 +52,7 @@ internal sealed unsafe class OnnxThreadPool : IDisposable
     private static void* Compute(void* kernel, void* context)
     {
         var job = *(LoopJob**)NativeApi.Input(context, 0);
-        NativeApi.ParallelFor(context, job->Body, job->Count, job->State);
-        return null;
+        return NativeApi.ParallelFor(context, job->Body, job->Count, job->State);
     }
 
     private static byte[] Model()

@@ -17,9 +17,6 @@ internal sealed unsafe class PackedRunner : IStatePropagator
     /// </summary>
     public const int LargestRun = 128;
 
-    // As many as a batch of many segments uses again and again; a binding holds a few KB.
-    private const int MostBindings = 1024;
-
     private readonly ModelSessions _sessions;
     private readonly IReadOnlyList<DecoderSegment> _segments;
     private readonly DecoderMemory _memory;
@@ -35,6 +32,8 @@ internal sealed unsafe class PackedRunner : IStatePropagator
     private readonly NativeBuffer _job = new(sizeof(AttentionJob));
     private readonly NativeBuffer _parts = new(LargestRun * sizeof(AttentionPart));
     private readonly NativeBuffer _layers;
+
+    // At most one for each segment and number of tokens, of a few KB.
     private readonly Dictionary<(int FirstLayer, int Count), OrtIoBinding> _bindings = [];
 
     // Which row of the block runner each part belongs to.
@@ -90,16 +89,10 @@ internal sealed unsafe class PackedRunner : IStatePropagator
 
     public void Dispose()
     {
-        Clear(_bindings);
+        foreach (OrtIoBinding binding in _bindings.Values)
+            binding.Dispose();
         foreach (IDisposable buffer in new IDisposable[] { _hidden, _hiddenOut, _jobAddress, _job, _parts, _layers })
             buffer.Dispose();
-    }
-
-    private static void Clear(Dictionary<(int FirstLayer, int Count), OrtIoBinding> bindings)
-    {
-        foreach (OrtIoBinding binding in bindings.Values)
-            binding.Dispose();
-        bindings.Clear();
     }
 
     /// <summary>Runs a segment for all positions that it lacks of the slots, up to the one of their next token or with it.</summary>
@@ -188,8 +181,6 @@ internal sealed unsafe class PackedRunner : IStatePropagator
     {
         if (_bindings.TryGetValue((blocks.FirstLayer, tokens), out OrtIoBinding? binding))
             return binding;
-        if (_bindings.Count == MostBindings)
-            Clear(_bindings);
         binding = session.CreateIoBinding();
         // A binding holds on to the memory, not to these views of it.
         using OrtValue hidden = _hidden.Shaped(1, tokens, _width);

@@ -30,9 +30,17 @@ internal sealed unsafe class PackingProbe(Func<SessionOptions> createOptions)
     /// <param name="weightsFile">A file in the folder that the options name.</param>
     public bool Packs(int rows, int columns, string weightsFile)
     {
-        if (!_known.TryGetValue((rows, columns), out bool packs))
-            _known[(rows, columns)] = packs = Try(rows, columns, weightsFile);
-        return packs;
+        if (_known.TryGetValue((rows, columns), out bool packs))
+            return packs;
+        try
+        {
+            return _known[(rows, columns)] = Try(rows, columns, weightsFile);
+        }
+        catch (Exception exception) when (RowMemory.IsExhausted(exception))
+        {
+            // Only memory would be saved; the next session asks again.
+            return false;
+        }
     }
 
     private bool Try(int rows, int columns, string weightsFile)

@@ -36,7 +36,7 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
     internal sealed override float Evaluate(TokenState token)
     {
         LayerLogits expert = token.Logits;
-        if (!float.IsFinite(expert.Max) || expert.Values.Length < 2)
+        if (expert.Values.Length < 2 || !float.IsFinite(expert.Max))
             return float.NaN;
         ReadOnlySpan<int> head = FindHead(token, expert);
         if (!TryFindAmateur(token, head, out int amateur))
