@@ -205,7 +205,7 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
                 : throw new ArgumentOutOfRangeException(nameof(Procedure), value, "Procedure must be a defined RiskProcedure.");
         }
 
-        /// <summary>The thresholds to choose from, strictly decreasing, each in [0, 1]. Beginning with 1, at which no token leaves early, makes a test that
+        /// <summary>The thresholds to choose from, strictly decreasing, each in [0, 1]. Beginning with 1, at which no token exits early, makes a test that
         /// passes where any can.</summary>
         /// <value>The default value is 1.00, 0.98, …, 0.50, then 0.45, 0.40, …, 0.05.</value>
         /// <exception cref="ArgumentException">The value is empty, not decreasing, or has a number outside [0, 1].</exception>
