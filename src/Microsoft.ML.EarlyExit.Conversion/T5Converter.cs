@@ -32,7 +32,7 @@ public static class T5Converter
     /// <exception cref="InvalidModelException">The checkpoint is damaged, incomplete, or not a T5 this library knows.</exception>
     /// <exception cref="IOException">The target exists and is not to be replaced, is no bundle, or the disk has no room.</exception>
     /// <exception cref="UnauthorizedAccessException">A file may not be read, or the target's parent not be written to.</exception>
-    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
     public static T5ConversionReport Convert(
         string sourceFolder, string bundleFolder, T5ConversionOptions? options = null, CancellationToken cancellationToken = default)
     {

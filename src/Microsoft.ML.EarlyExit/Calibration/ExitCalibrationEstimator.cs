@@ -52,7 +52,7 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
     /// <exception cref="InvalidOperationException">There are too few prompts, and the message says how many are needed; the loss' tokenizer drops more than 1 %
     /// of the letters of references or generated texts, and what to take instead; a row cannot be generated; or its loss is outside [0, 1]. The message names
     /// the row.</exception>
-    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
     public TextGenerationTransformer Fit(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);

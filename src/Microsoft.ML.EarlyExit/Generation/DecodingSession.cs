@@ -78,7 +78,7 @@ internal sealed class DecodingSession : IDisposable
     public void Learn(IEnumerable<DecodingRow> rows) => _learning!.Learn(rows);
 
     /// <summary>Generates one token for every running row; with self-speculation a draft, or several tokens that were verified, or none that stays.</summary>
-    /// <exception cref="OperationCanceledException">Cancellation was asked for; it is looked at between segments.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was requested; it is looked at between segments.</exception>
     public void Step(CancellationToken cancellationToken)
     {
         int count = 0;

@@ -42,7 +42,7 @@ internal sealed class TeacherForcedRun : IDisposable
     /// <param name="cancellationToken">Looked at between operators.</param>
     /// <returns>What is wrong with the row: it takes too much memory, or a hidden state is no number; null where nothing is.</returns>
     /// <exception cref="InvalidModelException">A graph is damaged or cannot be run.</exception>
-    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
     public string? Decode(IReadOnlyList<int> inputIds, ReadOnlySpan<int> targetIds, long memoryLimit, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
