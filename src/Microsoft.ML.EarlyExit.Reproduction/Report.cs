@@ -35,6 +35,8 @@ internal sealed class Report(ReportData data)
         var page = new StringBuilder();
         SampleSettings sample = data.Settings.Data;
         Text($"# The paper's experiments on {sample.File}");
+        Text("The paper is [*Optimizing Predictions: Vocabulary Reduction and Contrastive Decoding in LLMs*](https://github.com/joanvelja/Confidently_Exiting) "
+            + "by Karim Abdel Sadek, Gabriele Desimini, Matteo Nulli, Joan Velja and Jort Vincenti, 2024.");
         int missing = data.PlannedCells - data.Cells.Count;
         if (missing > 0)
             Text($"**This run is not finished: {data.Cells.Count} of {data.PlannedCells} cells are.** The command below, given again, computes the rest.");
