@@ -247,7 +247,7 @@ internal sealed class ReproduceCommand : ToolCommand
         }
 
         if (depth < 2)
-            throw new InvalidDataException($"The model bundle '{named.Path}' has {depth} decoder layer; there is no layer to leave early after.");
+            throw new InvalidDataException($"The model bundle '{named.Path}' has {depth} decoder layer; no token can exit early.");
         if (minimumLayers?.Max() >= depth)
         {
             throw new InvalidDataException(

@@ -306,7 +306,7 @@ public sealed record ExitPolicy
             if (!FullVocabularyAtLastLayer)
             {
                 throw new ArgumentException(
-                    "SelfSpeculation and FullVocabularyAtLastLayer = false exclude each other: the full model chooses from the whole vocabulary.");
+                    "SelfSpeculation and FullVocabularyAtLastLayer = false exclude each other: the full model chooses from the full vocabulary.");
             }
 
             if (ShallowDeep is { AdaptiveThreshold: true })

@@ -76,7 +76,7 @@ internal sealed class GpuSelection
         if (!_options.FallbackToCpu)
         {
             throw new InvalidOperationException(
-                $"CUDA device {_options.GpuDeviceId} was asked for and cannot be used: {reason} Use the package Microsoft.ML.OnnxRuntime.Gpu "
+                $"CUDA device {_options.GpuDeviceId} was requested and cannot be used: {reason} Use the package Microsoft.ML.OnnxRuntime.Gpu "
                 + "in the place of Microsoft.ML.OnnxRuntime and the CUDA and cuDNN libraries that it needs, name another device, or allow FallbackToCpu.");
         }
 

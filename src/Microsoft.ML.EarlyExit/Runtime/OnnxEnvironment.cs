@@ -48,7 +48,7 @@ internal static partial class OnnxEnvironment
             if (!s_isOwn && !options.AllowTelemetry && Environment.GetEnvironmentVariable(TelemetryVariable) is null)
             {
                 warn(
-                    "ONNX Runtime was in use in this process before the first model was loaded, so its telemetry is as the application left it: "
+                    "ONNX Runtime was in use in this process before the first model was loaded, so its telemetry is as the application set it: "
                     + $"it may be on. Load a model first, or start the process with {TelemetryVariable}=1.");
             }
 
@@ -69,7 +69,7 @@ internal static partial class OnnxEnvironment
             }
 
             if (shared != threadCount)
-                warn($"The model uses {shared} threads, not {threadCount}: the process has one pool, of the ThreadCount that its first model asked for.");
+                warn($"The model uses {shared} threads, not {threadCount}: the process has one pool, of the ThreadCount that its first model requested.");
             return shared;
         }
     }
