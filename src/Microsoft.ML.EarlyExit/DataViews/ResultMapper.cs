@@ -89,7 +89,7 @@ internal abstract class ResultMapper<TResult> : IRowToRowMapper
         new ResultCursor<TResult>(new ResultRow<TResult>(this, source, active, CreateResults(source, rowCount, isCursor: true)), source);
 
     /// <summary>The results of a source's rows.</summary>
-    /// <param name="source">The row, which moves on by itself.</param>
+    /// <param name="source">A live cursor row: its values change when the cursor moves.</param>
     /// <param name="rowCount">How many rows there are; null where nobody knows.</param>
     /// <param name="isCursor">Whether the results are disposed in the end: nobody disposes the rows of prediction engines, so those may hold nothing of the
     /// model.</param>
