@@ -5,7 +5,7 @@ using Microsoft.ML.EarlyExit.Model;
 
 namespace Microsoft.ML.EarlyExit.Exit;
 
-/// <summary>An exit policy worked out for one model and one limit of tokens: which blocks run as one, and what is asked between them.</summary>
+/// <summary>An exit policy worked out for one model and one limit of tokens: which blocks run as one, and what is evaluated between them.</summary>
 internal sealed class ExitPlan
 {
     private readonly ThresholdSchedule? _thresholds;
@@ -84,13 +84,13 @@ internal sealed class ExitPlan
 
     public int VocabularySize { get; }
 
-    /// <summary>The blocks in order, in groups between which a token can leave or its hidden state is kept.</summary>
+    /// <summary>The blocks in order, in groups between which a token can exit or its hidden state is kept.</summary>
     public IReadOnlyList<DecoderSegment> Segments { get; }
 
-    /// <summary>The measure that is asked; null where no token is ever asked, or all leave without.</summary>
+    /// <summary>The measure that is evaluated; null where no confidence ever is: at full depth, and where all tokens exit without one.</summary>
     public Confidence? Confidence { get; }
 
-    /// <summary>How tokens that leave are verified; null where they are not.</summary>
+    /// <summary>How tokens that exit early are verified; null where they are not.</summary>
     public SelfSpeculation? Speculation { get; }
 
     public StatePropagation StatePropagation { get; }
@@ -104,10 +104,10 @@ internal sealed class ExitPlan
     /// <summary>How the vocabulary is cut between layers.</summary>
     public VocabularyCuts Cuts { get; }
 
-    /// <summary>The first layer at which a token is asked, j; the last layer where none ever is.</summary>
+    /// <summary>The first layer after which a confidence is evaluated, j; the last layer where none ever is.</summary>
     public int FirstAskedLayer { get; }
 
-    /// <summary>The layer after which every token that is still running leaves.</summary>
+    /// <summary>The layer after which every token that is still running exits.</summary>
     public int LastLayer { get; }
 
     public static ExitPlan Create(ExitPolicy? policy, T5Configuration configuration, int maxNewTokens)
@@ -116,7 +116,7 @@ internal sealed class ExitPlan
         return new ExitPlan(policy, configuration, maxNewTokens, asksEveryLayer: false);
     }
 
-    /// <summary>A plan that asks after every layer, the last one too, and cuts nothing.</summary>
+    /// <summary>A plan that evaluates after every layer, the last one too, and cuts nothing.</summary>
     /// <param name="measure">Of it only the confidence counts, and the minimum layer, where amateurs begin; null for the softmax margin.</param>
     /// <param name="configuration">The model's sizes.</param>
     /// <exception cref="ArgumentException">The measure does not fit the model.</exception>
@@ -128,7 +128,7 @@ internal sealed class ExitPlan
         return new ExitPlan(policy, configuration, maxNewTokens: 1, asksEveryLayer: true);
     }
 
-    /// <summary>Whether a token is asked after a layer: one before the last, unless given targets are scored.</summary>
+    /// <summary>Whether a confidence is evaluated after a layer: one before the last, unless given targets are scored.</summary>
     public bool Asks(int layer) => layer < _asks.Length && _asks[layer];
 
     /// <summary>Whether the hidden state after a layer is kept for a later one.</summary>
@@ -137,7 +137,7 @@ internal sealed class ExitPlan
     /// <summary>The layers before j whose logits an evaluation needs.</summary>
     public ReadOnlySpan<int> AmateurLayers(int layer) => _amateurs[layer];
 
-    /// <summary>Whether a layer's logits are over the whole vocabulary, also for a token of which others were cut.</summary>
+    /// <summary>Whether a layer's logits are over the full vocabulary, also for a token of which others were cut.</summary>
     public bool IsWholeAt(int layer) => layer == LastLayer && _wholeAtLastLayer;
 
     /// <summary>The head rows that the published code charges for an evaluation.</summary>
@@ -150,6 +150,6 @@ internal sealed class ExitPlan
     public int DraftTokens(int accepted, int verified) =>
         Speculation!.DraftTokens ?? SelfSpeculation.BestDraftTokens(accepted, verified, (double)FirstAskedLayer / LastLayer);
 
-    /// <summary>Whether a token of that confidence leaves: strictly above the threshold, so that threshold 1 is the full model.</summary>
+    /// <summary>Whether a token of that confidence exits: strictly above the threshold, so that threshold 1 is the full model.</summary>
     public bool Leaves(float confidence, int layer, int position) => confidence > _thresholds!.At(layer, position);
 }

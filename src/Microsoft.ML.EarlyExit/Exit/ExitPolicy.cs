@@ -230,13 +230,13 @@ public sealed record ExitPolicy
         ]));
     }
 
-    /// <summary>Whether <see cref="MinimumLayer"/> was given rather than left at its default.</summary>
+    /// <summary>Whether <see cref="MinimumLayer"/> was given rather than its default taken.</summary>
     internal bool HasMinimumLayer => _minimumLayer is not null;
 
-    /// <summary>Whether <see cref="Threshold"/> was given rather than left at its default.</summary>
+    /// <summary>Whether <see cref="Threshold"/> was given rather than its default taken.</summary>
     internal bool HasThreshold => _threshold is not null;
 
-    /// <summary>The first layer at which a token is asked.</summary>
+    /// <summary>The first layer after which a confidence is evaluated.</summary>
     internal int FirstAskedLayer => ShallowDeep?.ExitLayer ?? MinimumLayer;
 
     /// <summary>The measure in the way that it is computed.</summary>

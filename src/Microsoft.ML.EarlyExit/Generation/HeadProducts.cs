@@ -7,7 +7,7 @@ using Microsoft.ML.EarlyExit.Runtime;
 namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>
-/// Computes the logits that a step needs, for several rows at once where they are over the whole vocabulary, counts them, and hands them to the tokens' states.
+/// Computes the logits that a step needs, for several rows at once where they are over the full vocabulary, counts them, and hands them to the tokens' states.
 /// </summary>
 internal sealed unsafe class HeadProducts : IDisposable
 {
@@ -91,7 +91,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
     }
 
-    /// <summary>The logits of an earlier layer, over the whole vocabulary, for all rows that do not have them yet.</summary>
+    /// <summary>The logits of an earlier layer, over the full vocabulary, for all rows that do not have them yet.</summary>
     public void ComputeAmateur(int layer)
     {
         int missing = 0;
@@ -111,7 +111,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
     }
 
-    /// <summary>The logits of one token at the layer it has reached, over the whole vocabulary; until the next call of this or of
+    /// <summary>The logits of one token at the layer it has reached, over the full vocabulary; until the next call of this or of
     /// <see cref="ComputeMany"/>.</summary>
     public void ComputeWhole(TokenState state)
     {
@@ -119,7 +119,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         state.Logits.Set(_manyLogits!.Floats(0, _head.VocabularySize), isWhole: true, keep: false);
     }
 
-    /// <summary>Logits over the whole vocabulary of several positions of one row: hidden states [count, d] → [count, V], valid until the next call.</summary>
+    /// <summary>Logits over the full vocabulary of several positions of one row: hidden states [count, d] → [count, V], valid until the next call.</summary>
     public Span<float> ComputeMany(ReadOnlySpan<float> hiddenStates, int count)
     {
         Ensure(ref _manyNormed, count * _head.Width);

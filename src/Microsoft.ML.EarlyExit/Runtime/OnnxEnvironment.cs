@@ -4,7 +4,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
-/// The process's one ONNX Runtime environment. Many small sessions are fast only on one thread pool, which has to be asked for before anything else in the
+/// The process's one ONNX Runtime environment. Many small sessions are fast only on one thread pool, which has to be requested before anything else in the
 /// process uses the runtime; where something else was first, each session gets a pool that stops spinning when its run ends.
 /// </summary>
 internal static partial class OnnxEnvironment
@@ -22,8 +22,8 @@ internal static partial class OnnxEnvironment
     private static int? s_poolThreads;
 
     /// <summary>Creates the environment if the process has none, without telemetry unless the options allow it.</summary>
-    /// <param name="options">What the model asks for.</param>
-    /// <param name="warn">Takes what is not as the model asked.</param>
+    /// <param name="options">What the model requests.</param>
+    /// <param name="warn">Takes what is not as the model requests.</param>
     /// <returns>How many threads a step of the model has.</returns>
     /// <exception cref="InvalidOperationException">The native library is missing; the message names the package to add.</exception>
     public static int Open(EarlyExitModelOptions options, Action<string> warn)

@@ -4,7 +4,7 @@ namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
 /// <summary>
 /// DoLa-like (Chuang et al., 2024; section 4.3 of the paper): the amateur of layer l is the candidate m of the largest <c>JSD(p^l, p^m) / (l - m)</c>, with
-/// <c>JSD = 1/2 Σ p (ln p - ln r) + 1/2 Σ q (ln q - ln r)</c>, <c>r = (p + q) / 2</c>, over the head set. Without candidates the softmax margin takes its
+/// <c>JSD = 1/2 Σ p (ln p - ln r) + 1/2 Σ q (ln q - ln r)</c>, <c>r = (p + q) / 2</c>, over the plausible set. Without candidates the softmax margin takes its
 /// place.
 /// </summary>
 internal class JsdContrastive(ContrastiveOptions options) : ContrastiveConfidence(options)

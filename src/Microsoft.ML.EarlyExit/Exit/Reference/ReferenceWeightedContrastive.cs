@@ -2,7 +2,7 @@ using Microsoft.ML.EarlyExit.Exit.Confidences;
 
 namespace Microsoft.ML.EarlyExit.Exit.Reference;
 
-/// <summary>The published code's weighted contrastive measure: tokens outside the head set score 0, what was cut has no probability, and nothing is
+/// <summary>The published code's weighted contrastive measure: tokens outside the plausible set score 0, what was cut has no probability, and nothing is
 /// clamped.</summary>
 internal sealed class ReferenceWeightedContrastive(ContrastiveOptions options) : WeightedContrastive(options)
 {

@@ -41,7 +41,7 @@ internal sealed class TokenSelector : IDisposable
 
     /// <summary>Chooses from logits, which the rules overwrite.</summary>
     /// <param name="logits">[V], or as many as <paramref name="ids"/>.</param>
-    /// <param name="ids">The ids the logits are of; empty where they are of the whole vocabulary, in order.</param>
+    /// <param name="ids">The ids the logits are of; empty where they are of the full vocabulary, in order.</param>
     /// <param name="row">The row.</param>
     /// <returns>As the other.</returns>
     public int Choose(Span<float> logits, ReadOnlySpan<int> ids, DecodingRow row)
