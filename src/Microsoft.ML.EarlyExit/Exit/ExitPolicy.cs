@@ -237,7 +237,7 @@ public sealed record ExitPolicy
     internal bool HasThreshold => _threshold is not null;
 
     /// <summary>The first layer after which a confidence is evaluated.</summary>
-    internal int FirstAskedLayer => ShallowDeep?.ExitLayer ?? MinimumLayer;
+    internal int FirstEvaluatedLayer => ShallowDeep?.ExitLayer ?? MinimumLayer;
 
     /// <summary>The measure in the way that it is computed.</summary>
     internal Confidence Measure => ReferenceCompatible ? Confidence.ForReference() : Confidence;

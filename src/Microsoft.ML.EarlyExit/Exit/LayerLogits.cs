@@ -20,7 +20,7 @@ internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacit
     public bool IsSet => !_values.IsEmpty;
 
     /// <summary>Whether they are over the full vocabulary, so that an index is an id; else an index is one into the alive tokens.</summary>
-    public bool IsWhole { get; private set; }
+    public bool IsFull { get; private set; }
 
     public Span<float> Values => _values.Span;
 
@@ -45,7 +45,7 @@ internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacit
     }
 
     /// <summary>Takes logits where they lie, or a copy of them.</summary>
-    public void Set(Memory<float> values, bool isWhole, bool keep)
+    public void Set(Memory<float> values, bool isFull, bool keep)
     {
         _values = values;
         if (keep)
@@ -56,7 +56,7 @@ internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacit
             values.CopyTo(_values);
         }
 
-        IsWhole = isWhole;
+        IsFull = isFull;
         _isSummed = false;
     }
 

@@ -27,7 +27,7 @@ internal sealed class TokenState
         _logits =
         [
             .. Enumerable.Range(0, plan.LastLayer + 1)
-                .Select(layer => new LayerLogits(allocate, layer > plan.FirstAskedLayer && !plan.IsWholeAt(layer) ? plan.Cuts.MostAlive : 0)),
+                .Select(layer => new LayerLogits(allocate, layer > plan.FirstEvaluatedLayer && !plan.IsFullAt(layer) ? plan.Cuts.MostAlive : 0)),
         ];
         _hiddenStates = [.. Enumerable.Range(0, plan.LastLayer + 1).Select(layer => plan.KeepsHiddenState(layer) ? allocate(plan.Width) : default)];
     }
@@ -101,7 +101,7 @@ internal sealed class TokenState
     public AmateurLogProbabilities LogProbabilitiesAt(int layer, double ofCut)
     {
         LayerLogits amateur = _logits[layer];
-        return new AmateurLogProbabilities(amateur, amateur.IsWhole && !Logits.IsWhole ? Alive.Ids : [], ofCut);
+        return new AmateurLogProbabilities(amateur, amateur.IsFull && !Logits.IsFull ? Alive.Ids : [], ofCut);
     }
 
     /// <summary>Cuts the vocabulary for the next layer, after a confidence at this one.</summary>

@@ -87,7 +87,7 @@ internal sealed class DecodingRow
     }
 
     /// <summary>Notes that a token did not exit, for its confidence.</summary>
-    public void Stayed(float confidence) => _highestStaying = Math.Max(_highestStaying, confidence);
+    public void DidNotExit(float confidence) => _highestStaying = Math.Max(_highestStaying, confidence);
 
     /// <summary>Takes the next token, which exited after <paramref name="layer"/> blocks.</summary>
     public void Emit(int token, int layer, int endOfSequence, int maxNewTokens)

@@ -44,7 +44,7 @@ public abstract class Confidence
     internal virtual bool ChoosesToken => false;
 
     /// <summary>Whether a token whose confidence is no number exits.</summary>
-    internal virtual bool LeavesWithoutNumber => false;
+    internal virtual bool ExitsWithoutNumber => false;
 
     /// <summary>A learned linear probe on the hidden state, <c>sigmoid(w · h + b)</c> (CALM): how likely the model is to choose the same token at full depth.
     /// It needs no LM head before the exit, and so cannot be combined with pruning.</summary>

@@ -73,7 +73,7 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
     {
         Span<int> head = token.Head;
         ReadOnlySpan<float> logits = expert.Values;
-        if (Options.PlausibilityFromPruning && !expert.IsWhole)
+        if (Options.PlausibilityFromPruning && !expert.IsFull)
         {
             for (int index = 0; index < logits.Length; index++)
                 head[index] = index;

@@ -11,7 +11,7 @@ internal sealed class ReferenceCuts(VocabularyPruning pruning, int firstLayer, i
 {
     private protected override void Cut(AliveVocabulary alive, int layer, float confidence)
     {
-        if (alive.IsWhole)
+        if (alive.IsFull)
             alive.List(FirstSize);
         alive.Keep(Pruning.ShareOf(VocabularySize, confidence) ?? CountAt(layer + 1, confidence));
     }

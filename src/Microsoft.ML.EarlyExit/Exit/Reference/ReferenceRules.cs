@@ -15,7 +15,7 @@ internal static class ReferenceRules
                 "ReferenceCompatible and FullVocabularyAtLastLayer = false exclude each other: the published code takes the full vocabulary there.");
         }
 
-        int layer = policy.FirstAskedLayer;
+        int layer = policy.FirstEvaluatedLayer;
         int listed = policy.Pruning.FirstSize(layer, configuration.DecoderLayerCount);
         if (listed > configuration.VocabularySize)
         {

@@ -29,7 +29,7 @@ internal sealed class TokenSelector : IDisposable
     public int Choose(TokenState state, DecodingRow row, bool byScores)
     {
         Span<float> logits = state.Logits.Values;
-        ReadOnlySpan<int> ids = state.Logits.IsWhole ? [] : state.Alive.Ids;
+        ReadOnlySpan<int> ids = state.Logits.IsFull ? [] : state.Alive.Ids;
         Span<float> scores = _scores.Span<float>(0, logits.Length);
         if (byScores && state.TryGetLogScores(scores))
             return Choose(scores, ids, row);
