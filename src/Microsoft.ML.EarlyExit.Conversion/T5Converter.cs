@@ -32,7 +32,7 @@ public static class T5Converter
     /// <exception cref="InvalidModelException">The checkpoint is damaged, incomplete, or not a T5 this library knows.</exception>
     /// <exception cref="IOException">The target exists and is not to be replaced, is no bundle, or the disk has no room.</exception>
     /// <exception cref="UnauthorizedAccessException">A file may not be read, or the target's parent not be written to.</exception>
-    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
     public static T5ConversionReport Convert(
         string sourceFolder, string bundleFolder, T5ConversionOptions? options = null, CancellationToken cancellationToken = default)
     {
@@ -52,12 +52,12 @@ public static class T5Converter
     }
 
     /// <summary>Writes encoder and decoder of a bundle as one ONNX file with its weights inside, for ML.NET's <c>ApplyOnnxModel</c> and other tools: what every
-    /// decoder layer would say at every position of a given target.</summary>
+    /// decoder layer would choose at every position of a given target.</summary>
     /// <remarks>
     /// <para>Inputs, int64: <c>input_ids</c> and <c>attention_mask</c> [batch, sequence]; <c>decoder_input_ids</c> [batch, target], the decoder start token and
     /// the target without its last id. Outputs, for a decoder of L layers: <c>hidden_states_0</c> to <c>hidden_states_L</c>, float [batch, target, d], the
     /// residual stream after every layer, 0 being the embedding; <c>argmax_1</c> to <c>argmax_L</c>, int64 [batch, target], the likeliest id at the layer, over
-    /// the whole vocabulary.</para>
+    /// the full vocabulary.</para>
     /// <para>Both sides may be padded at their ends, with a mask of 0 on the input's side. What the decoder computes at padding has no meaning.</para>
     /// <para>In a pipeline <c>mlContext.Transforms.Text.ScoreLayers</c> gives the same and more, for targets of any length and models of any size.</para>
     /// </remarks>

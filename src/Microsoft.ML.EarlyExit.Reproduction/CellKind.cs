@@ -9,7 +9,7 @@ internal enum CellKind
     /// <summary>Looks at what every layer says about full depth's own outputs.</summary>
     Layers,
 
-    /// <summary>Generates with every token leaving after one layer.</summary>
+    /// <summary>Generates with every token exiting after one layer.</summary>
     Static,
 
     /// <summary>Generates with an exit policy.</summary>

@@ -24,7 +24,7 @@ internal sealed record GenerationSummary
     /// <summary>The mean exit layer over all tokens; null where there are none.</summary>
     public required double? MeanExitLayer { get; init; }
 
-    /// <summary>How many tokens left after each layer, 1 to L.</summary>
+    /// <summary>How many tokens exited after each layer, 1 to L.</summary>
     public required IReadOnlyList<long> ExitLayers { get; init; }
 
     /// <summary>Floating-point operations per row of the sample.</summary>

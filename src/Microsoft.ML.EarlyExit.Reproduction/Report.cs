@@ -35,6 +35,8 @@ internal sealed class Report(ReportData data)
         var page = new StringBuilder();
         SampleSettings sample = data.Settings.Data;
         Text($"# The paper's experiments on {sample.File}");
+        Text("The paper is [*Optimizing Predictions: Vocabulary Reduction and Contrastive Decoding in LLMs*](https://github.com/joanvelja/Confidently_Exiting) "
+            + "by Karim Abdel Sadek, Gabriele Desimini, Matteo Nulli, Joan Velja and Jort Vincenti, 2024.");
         int missing = data.PlannedCells - data.Cells.Count;
         if (missing > 0)
             Text($"**This run is not finished: {data.Cells.Count} of {data.PlannedCells} cells are.** The command below, given again, computes the rest.");
@@ -52,7 +54,7 @@ internal sealed class Report(ReportData data)
         Folded(_tables.Ranks);
 
         Text(data.AreAnswers ? "## Figures 2 and 3: confidence against quality" : "## Confidence against quality (the paper's figures 2 and 3 are of SQuAD)");
-        Text("The mean softmax margin of each layer, over the tokens of full depth's outputs, and the quality when every token leaves after that layer.");
+        Text("The mean softmax margin of each layer, over the tokens of full depth's outputs, and the quality when every token exits after that layer.");
         Figures(_figures.Confidences);
         Folded(_tables.Confidences);
 
@@ -138,7 +140,7 @@ internal sealed class Report(ReportData data)
             Text($"Times are at batch 1 after a warm-up, over up to {data.Settings.LatencyRows} rows spread over the sample, without the encoder "
                 + "(the CSV files have both). Machines drift, so every measured row was generated at full depth directly beside: "
                 + "policy, full depth, full depth, policy; the shorter of the two times counts. "
-                + "*Time against full depth* is the policy's time per token divided by full depth's of the same rows, below 1 where leaving early saves time. "
+                + "*Time against full depth* is the policy's time per token divided by full depth's of the same rows, below 1 where exiting early saves time. "
                 + "It is the time of a token, not of a sample: a policy may generate more or fewer of them, which *tokens per sample* shows. "
                 + "The row of full depth is measured against itself and shows the noise.");
         }

@@ -32,7 +32,7 @@ internal sealed class ReportTables(ReportData data)
 
     public ReportTable Confidences => new(
         $"{(data.AreAnswers ? "figure-02-03-" : "")}confidence-by-layer",
-        $"{(data.AreAnswers ? "Figures 2 and 3: c" : "C")}onfidence of each layer, and quality where every token leaves there",
+        $"{(data.AreAnswers ? "Figures 2 and 3: c" : "C")}onfidence of each layer, and quality where every token exits there",
         [
             ReportColumn.Text("model"), new("layer"), new("mean softmax margin"), new($"{data.Metric}, %", ReportColumn.Content.Interval),
             new("same as full depth, %"), new("time against full depth", ReportColumn.Content.Interval),

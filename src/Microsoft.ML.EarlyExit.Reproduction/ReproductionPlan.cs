@@ -72,7 +72,7 @@ internal sealed class ReproductionPlan
     /// <summary>The minimum layers of figures 8 and 9, each once.</summary>
     public IReadOnlyList<int> ComparedLayers => [.. new[] { Late, PreTrained, FineTuned }.Distinct()];
 
-    /// <summary>The name of the cell in which every token leaves after a layer; at L that is full depth.</summary>
+    /// <summary>The name of the cell in which every token exits after a layer; at L that is full depth.</summary>
     public string StaticName(int layer) => layer == Depth ? FullDepth : $"static-{layer:D2}";
 
     /// <summary>The name of the cell with a measure, a pruning and a minimum layer.</summary>
@@ -86,7 +86,7 @@ internal sealed class ReproductionPlan
         {
             var policy = new ExitPolicy { StaticExitLayer = layer };
             double weight = Weight(layer, 0, isPruned: false);
-            _cells.Add(new PlannedCell(_model, CellKind.Static, StaticName(layer), $"every token leaves after layer {layer}", policy, weight));
+            _cells.Add(new PlannedCell(_model, CellKind.Static, StaticName(layer), $"every token exits after layer {layer}", policy, weight));
         }
 
         foreach (int layer in EarlyLayers)
@@ -115,7 +115,7 @@ internal sealed class ReproductionPlan
             if (_cells.Any(cell => cell.Name == name))
                 continue;
             var policy = new ExitPolicy { MinimumLayer = layer, Threshold = _threshold, Confidence = Measure(measure), Pruning = Pruning(pruning) };
-            // Between the minimum layer and the last a token is taken to leave in the middle.
+            // Between the minimum layer and the last a token is taken to exit in the middle.
             double weight = Weight((layer + Depth) / 2.0, (Depth - layer) / 2.0 * (measure == "softmax" ? 1 : 1.5), pruning != "none");
             _cells.Add(new PlannedCell(
                 _model, CellKind.EarlyExit, name, $"{ReportData.Words(measure)}, {Words(pruning)}, minimum layer {layer}", policy, weight));

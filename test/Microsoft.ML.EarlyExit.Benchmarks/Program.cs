@@ -6,7 +6,7 @@ return args switch
     ["exits"] => ExitComparison.Run(),
     ["policies"] => PolicyComparison.Run(100),
     ["policies", string prompts] => PolicyComparison.Run(int.Parse(prompts, System.Globalization.CultureInfo.InvariantCulture)),
-    ["asking"] => AskingCost.Run(),
+    ["confidences"] => ConfidenceCost.Run(),
     ["positions", string model, .. string[] others] => PositionsComparison.Run(model, others, busy: false),
     ["positions-busy", string model, .. string[] others] => PositionsComparison.Run(model, others, busy: true),
     ["positions-worker", string model] => PositionsComparison.Work(model, busy: false),
@@ -32,7 +32,7 @@ static int Usage()
         decode [demo] [large]       time and memory of one token, by depth and batch size; fails where a promise is broken
         exits                       the demo model with and without early exit: layers, equal outputs, tokens per second
         policies [PROMPTS]          every measure and pruning at several thresholds on PROMPTS prompts of each task, 100 by default
-        asking                      what confidences cost on the shape of T5-large when no token leaves
+        confidences                 what confidences cost on the shape of T5-large when no token exits early
         positions MODEL [OTHER]     parallel decoding and self-speculation at batch 8 against full depth, on demo, small, base or large; OTHER is another build of this program
                                     (its .dll), measured in turns with this one; positions-busy measures one thread by its time of a processor, for a machine that others use
         traces                      the traces of the paper's code, with its deviations and without; fails where one with them differs

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace Microsoft.ML.EarlyExit.Conversion.Checkpoint;
 
 /// <summary>
-/// A Hugging Face T5 checkpoint folder, open for reading: its configuration, and its tensors in mapped files.
-/// What <see cref="Open"/> returns is complete: every tensor of the model is there, of the shape the configuration gives it, and nothing else is.
+/// A Hugging Face T5 checkpoint folder, open for reading: its configuration, and its tensors in mapped files. What <see cref="Open"/> returns is complete:
+/// every tensor of the model is there, of the shape the configuration gives it, and nothing else is.
 /// </summary>
 internal sealed class T5Checkpoint : IDisposable
 {

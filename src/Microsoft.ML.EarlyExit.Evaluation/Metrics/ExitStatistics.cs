@@ -2,7 +2,7 @@ using Microsoft.ML.EarlyExit.Evaluation.Text;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Where tokens left the decoder.</summary>
+/// <summary>Where tokens exited the decoder.</summary>
 public sealed class ExitStatistics
 {
     internal ExitStatistics()
@@ -15,7 +15,7 @@ public sealed class ExitStatistics
     /// <summary>The mean exit layer of all tokens; NaN without tokens.</summary>
     public double MeanExitLayer { get; internal init; }
 
-    /// <summary>Tokens that left after each number of layers; index 0 is always 0, the last index is the deepest exit.</summary>
+    /// <summary>Tokens that exited after each number of layers; index 0 is always 0, the last index is the deepest exit.</summary>
     public IReadOnlyList<long> Histogram { get; internal init; } = [];
 
     /// <summary>The mean exit layer of all rows' tokens at each position, from 0.</summary>

@@ -66,7 +66,7 @@ public sealed class RougeScorer
     /// <returns>Precision, recall and F-measure of each type; all 0 where a text has no words.</returns>
     /// <exception cref="ArgumentNullException">The prediction or a reference is null.</exception>
     /// <exception cref="ArgumentException">There is no reference.</exception>
-    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
     public RougeScores Score(string prediction, ReadOnlySpan<string> references, CancellationToken cancellationToken)
     {
         MetricArguments.Check(prediction, references);

@@ -19,7 +19,7 @@ public static class TextGenerationEvaluationCatalog
         /// <returns>The metrics.</returns>
         /// <exception cref="ArgumentNullException">An argument is null.</exception>
         /// <exception cref="ArgumentOutOfRangeException">A column is missing, or of another type.</exception>
-        /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+        /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
         /// <example>
         /// <code>
         /// TextGenerationMetrics metrics = mlContext.TextGeneration.Evaluate(model.Transform(test), labelColumnName: "Reference", predictionColumnName:
@@ -52,7 +52,7 @@ public static class TextGenerationEvaluationCatalog
         /// <exception cref="ArgumentOutOfRangeException">A column is missing, or of another type.</exception>
         /// <exception cref="InvalidOperationException">A row is bad, and the options make that an exception; or a row could not be generated, and no column
         /// tells.</exception>
-        /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+        /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
         public TextGenerationMetrics Evaluate(IDataView data, TextGenerationEvaluationOptions options, CancellationToken cancellationToken = default)
         {
             ArgumentNullException.ThrowIfNull(catalog);

@@ -49,7 +49,7 @@ public sealed class TextGenerationMetrics
     /// <summary>How far texts agree with the full model's.</summary>
     public TextAgreement? Agreement { get; internal init; }
 
-    /// <summary>Where tokens left the decoder.</summary>
+    /// <summary>Where tokens exited the decoder.</summary>
     public ExitStatistics? Exits { get; internal init; }
 
     /// <summary>Floating-point operations of decoding, a row on average.</summary>

@@ -78,7 +78,9 @@ internal sealed class ReproduceCommand : ToolCommand
 
     public ReproduceCommand(ToolContext context)
         : base(
-            "reproduce", "Repeat the paper's experiments, with latencies, on a model and a data set.",
+            "reproduce",
+            "Repeat the experiments of Optimizing Predictions: Vocabulary Reduction and Contrastive Decoding in LLMs (Abdel Sadek et al., 2024), "
+            + "with latencies, on a model and a data set.",
             "--model pre-trained=t5-large.bundle --model fine-tuned=t5-squad.bundle --data dev-v1.1.json --samples 100 --output squad-report")
     {
         _context = context;
@@ -245,7 +247,7 @@ internal sealed class ReproduceCommand : ToolCommand
         }
 
         if (depth < 2)
-            throw new InvalidDataException($"The model bundle '{named.Path}' has {depth} decoder layer; there is no layer to leave early after.");
+            throw new InvalidDataException($"The model bundle '{named.Path}' has {depth} decoder layer; no token can exit early.");
         if (minimumLayers?.Max() >= depth)
         {
             throw new InvalidDataException(

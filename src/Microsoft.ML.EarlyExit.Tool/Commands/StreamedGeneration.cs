@@ -17,7 +17,7 @@ internal sealed class StreamedGeneration(ToolContext context, EarlyExitModel mod
 
     /// <summary>Generates for one text. What was shown before it is cancelled stays, on a line of its own.</summary>
     /// <returns>Whether it could be generated; where not, a message has said why.</returns>
-    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
     public bool Run(string text, CancellationToken cancellation)
     {
         PreparedInput input = model.Prepare(GenerationInput.FromText(text), options);

@@ -17,7 +17,7 @@ public sealed record CalibrationCandidate
         Passed = passed;
     }
 
-    /// <summary>The policy: its place among <see cref="CalibrationCertificate.Policies"/>, from 0.</summary>
+    /// <summary>The policy: its index in <see cref="CalibrationCertificate.Policies"/>, from 0.</summary>
     public int PolicyIndex { get; }
 
     /// <summary>The threshold, λ.</summary>

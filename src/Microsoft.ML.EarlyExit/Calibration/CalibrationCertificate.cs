@@ -65,7 +65,7 @@ public sealed class CalibrationCertificate
     /// <summary>The policies, without a threshold of their own.</summary>
     public IReadOnlyList<ExitPolicy> Policies { get; }
 
-    /// <summary>The place of <see cref="Policy"/> among <see cref="Policies"/>, from 0; null: never exit.</summary>
+    /// <summary>The index of <see cref="Policy"/> in <see cref="Policies"/>, from 0; null: never exit.</summary>
     public int? PolicyIndex { get; }
 
     /// <summary>Every candidate that was tested, in the order of testing.</summary>
@@ -107,7 +107,8 @@ public sealed class CalibrationCertificate
     /// <returns>The text of the file that <see cref="Save"/> writes.</returns>
     public string ToJson() => CalibrationCertificateJson.Write(this);
 
-    /// <summary>Saves <see cref="ToJson"/>. An older file is replaced in one step: whoever is killed meanwhile leaves the old one or the new one.</summary>
+    /// <summary>Saves <see cref="ToJson"/>. An older file is replaced in one step: if the process dies while saving, the file is the complete old one or the
+    /// complete new one.</summary>
     /// <param name="filePath">The file; its folder must exist.</param>
     /// <exception cref="ArgumentException">The path is null or empty.</exception>
     /// <exception cref="DirectoryNotFoundException">The path's folder does not exist.</exception>

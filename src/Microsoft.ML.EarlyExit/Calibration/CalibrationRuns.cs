@@ -8,9 +8,8 @@ using Microsoft.ML.EarlyExit.Generation;
 
 namespace Microsoft.ML.EarlyExit.Calibration;
 
-/// <summary>The runs of a calibration: generates for the prompts at full depth and with the candidates that are asked for, keeps finished runs in a
-/// checkpoint, and tells how far the
-/// work is.</summary>
+/// <summary>The runs of a calibration: generates for the prompts at full depth and with the candidates that are asked for, keeps finished runs in a checkpoint,
+/// and tells how far the work is.</summary>
 internal sealed class CalibrationRuns : IDisposable
 {
     private const string FullDepth = "full depth";

@@ -32,7 +32,7 @@ internal sealed record CalibrationStatement(string Text, bool HasNothingToLose)
         CalibrationCandidate best = candidates.MinBy(candidate => candidate.MeanLoss)!;
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"Nothing is certified, so no token may leave early: of {candidates.Count} candidates on {count} prompts none passed; the smallest mean "
+            $"Nothing is certified, so no token may exit early: of {candidates.Count} candidates on {count} prompts none passed; the smallest mean "
             + $"{options.Loss.Description} loss was {best.MeanLoss:0.####} (λ = {best.Lambda}) against δ = {options.Delta}.");
     }
 

@@ -79,7 +79,7 @@ internal sealed class CandidateRunner : IDisposable
     public void Dispose() => _encoded.Dispose();
 
     /// <summary>Whether a prompt's output is the same at the policy's threshold as at a higher one.</summary>
-    /// <remarks>Tokens that left are above the lower threshold too. Only what had to stay could leave now; and a threshold that moves while generating says
+    /// <remarks>Tokens that exited are above the lower threshold too. Only those that did not could exit now; and a threshold that moves while generating says
     /// nothing about another that moves.</remarks>
     private static bool KeepsOutput(ExitPolicy policy, in CandidateOutput previous) =>
         policy is { ThresholdTemperature: 0, ShallowDeep: not { AdaptiveThreshold: true }, SelfSpeculation: null }

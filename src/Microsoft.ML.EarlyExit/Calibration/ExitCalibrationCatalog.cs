@@ -91,7 +91,7 @@ public static class ExitCalibrationCatalog
         /// <exception cref="ArgumentException">The transformer has no certificate, or loss or monitor are not the certificate's.</exception>
         /// <exception cref="ArgumentOutOfRangeException">A column is missing, or of another type; or the caller's loss is outside [0, 1].</exception>
         /// <exception cref="InvalidOperationException">A row cannot be generated; the message names it.</exception>
-        /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+        /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
         public RiskMonitorState EvaluateDrift(
             TextGenerationTransformer transformer,
             IDataView data,

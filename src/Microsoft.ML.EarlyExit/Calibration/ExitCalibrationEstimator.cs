@@ -52,7 +52,7 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
     /// <exception cref="InvalidOperationException">There are too few prompts, and the message says how many are needed; the loss' tokenizer drops more than 1 %
     /// of the letters of references or generated texts, and what to take instead; a row cannot be generated; or its loss is outside [0, 1]. The message names
     /// the row.</exception>
-    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
     public TextGenerationTransformer Fit(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);
@@ -122,18 +122,16 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
         private readonly double _heldOutFraction = Defaults.HeldOutFraction;
 
         /// <summary>
-        /// The text generation that is calibrated: its columns, its model, and how it generates. The policy of its <see cref="TextGenerationOptions.Exit"/>
-        /// has no meaning here, and the
-        /// calibrated transformer has the calibrated one in its place. Its <see cref="TextGenerationOptions.BatchSize"/> holds for the calibration, too.
+        /// The text generation that is calibrated: its columns, its model, and how it generates. The policy of its <see cref="TextGenerationOptions.Exit"/> has
+        /// no meaning here, and the calibrated transformer has the calibrated one in its place. Its <see cref="TextGenerationOptions.BatchSize"/> holds for the
+        /// calibration, too.
         /// </summary>
         public required TextGenerationEstimator.Options Generation { get; init; }
 
         /// <summary>
         /// The policies to choose from, at least one. Their thresholds are what is calibrated: λ of the grid takes the place of
-        /// <see cref="ExitPolicy.Threshold"/>. Without
-        /// <see cref="ExitPolicy.Thresholds"/>, <see cref="ExitPolicy.StaticExitLayer"/>, <see cref="ExitPolicy.SelfSpeculation"/> (which needs no guarantee:
-        /// its output is the full
-        /// model's) and adaptive thresholds.
+        /// <see cref="ExitPolicy.Threshold"/>. Without <see cref="ExitPolicy.Thresholds"/>, <see cref="ExitPolicy.StaticExitLayer"/>,
+        /// <see cref="ExitPolicy.SelfSpeculation"/> (which needs no guarantee: its output is the full model's) and adaptive thresholds.
         /// </summary>
         /// <exception cref="ArgumentException">There is none, or one has no threshold to calibrate.</exception>
         public required IReadOnlyList<ExitPolicy> Policies
@@ -205,7 +203,7 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
                 : throw new ArgumentOutOfRangeException(nameof(Procedure), value, "Procedure must be a defined RiskProcedure.");
         }
 
-        /// <summary>The thresholds to choose from, strictly decreasing, each in [0, 1]. Beginning with 1, at which no token leaves early, makes a test that
+        /// <summary>The thresholds to choose from, strictly decreasing, each in [0, 1]. Beginning with 1, at which no token exits early, makes a test that
         /// passes where any can.</summary>
         /// <value>The default value is 1.00, 0.98, …, 0.50, then 0.45, 0.40, …, 0.05.</value>
         /// <exception cref="ArgumentException">The value is empty, not decreasing, or has a number outside [0, 1].</exception>
@@ -236,8 +234,7 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
 
         /// <summary>
         /// A file that keeps every finished candidate, so that a calibration that was interrupted goes on where it was: with the same file, data, model and
-        /// options. It is
-        /// deleted when the calibration is complete. Its folder must exist.
+        /// options. It is deleted when the calibration is complete. Its folder must exist.
         /// </summary>
         /// <value>The default value is null: nothing is kept.</value>
         public string? CheckpointPath { get; init; }

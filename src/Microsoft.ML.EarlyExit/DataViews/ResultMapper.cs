@@ -50,7 +50,7 @@ internal abstract class ResultMapper<TResult> : IRowToRowMapper
         return new ResultRow<TResult>(this, input, GetActive(activeColumns), CreateResults(input, rowCount: null, isCursor: false));
     }
 
-    /// <summary>Which of the output's columns are asked for.</summary>
+    /// <summary>Which of the output's columns are requested.</summary>
     internal bool[] GetActive(IEnumerable<DataViewSchema.Column> columns)
     {
         bool[] active = new bool[OutputSchema.Count];
@@ -83,13 +83,13 @@ internal abstract class ResultMapper<TResult> : IRowToRowMapper
 
     /// <summary>A cursor over the output.</summary>
     /// <param name="source">The source's cursor, with what <see cref="GetActiveInputs"/> names.</param>
-    /// <param name="active">Which of the output's columns are asked for.</param>
+    /// <param name="active">Which of the output's columns are requested.</param>
     /// <param name="rowCount">How many rows there are; null where nobody knows.</param>
     internal virtual DataViewRowCursor CreateCursor(DataViewRowCursor source, bool[] active, long? rowCount) =>
         new ResultCursor<TResult>(new ResultRow<TResult>(this, source, active, CreateResults(source, rowCount, isCursor: true)), source);
 
     /// <summary>The results of a source's rows.</summary>
-    /// <param name="source">The row, which moves on by itself.</param>
+    /// <param name="source">A live cursor row: its values change when the cursor moves.</param>
     /// <param name="rowCount">How many rows there are; null where nobody knows.</param>
     /// <param name="isCursor">Whether the results are disposed in the end: nobody disposes the rows of prediction engines, so those may hold nothing of the
     /// model.</param>

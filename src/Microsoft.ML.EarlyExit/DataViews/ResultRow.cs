@@ -2,7 +2,7 @@ using Microsoft.ML.Data;
 
 namespace Microsoft.ML.EarlyExit.DataViews;
 
-/// <summary>A row with its added columns, over a row of the source that moves on by itself.</summary>
+/// <summary>A row with its added columns, over a live cursor row of the source: its values change when the cursor moves.</summary>
 internal sealed class ResultRow<TResult>(ResultMapper<TResult> mapper, DataViewRow input, bool[] active, RowResults<TResult> results) : DataViewRow
     where TResult : class
 {

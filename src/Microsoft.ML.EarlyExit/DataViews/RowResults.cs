@@ -1,7 +1,7 @@
 namespace Microsoft.ML.EarlyExit.DataViews;
 
-/// <summary>The results of a row that moves on by itself: each is computed when it is first asked for, so that several columns of one row cost one run of the
-/// model.</summary>
+/// <summary>The results of a live cursor row, whose values change when the cursor moves: each is computed when it is first requested, so that several columns
+/// of one row cost one run of the model.</summary>
 /// <param name="source">The row.</param>
 internal abstract class RowResults<TResult>(DataViewRow source) : IDisposable
     where TResult : class

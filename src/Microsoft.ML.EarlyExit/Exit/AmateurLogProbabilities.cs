@@ -13,7 +13,7 @@ internal readonly ref struct AmateurLogProbabilities(LayerLogits logits, ReadOnl
     private readonly ReadOnlySpan<int> _ids = ids;
     private readonly double _logSumExp = logits.LogSumExp;
 
-    /// <summary>ln q of the expert's token at a place.</summary>
+    /// <summary>ln q of the expert's token at an index.</summary>
     public double this[int index]
     {
         get

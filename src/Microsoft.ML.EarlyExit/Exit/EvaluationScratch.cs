@@ -7,15 +7,15 @@ internal sealed class EvaluationScratch(int vocabularySize)
     private double[]? _headScores;
     private ulong[]? _rankingKeys;
 
-    /// <summary>Places of the head set's tokens.</summary>
+    /// <summary>Indices of the plausible set's tokens.</summary>
     public int[] Head => _head ??= new int[vocabularySize];
 
-    /// <summary>Scores of the head set's tokens.</summary>
+    /// <summary>Scores of the plausible set's tokens.</summary>
     public double[] HeadScores => _headScores ??= new double[vocabularySize];
 
     /// <summary>Keys by which the tokens that stay alive are ranked.</summary>
     public ulong[] RankingKeys => _rankingKeys ??= new ulong[vocabularySize];
 
-    /// <summary>Whether tokens outside the head set score 0 rather than their probability.</summary>
+    /// <summary>Whether tokens outside the plausible set score 0 rather than their probability.</summary>
     public bool ZeroOutside { get; set; }
 }

@@ -5,16 +5,16 @@ using Microsoft.ML.EarlyExit.Model;
 
 namespace Microsoft.ML.EarlyExit.Exit;
 
-/// <summary>An exit policy worked out for one model and one limit of tokens: which blocks run as one, and what is asked between them.</summary>
+/// <summary>An exit policy worked out for one model and one limit of tokens: which blocks run as one, and what is evaluated between them.</summary>
 internal sealed class ExitPlan
 {
     private readonly ThresholdSchedule? _thresholds;
-    private readonly bool[] _asks;
+    private readonly bool[] _evaluates;
     private readonly bool[] _keepsHiddenState;
     private readonly int[][] _amateurs;
-    private readonly bool _wholeAtLastLayer;
+    private readonly bool _fullAtLastLayer;
 
-    private ExitPlan(ExitPolicy? policy, T5Configuration configuration, int maxNewTokens, bool asksEveryLayer)
+    private ExitPlan(ExitPolicy? policy, T5Configuration configuration, int maxNewTokens, bool evaluatesEveryLayer)
     {
         int layerCount = configuration.DecoderLayerCount;
         LayerCount = layerCount;
@@ -23,20 +23,20 @@ internal sealed class ExitPlan
         int? staticLayer = policy?.StaticExitLayer;
         Speculation = policy?.SelfSpeculation;
         LastLayer = staticLayer is not null && Speculation is null ? staticLayer.Value : layerCount;
-        FirstAskedLayer = policy is null ? LastLayer : staticLayer ?? policy.FirstAskedLayer;
-        int lastAsked = staticLayer ?? policy?.ShallowDeep?.ExitLayer ?? (LastLayer - 1);
-        _asks =
+        FirstEvaluatedLayer = policy is null ? LastLayer : staticLayer ?? policy.FirstEvaluatedLayer;
+        int lastEvaluated = staticLayer ?? policy?.ShallowDeep?.ExitLayer ?? (LastLayer - 1);
+        _evaluates =
         [
-            .. Enumerable.Range(0, LastLayer + 2).Select(layer => asksEveryLayer
+            .. Enumerable.Range(0, LastLayer + 2).Select(layer => evaluatesEveryLayer
                 ? layer >= 1 && layer <= LastLayer
-                : layer >= FirstAskedLayer && layer <= lastAsked && layer < LastLayer),
+                : layer >= FirstEvaluatedLayer && layer <= lastEvaluated && layer < LastLayer),
         ];
         VocabularyPruning pruning = VocabularyPruning.None;
         bool referenceCompatible = false;
-        _wholeAtLastLayer = true;
+        _fullAtLastLayer = true;
         _keepsHiddenState = new bool[LastLayer + 1];
         _amateurs = [.. Enumerable.Repeat<int[]>([], LastLayer + 1)];
-        if (_asks.Contains(true))
+        if (_evaluates.Contains(true))
         {
             // With a static exit every token is drafted there; no confidence is evaluated.
             Confidence = staticLayer is null ? policy!.Measure : null;
@@ -46,28 +46,28 @@ internal sealed class ExitPlan
             referenceCompatible = policy.ReferenceCompatible;
 
             // A fixed number that the vocabulary does not exceed cuts nothing at any layer. The published code lists it all the same.
-            if (!policy.Pruning.CutsOnce || referenceCompatible || policy.Pruning.FirstSize(FirstAskedLayer, layerCount) < VocabularySize)
+            if (!policy.Pruning.CutsOnce || referenceCompatible || policy.Pruning.FirstSize(FirstEvaluatedLayer, layerCount) < VocabularySize)
                 pruning = policy.Pruning;
-            _wholeAtLastLayer = policy.FullVocabularyAtLastLayer || !pruning.Prunes;
+            _fullAtLastLayer = policy.FullVocabularyAtLastLayer || !pruning.Prunes;
             _thresholds = referenceCompatible
                 ? new ReferenceThresholdSchedule(policy, layerCount, maxNewTokens)
                 : new ThresholdSchedule(policy, layerCount, maxNewTokens);
             for (int layer = 0; layer <= LastLayer; layer++)
             {
                 _keepsHiddenState[layer] = Confidence?.NeedsHiddenState(layer, this) ?? false;
-                if (_asks[layer] && Confidence is not null)
+                if (_evaluates[layer] && Confidence is not null)
                     _amateurs[layer] = [.. Confidence.AmateurLayers(layer, this)];
             }
         }
 
         Cuts = referenceCompatible
-            ? new ReferenceCuts(pruning, FirstAskedLayer, layerCount, VocabularySize)
-            : new VocabularyCuts(pruning, FirstAskedLayer, layerCount, VocabularySize);
+            ? new ReferenceCuts(pruning, FirstEvaluatedLayer, layerCount, VocabularySize)
+            : new VocabularyCuts(pruning, FirstEvaluatedLayer, layerCount, VocabularySize);
         var segments = new List<DecoderSegment>();
         int first = 1;
         for (int layer = 1; layer <= LastLayer; layer++)
         {
-            if (!_asks[layer] && !_keepsHiddenState[layer] && layer < LastLayer)
+            if (!_evaluates[layer] && !_keepsHiddenState[layer] && layer < LastLayer)
                 continue;
             segments.Add(new DecoderSegment(first, layer));
             first = layer + 1;
@@ -84,13 +84,13 @@ internal sealed class ExitPlan
 
     public int VocabularySize { get; }
 
-    /// <summary>The blocks in order, in groups between which a token can leave or its hidden state is kept.</summary>
+    /// <summary>The blocks in order, in groups between which a token can exit or its hidden state is kept.</summary>
     public IReadOnlyList<DecoderSegment> Segments { get; }
 
-    /// <summary>The measure that is asked; null where no token is ever asked, or all leave without.</summary>
+    /// <summary>The measure that is evaluated; null where no confidence ever is: at full depth, and where all tokens exit without one.</summary>
     public Confidence? Confidence { get; }
 
-    /// <summary>How tokens that leave are verified; null where they are not.</summary>
+    /// <summary>How tokens that exit early are verified; null where they are not.</summary>
     public SelfSpeculation? Speculation { get; }
 
     public StatePropagation StatePropagation { get; }
@@ -104,19 +104,19 @@ internal sealed class ExitPlan
     /// <summary>How the vocabulary is cut between layers.</summary>
     public VocabularyCuts Cuts { get; }
 
-    /// <summary>The first layer at which a token is asked, j; the last layer where none ever is.</summary>
-    public int FirstAskedLayer { get; }
+    /// <summary>The first layer after which a confidence is evaluated, j; the last layer where none ever is.</summary>
+    public int FirstEvaluatedLayer { get; }
 
-    /// <summary>The layer after which every token that is still running leaves.</summary>
+    /// <summary>The layer after which every token that is still running exits.</summary>
     public int LastLayer { get; }
 
     public static ExitPlan Create(ExitPolicy? policy, T5Configuration configuration, int maxNewTokens)
     {
         policy?.Validate(configuration);
-        return new ExitPlan(policy, configuration, maxNewTokens, asksEveryLayer: false);
+        return new ExitPlan(policy, configuration, maxNewTokens, evaluatesEveryLayer: false);
     }
 
-    /// <summary>A plan that asks after every layer, the last one too, and cuts nothing.</summary>
+    /// <summary>A plan that evaluates after every layer, the last one too, and cuts nothing.</summary>
     /// <param name="measure">Of it only the confidence counts, and the minimum layer, where amateurs begin; null for the softmax margin.</param>
     /// <param name="configuration">The model's sizes.</param>
     /// <exception cref="ArgumentException">The measure does not fit the model.</exception>
@@ -125,11 +125,11 @@ internal sealed class ExitPlan
         measure ??= new ExitPolicy();
         var policy = new ExitPolicy { MinimumLayer = measure.MinimumLayer, Confidence = measure.Confidence.WithoutPruning() };
         policy.Validate(configuration);
-        return new ExitPlan(policy, configuration, maxNewTokens: 1, asksEveryLayer: true);
+        return new ExitPlan(policy, configuration, maxNewTokens: 1, evaluatesEveryLayer: true);
     }
 
-    /// <summary>Whether a token is asked after a layer: one before the last, unless given targets are scored.</summary>
-    public bool Asks(int layer) => layer < _asks.Length && _asks[layer];
+    /// <summary>Whether a confidence is evaluated after a layer: one before the last, unless given targets are scored.</summary>
+    public bool Evaluates(int layer) => layer < _evaluates.Length && _evaluates[layer];
 
     /// <summary>Whether the hidden state after a layer is kept for a later one.</summary>
     public bool KeepsHiddenState(int layer) => _keepsHiddenState[layer];
@@ -137,19 +137,19 @@ internal sealed class ExitPlan
     /// <summary>The layers before j whose logits an evaluation needs.</summary>
     public ReadOnlySpan<int> AmateurLayers(int layer) => _amateurs[layer];
 
-    /// <summary>Whether a layer's logits are over the whole vocabulary, also for a token of which others were cut.</summary>
-    public bool IsWholeAt(int layer) => layer == LastLayer && _wholeAtLastLayer;
+    /// <summary>Whether a layer's logits are over the full vocabulary, also for a token of which others were cut.</summary>
+    public bool IsFullAt(int layer) => layer == LastLayer && _fullAtLastLayer;
 
     /// <summary>The head rows that the published code charges for an evaluation.</summary>
     public int PaperRows(int layer, int alive, float previousConfidence) =>
-        ReferenceRows.Of(Cuts.Pruning, layer == FirstAskedLayer, alive, VocabularySize, previousConfidence);
+        ReferenceRows.Of(Cuts.Pruning, layer == FirstEvaluatedLayer, alive, VocabularySize, previousConfidence);
 
     /// <summary>How many tokens a row drafts before they are verified.</summary>
     /// <param name="accepted">Drafts of the row that were accepted so far.</param>
     /// <param name="verified">Drafts of the row that were verified so far.</param>
     public int DraftTokens(int accepted, int verified) =>
-        Speculation!.DraftTokens ?? SelfSpeculation.BestDraftTokens(accepted, verified, (double)FirstAskedLayer / LastLayer);
+        Speculation!.DraftTokens ?? SelfSpeculation.BestDraftTokens(accepted, verified, (double)FirstEvaluatedLayer / LastLayer);
 
-    /// <summary>Whether a token of that confidence leaves: strictly above the threshold, so that threshold 1 is the full model.</summary>
-    public bool Leaves(float confidence, int layer, int position) => confidence > _thresholds!.At(layer, position);
+    /// <summary>Whether a token of that confidence exits: strictly above the threshold, so that threshold 1 is the full model.</summary>
+    public bool Exits(float confidence, int layer, int position) => confidence > _thresholds!.At(layer, position);
 }

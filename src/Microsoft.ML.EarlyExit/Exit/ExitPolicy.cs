@@ -8,9 +8,9 @@ using Microsoft.ML.EarlyExit.Files;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// When a token leaves the decoder: after block <c>l</c>, from <see cref="MinimumLayer"/> on and before the last, the confidence is compared with the
-/// threshold, and a token whose confidence is above it leaves (section 4.1 of the paper). Immutable; every value is checked where it is given, and what
-/// depends on the model's depth when the policy meets a model.
+/// When a token exits the decoder: after block <c>l</c>, from <see cref="MinimumLayer"/> on and before the last, the confidence is compared with the threshold,
+/// and a token whose confidence is above it exits (section 4.1 of the paper). Immutable; every value is checked where it is given, and what depends on the
+/// model's depth when the policy meets a model.
 /// </summary>
 [JsonConverter(typeof(ExitPolicyConverter))]
 public sealed record ExitPolicy
@@ -30,7 +30,7 @@ public sealed record ExitPolicy
     private readonly int? _staticExitLayer;
     private readonly StatePropagation _statePropagation;
 
-    /// <summary>The first layer a token may leave after, j in the paper: 1 to L; at L no token leaves early.</summary>
+    /// <summary>The first layer a token may exit after, j in the paper: 1 to L; at L no token exits early.</summary>
     /// <value>The default value is 1.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is below 1.</exception>
     public int MinimumLayer
@@ -41,7 +41,7 @@ public sealed record ExitPolicy
             : throw new ArgumentOutOfRangeException(nameof(MinimumLayer), value, "MinimumLayer must be from 1 to the number of decoder layers.");
     }
 
-    /// <summary>The threshold of all layers, in [0, 1]. At 1 no token leaves early.</summary>
+    /// <summary>The threshold of all layers, in [0, 1]. At 1 no token exits early.</summary>
     /// <value>The default value is 0.9.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is outside [0, 1].</exception>
     public float Threshold
@@ -94,29 +94,30 @@ public sealed record ExitPolicy
         init => _pruning = value ?? throw new ArgumentNullException(nameof(Pruning));
     }
 
-    /// <summary>Whether the last layer chooses from the whole vocabulary, which gives the better text, or, with pruning, from what is alive there, which is
+    /// <summary>Whether the last layer chooses from the full vocabulary, which gives the better text, or, with pruning, from what is alive there, which is
     /// faster.</summary>
     /// <value>The default value is true.</value>
     public bool FullVocabularyAtLastLayer { get; init; } = true;
 
     /// <summary>One exit for all tokens, after which a token runs all layers. Not together with <see cref="MinimumLayer"/>, <see cref="Thresholds"/> or
     /// <see cref="StaticExitLayer"/>.</summary>
-    /// <value>The default value is null: tokens may leave after every layer from <see cref="MinimumLayer"/> on.</value>
+    /// <value>The default value is null: tokens may exit after every layer from <see cref="MinimumLayer"/> on.</value>
     public ShallowDeep? ShallowDeep { get; init; }
 
-    /// <summary>Whether tokens that leave early are drafts, which the deeper blocks verify, so that the output is that of full depth.</summary>
-    /// <value>The default value is null: what leaves early stays.</value>
+    /// <summary>Whether tokens that exit early are drafts, which the deeper blocks verify, so that the output is that of full depth.</summary>
+    /// <value>The default value is null: tokens that exit early are final.</value>
     public SelfSpeculation? SelfSpeculation { get; init; }
 
     /// <summary>
-    /// Whether the deviations of the paper's published code from its definitions are followed, to compare with that code: cuts keep the lowest ids rather
-    /// than the best tokens; adaptive cuts take a share of the whole vocabulary, and a set can grow again; tokens outside a weighted contrastive head set
-    /// score 0; contrastive amateurs are layers 2 to l - 1 and nothing is clamped; thresholds decay in another way; and what that code cannot run is refused.
+    /// Whether the deviations of the paper's published code from its definitions are followed, to compare with that code: cuts keep the lowest ids rather than
+    /// the best tokens; adaptive cuts take a share of the full vocabulary, and a set can grow again; tokens outside the plausible set of a weighted contrastive
+    /// measure score 0; contrastive amateurs are layers 2 to l - 1 and nothing is clamped; thresholds decay in another way; and what that code cannot run is
+    /// refused.
     /// </summary>
     /// <value>The default value is false.</value>
     public bool ReferenceCompatible { get; init; }
 
-    /// <summary>The layer every token leaves after, 1 to L, without any confidence. Not together with <see cref="MinimumLayer"/> or thresholds.</summary>
+    /// <summary>The layer every token exits after, 1 to L, without any confidence. Not together with <see cref="MinimumLayer"/> or thresholds.</summary>
     /// <value>The default value is null: confidences decide.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is below 1.</exception>
     public int? StaticExitLayer
@@ -128,7 +129,7 @@ public sealed record ExitPolicy
     }
 
     /// <summary>
-    /// Where deeper layers get the keys and values of a token that left from. <see cref="EarlyExit.StatePropagation.ParallelDecoding"/> not together with
+    /// Where deeper layers get the keys and values of a token that exited. <see cref="EarlyExit.StatePropagation.ParallelDecoding"/> not together with
     /// <see cref="StaticExitLayer"/>, after which nothing deeper runs.
     /// </summary>
     /// <value>The default value is <see cref="EarlyExit.StatePropagation.StateCopy"/>.</value>
@@ -171,7 +172,8 @@ public sealed record ExitPolicy
     /// <returns>The text of the file that <see cref="Save"/> writes.</returns>
     public string ToJson() => ExitPolicyJson.Write(this);
 
-    /// <summary>Saves <see cref="ToJson"/>. An older file is replaced in one step: whoever is killed meanwhile leaves the old one or the new one.</summary>
+    /// <summary>Saves <see cref="ToJson"/>. An older file is replaced in one step: if the process dies while saving, the file is the complete old one or the
+    /// complete new one.</summary>
     /// <param name="filePath">The file; its folder must exist.</param>
     /// <exception cref="ArgumentException">The path is null or empty.</exception>
     /// <exception cref="DirectoryNotFoundException">The path's folder does not exist.</exception>
@@ -228,14 +230,14 @@ public sealed record ExitPolicy
         ]));
     }
 
-    /// <summary>Whether <see cref="MinimumLayer"/> was given rather than left at its default.</summary>
+    /// <summary>Whether <see cref="MinimumLayer"/> was given rather than its default taken.</summary>
     internal bool HasMinimumLayer => _minimumLayer is not null;
 
-    /// <summary>Whether <see cref="Threshold"/> was given rather than left at its default.</summary>
+    /// <summary>Whether <see cref="Threshold"/> was given rather than its default taken.</summary>
     internal bool HasThreshold => _threshold is not null;
 
-    /// <summary>The first layer at which a token is asked.</summary>
-    internal int FirstAskedLayer => ShallowDeep?.ExitLayer ?? MinimumLayer;
+    /// <summary>The first layer after which a confidence is evaluated.</summary>
+    internal int FirstEvaluatedLayer => ShallowDeep?.ExitLayer ?? MinimumLayer;
 
     /// <summary>The measure in the way that it is computed.</summary>
     internal Confidence Measure => ReferenceCompatible ? Confidence.ForReference() : Confidence;
@@ -304,7 +306,7 @@ public sealed record ExitPolicy
             if (!FullVocabularyAtLastLayer)
             {
                 throw new ArgumentException(
-                    "SelfSpeculation and FullVocabularyAtLastLayer = false exclude each other: the full model chooses from the whole vocabulary.");
+                    "SelfSpeculation and FullVocabularyAtLastLayer = false exclude each other: the full model chooses from the full vocabulary.");
             }
 
             if (ShallowDeep is { AdaptiveThreshold: true })

@@ -4,7 +4,7 @@ namespace Microsoft.ML.EarlyExit.Exit;
 
 /// <summary>The logits of one layer for one token, over what was alive there. Either they are kept, or they lie in memory of others that the next layer uses
 /// again.</summary>
-/// <param name="allocate">Makes memory for those that are kept; of the length that it is asked for.</param>
+/// <param name="allocate">Makes memory for those that are kept; of the length that it is given.</param>
 /// <param name="capacity">How many logits are kept at most, where it is known.</param>
 internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacity = 0)
 {
@@ -19,8 +19,8 @@ internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacit
     /// <summary>Whether they are there for the current token.</summary>
     public bool IsSet => !_values.IsEmpty;
 
-    /// <summary>Whether they are over the whole vocabulary, so that an index is an id; else an index is a place among the alive tokens.</summary>
-    public bool IsWhole { get; private set; }
+    /// <summary>Whether they are over the full vocabulary, so that an index is an id; else an index is one into the alive tokens.</summary>
+    public bool IsFull { get; private set; }
 
     public Span<float> Values => _values.Span;
 
@@ -45,7 +45,7 @@ internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacit
     }
 
     /// <summary>Takes logits where they lie, or a copy of them.</summary>
-    public void Set(Memory<float> values, bool isWhole, bool keep)
+    public void Set(Memory<float> values, bool isFull, bool keep)
     {
         _values = values;
         if (keep)
@@ -56,7 +56,7 @@ internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacit
             values.CopyTo(_values);
         }
 
-        IsWhole = isWhole;
+        IsFull = isFull;
         _isSummed = false;
     }
 

@@ -3,14 +3,14 @@ using Microsoft.ML.EarlyExit.Evaluation.Text;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// Lossless self-speculation (as LayerSkip, Elhoushi et al., 2024, has it for decoders): what the rest of the policy lets leave early is a draft, and the
-/// deeper blocks verify several drafts in one run. The output is that of full depth: the longest run of drafts that equal the deep choices stays, and the
-/// first deep choice that differs takes the place of its draft. Immutable.
+/// Lossless self-speculation (as LayerSkip, Elhoushi et al., 2024, has it for decoders): tokens that the rest of the policy lets exit early are drafts, and the
+/// deeper blocks verify several drafts in one run. The output is that of full depth: the longest run of drafts that equal the deep choices stays, and the first
+/// deep choice that differs takes the place of its draft. Immutable.
 /// </summary>
 /// <remarks>
-/// Drafts are verified when there are <see cref="DraftTokens"/> of them, when a token is not sure enough to leave, and when a draft would end the row. Keys
-/// and values of drafts come from real deep states, so <see cref="ExitPolicy.StatePropagation"/> has no meaning beside it. Options that change logits apply
-/// to drafts and deep choices alike.
+/// Drafts are verified when there are <see cref="DraftTokens"/> of them, when a confidence is too low for an exit, and when a draft would end the row. Keys and
+/// values of drafts come from real deep states, so <see cref="ExitPolicy.StatePropagation"/> has no meaning beside it. Options that change logits apply to
+/// drafts and deep choices alike.
 /// </remarks>
 public sealed record SelfSpeculation
 {

@@ -3,7 +3,8 @@ using Microsoft.ML.EarlyExit.Evaluation.Text;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// FREE's shallow-deep mode (Bae et al., 2023, section 3): a token is asked once, after one shallow layer, and leaves there or runs all layers. Immutable.
+/// FREE's shallow-deep mode (Bae et al., 2023, section 3): one confidence is evaluated for a token, after one shallow layer; the token exits there or runs all
+/// layers. Immutable.
 /// </summary>
 public sealed record ShallowDeep
 {
@@ -20,8 +21,8 @@ public sealed record ShallowDeep
     }
 
     /// <summary>
-    /// Whether the threshold adapts to how the confidence has told shallow tokens that full depth would choose too from others, from
-    /// <see cref="ExitPolicy.Threshold"/> on: FREE's Beta mixture. It is learned anew in every call or reading of a data view; rows are taken in closed
+    /// Whether the threshold is learned while generating, from <see cref="ExitPolicy.Threshold"/> on: FREE's Beta mixture, fitted to the confidences of shallow
+    /// tokens that full depth chooses too and of those that it does not. It is learned anew in every call or reading of a data view; rows are taken in closed
     /// batches, each with the threshold frozen at its start, so a row's result depends on the rows before its batch.
     /// </summary>
     /// <value>The default value is false.</value>

@@ -4,8 +4,8 @@ using Microsoft.ML.EarlyExit.Exit.Pruning;
 namespace Microsoft.ML.EarlyExit.Exit;
 
 /// <summary>
-/// One row's token on its way through the decoder: the layer it has reached, and what earlier layers left that a confidence measure compares with. Serves one
-/// token after another; allocates nothing once every layer has been reached.
+/// One row's token on its way through the decoder: the layer it has reached, and what of earlier layers a confidence measure compares with. Serves one token
+/// after another; allocates nothing once every layer has been reached.
 /// </summary>
 internal sealed class TokenState
 {
@@ -15,10 +15,10 @@ internal sealed class TokenState
     private ReadOnlyMemory<float> _hidden;
     private int _scored;
 
-    /// <param name="plan">What is asked at which layer.</param>
+    /// <param name="plan">What is evaluated after which layer.</param>
     /// <param name="scratch">What the tokens of a session share.</param>
-    /// <param name="allocate">Makes memory, of the length that it is asked for, for logits and hidden states that are kept; it must live as long as the state
-    /// is used.</param>
+    /// <param name="allocate">Makes memory, of the length that it is given, for logits and hidden states that are kept; it must live as long as the state is
+    /// used.</param>
     public TokenState(ExitPlan plan, EvaluationScratch scratch, Func<int, Memory<float>> allocate)
     {
         Plan = plan;
@@ -27,7 +27,7 @@ internal sealed class TokenState
         _logits =
         [
             .. Enumerable.Range(0, plan.LastLayer + 1)
-                .Select(layer => new LayerLogits(allocate, layer > plan.FirstAskedLayer && !plan.IsWholeAt(layer) ? plan.Cuts.MostAlive : 0)),
+                .Select(layer => new LayerLogits(allocate, layer > plan.FirstEvaluatedLayer && !plan.IsFullAt(layer) ? plan.Cuts.MostAlive : 0)),
         ];
         _hiddenStates = [.. Enumerable.Range(0, plan.LastLayer + 1).Select(layer => plan.KeepsHiddenState(layer) ? allocate(plan.Width) : default)];
     }
@@ -52,10 +52,10 @@ internal sealed class TokenState
     /// <summary>The layer that the last evaluation compared with; null where it compared with none.</summary>
     public int? AmateurLayer { get; set; }
 
-    /// <summary>Scratch for the places, among the alive tokens, of those in the head set.</summary>
+    /// <summary>Scratch for the indices, among the alive tokens, of those in the plausible set.</summary>
     public Span<int> Head => _scratch.Head;
 
-    /// <summary>Scratch for the scores of the head set's tokens.</summary>
+    /// <summary>Scratch for the scores of the plausible set's tokens.</summary>
     public Span<double> HeadScores => _scratch.HeadScores;
 
     /// <summary>What is wrong with the last confidence, where it is the measure that fails rather than the model; null where nothing is.</summary>
@@ -101,7 +101,7 @@ internal sealed class TokenState
     public AmateurLogProbabilities LogProbabilitiesAt(int layer, double ofCut)
     {
         LayerLogits amateur = _logits[layer];
-        return new AmateurLogProbabilities(amateur, amateur.IsWhole && !Logits.IsWhole ? Alive.Ids : [], ofCut);
+        return new AmateurLogProbabilities(amateur, amateur.IsFull && !Logits.IsFull ? Alive.Ids : [], ofCut);
     }
 
     /// <summary>Cuts the vocabulary for the next layer, after a confidence at this one.</summary>

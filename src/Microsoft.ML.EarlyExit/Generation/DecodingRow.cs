@@ -71,7 +71,7 @@ internal sealed class DecodingRow
     /// <summary>Whether an id is in <see cref="Seen"/>.</summary>
     public bool HasSeen(int id) => _isSeen is not null && _isSeen[id];
 
-    /// <summary>A generated token, counted from 0: its id, the layer it left at, and its confidence.</summary>
+    /// <summary>A generated token, counted from 0: its id, the layer it exited after, and its confidence.</summary>
     public (int Id, int Layer, float Confidence) Token(int index) => (_sequence[index + 1], _exitLayers[index], _confidences[index]);
 
     /// <summary>Adds work done for the next token.</summary>
@@ -88,7 +88,7 @@ internal sealed class DecodingRow
     }
 
     /// <summary>Notes that a token did not exit, for its confidence.</summary>
-    public void Stayed(float confidence) => _highestStaying = Math.Max(_highestStaying, confidence);
+    public void DidNotExit(float confidence) => _highestStaying = Math.Max(_highestStaying, confidence);
 
     /// <summary>Takes the next token, which exited after <paramref name="layer"/> blocks.</summary>
     public void Emit(int token, int layer, int endOfSequence, int maxNewTokens)

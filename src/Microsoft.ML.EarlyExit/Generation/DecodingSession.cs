@@ -78,7 +78,7 @@ internal sealed class DecodingSession : IDisposable
     public void Learn(IEnumerable<DecodingRow> rows) => _learning!.Learn(rows);
 
     /// <summary>Generates one token for every running row; with self-speculation a draft, or several tokens that were verified, or none that stays.</summary>
-    /// <exception cref="OperationCanceledException">Cancellation was asked for; it is looked at between segments.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was requested; it is looked at between segments.</exception>
     public void Step(CancellationToken cancellationToken)
     {
         int count = 0;
@@ -127,7 +127,7 @@ internal sealed class DecodingSession : IDisposable
     private int Decide(int layer, int count)
     {
         bool isLast = layer == _plan.LastLayer;
-        if (!isLast && !_plan.Asks(layer))
+        if (!isLast && !_plan.Evaluates(layer))
             return count;
         _products.Begin();
         for (int index = 0; index < count; index++)
@@ -191,12 +191,12 @@ internal sealed class DecodingSession : IDisposable
 
         // In the published code a contrastive confidence that is no number lets the token exit, whose logits are sound.
         bool exits = float.IsNaN(confidence)
-            ? _plan.Confidence.LeavesWithoutNumber
-            : _learning is null ? _plan.Leaves(confidence, state.Layer, row.TokenCount) : confidence > _learning.Threshold;
+            ? _plan.Confidence.ExitsWithoutNumber
+            : _learning is null ? _plan.Exits(confidence, state.Layer, row.TokenCount) : confidence > _learning.Threshold;
         if (float.IsNaN(confidence) && !exits)
             return row.FailAt(state.Layer, state.Problem);
         if (!exits)
-            row.Stayed(confidence);
+            row.DidNotExit(confidence);
         else if (TryTake(slot, state, row))
             return true;
         state.Prune(confidence);
@@ -234,7 +234,7 @@ internal sealed class DecodingSession : IDisposable
         TokenState state = _states[slot]!;
         _learning?.Compare(slot, state, row);
         int token = Choose(state, row);
-        if (token == TokenSelector.Forbidden && !state.Logits.IsWhole)
+        if (token == TokenSelector.Forbidden && !state.Logits.IsFull)
         {
             // Of the alive ones none is allowed.
             _products.ComputeWhole(state);
@@ -250,5 +250,5 @@ internal sealed class DecodingSession : IDisposable
     }
 
     private int Choose(TokenState state, DecodingRow row) => _selector.Choose(
-        state, row, byScores: _plan.Confidence is { ChoosesToken: true } && _plan.Asks(state.Layer));
+        state, row, byScores: _plan.Confidence is { ChoosesToken: true } && _plan.Evaluates(state.Layer));
 }

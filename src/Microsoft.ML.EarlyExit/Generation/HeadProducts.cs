@@ -7,7 +7,7 @@ using Microsoft.ML.EarlyExit.Runtime;
 namespace Microsoft.ML.EarlyExit.Generation;
 
 /// <summary>
-/// Computes the logits that a step needs, for several rows at once where they are over the whole vocabulary, counts them, and hands them to the tokens' states.
+/// Computes the logits that a step needs, for several rows at once where they are over the full vocabulary, counts them, and hands them to the tokens' states.
 /// </summary>
 internal sealed unsafe class HeadProducts : IDisposable
 {
@@ -56,42 +56,42 @@ internal sealed unsafe class HeadProducts : IDisposable
         _rows[_count++] = row;
     }
 
-    /// <summary>The logits of all rows at the layer they have reached; those that are whole in one product.</summary>
+    /// <summary>The logits of all rows at the layer they have reached; those over the full vocabulary in one product.</summary>
     /// <param name="isChoice">Whether they are to choose a token, rather than for a confidence.</param>
     public void Compute(bool isChoice)
     {
-        int whole = 0;
+        int full = 0;
         for (int index = 0; index < _count; index++)
         {
-            if (IsWhole(_states[index]))
-                _head.Normalize(_states[index].Hidden, Normed(whole++));
+            if (IsFull(_states[index]))
+                _head.Normalize(_states[index].Hidden, Normed(full++));
         }
 
-        MultiplyWhole(whole);
-        whole = 0;
+        MultiplyFull(full);
+        full = 0;
         for (int index = 0; index < _count; index++)
         {
-            if (IsWhole(_states[index]))
-                Set(index, _states[index].Layer, whole++, isChoice);
+            if (IsFull(_states[index]))
+                Set(index, _states[index].Layer, full++, isChoice);
         }
 
         // Each of the others has its own rows of the head.
         for (int index = 0; index < _count; index++)
         {
             TokenState state = _states[index];
-            if (IsWhole(state))
+            if (IsFull(state))
                 continue;
-            Span<float> normed = Normed(whole);
-            Memory<float> logits = Logits(whole++, state.Alive.Count);
+            Span<float> normed = Normed(full);
+            Memory<float> logits = Logits(full++, state.Alive.Count);
             _head.Normalize(state.Hidden, normed);
             AliveRows alive = _alive[_slots[index]] ??= new AliveRows(_head);
             _head.Multiply(_lane, alive.Gather(state.Alive), state.Alive.Count, normed, 1, logits.Span);
-            state.Logits.Set(logits, isWhole: false, keep: KeepsLogits);
+            state.Logits.Set(logits, isFull: false, keep: KeepsLogits);
             _rows[index].Count(isChoice ? _costs.ChoiceProduct(logits.Length) : _costs.ConfidenceProduct(logits.Length));
         }
     }
 
-    /// <summary>The logits of an earlier layer, over the whole vocabulary, for all rows that do not have them yet.</summary>
+    /// <summary>The logits of an earlier layer, over the full vocabulary, for all rows that do not have them yet.</summary>
     public void ComputeAmateur(int layer)
     {
         int missing = 0;
@@ -102,7 +102,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
 
         // The current layer's logits are kept elsewhere.
-        MultiplyWhole(missing);
+        MultiplyFull(missing);
         missing = 0;
         for (int index = 0; index < _count; index++)
         {
@@ -111,15 +111,15 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
     }
 
-    /// <summary>The logits of one token at the layer it has reached, over the whole vocabulary; until the next call of this or of
+    /// <summary>The logits of one token at the layer it has reached, over the full vocabulary; until the next call of this or of
     /// <see cref="ComputeMany"/>.</summary>
     public void ComputeWhole(TokenState state)
     {
         ComputeMany(state.Hidden, 1);
-        state.Logits.Set(_manyLogits!.Floats(0, _head.VocabularySize), isWhole: true, keep: false);
+        state.Logits.Set(_manyLogits!.Floats(0, _head.VocabularySize), isFull: true, keep: false);
     }
 
-    /// <summary>Logits over the whole vocabulary of several positions: hidden states [count, d] → [count, V], valid until the next call.</summary>
+    /// <summary>Logits over the full vocabulary of several positions: hidden states [count, d] → [count, V], valid until the next call.</summary>
     public Span<float> ComputeMany(ReadOnlySpan<float> hiddenStates, int count)
     {
         Ensure(ref _manyNormed, checked(count * _head.Width));
@@ -151,15 +151,15 @@ internal sealed unsafe class HeadProducts : IDisposable
         buffer = new NativeBuffer((long)floats * sizeof(float));
     }
 
-    private bool IsWhole(TokenState state) => state.Alive.IsWhole || _plan.IsWholeAt(state.Layer);
+    private bool IsFull(TokenState state) => state.Alive.IsFull || _plan.IsFullAt(state.Layer);
 
     private void Set(int index, int layer, int at, bool isChoice)
     {
-        _states[index].LogitsAt(layer).Set(Logits(at, _head.VocabularySize), isWhole: true, keep: KeepsLogits);
+        _states[index].LogitsAt(layer).Set(Logits(at, _head.VocabularySize), isFull: true, keep: KeepsLogits);
         _rows[index].Count(isChoice ? _costs.ChoiceProduct(_head.VocabularySize) : _costs.ConfidenceProduct(_head.VocabularySize));
     }
 
-    private void MultiplyWhole(int count)
+    private void MultiplyFull(int count)
     {
         if (count > 0)
             _head.Multiply(_lane, _normed.Span<float>(0, count * _head.Width), count, _logits.Span<float>(0, count * _head.VocabularySize));

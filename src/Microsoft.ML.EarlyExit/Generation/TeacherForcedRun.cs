@@ -42,7 +42,7 @@ internal sealed class TeacherForcedRun : IDisposable
     /// <param name="cancellationToken">Looked at between operators.</param>
     /// <returns>What is wrong with the row: it takes too much memory, or a hidden state is no number; null where nothing is.</returns>
     /// <exception cref="InvalidModelException">A graph is damaged or cannot be run.</exception>
-    /// <exception cref="OperationCanceledException">Cancellation was asked for.</exception>
+    /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
     public string? Decode(IReadOnlyList<int> inputIds, ReadOnlySpan<int> targetIds, long memoryLimit, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
@@ -84,7 +84,7 @@ internal sealed class TeacherForcedRun : IDisposable
     /// <summary>As <see cref="Hidden"/>, to be kept until the next target is decoded.</summary>
     public ReadOnlyMemory<float> HiddenMemory(int layer, int position) => _decoder.HiddenMemory(layer, position);
 
-    /// <summary>The logits after a layer, over the whole vocabulary, at some positions of the last target: [positions, V].</summary>
+    /// <summary>The logits after a layer, over the full vocabulary, at some positions of the last target: [positions, V].</summary>
     /// <param name="layer">The layer, from 1.</param>
     /// <param name="positions">At most <see cref="HeadBlock"/>.</param>
     /// <param name="logits">The result.</param>
@@ -97,8 +97,8 @@ internal sealed class TeacherForcedRun : IDisposable
         head.Multiply(_lane, normed, positions.Length, logits);
     }
 
-    /// <summary>The ids with the largest logits after a layer, over the whole vocabulary, at some positions of the last target;
-    /// <see cref="Invalid"/> where there is none.</summary>
+    /// <summary>The ids with the largest logits after a layer, over the full vocabulary, at some positions of the last target; <see cref="Invalid"/> where
+    /// there is none.</summary>
     public void ArgMax(int layer, ReadOnlySpan<int> positions, Span<int> ids)
     {
         int vocabularySize = _model.Head.VocabularySize;

@@ -10,7 +10,7 @@ internal sealed unsafe class AliveRows(LanguageModelHead head) : IDisposable
     private int _listNumber;
     private int _gathered;
 
-    /// <summary>The rows of the tokens that are alive; not while the vocabulary is whole.</summary>
+    /// <summary>The rows of the tokens that are alive; not while the vocabulary is full.</summary>
     public float* Gather(AliveVocabulary alive)
     {
         if (_rows is null || _rows.Bytes < (long)alive.Count * head.Width * sizeof(float))

@@ -36,7 +36,7 @@ internal unsafe struct HeadProduct
         ArgumentOutOfRangeException.ThrowIfLessThan<long>(logits.Length, (long)count * rowCount);
         fixed (float* input = inputs, output = logits)
         {
-            // A few rows are done sooner than other threads have heard of them.
+            // Below this size waking threads costs more than the product.
             if ((long)rowCount * width < LeastForThreads)
             {
                 kernel(rows, width, 0, rowCount, input, count, output, rowCount);

@@ -48,7 +48,7 @@ internal sealed unsafe class LanguageModelHead
     /// <summary>Gives the weights of a token in single precision.</summary>
     public void CopyRow(int id, Span<float> row) => _weights.CopyRow(id, row);
 
-    /// <summary>Logits over the whole vocabulary: inputs [count, d] → logits [count, V], on ONNX Runtime's threads.</summary>
+    /// <summary>Logits over the full vocabulary: inputs [count, d] → logits [count, V], on ONNX Runtime's threads.</summary>
     public void Multiply(OnnxThreadPool.Lane lane, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
         HeadProduct.Run(lane, _chunks, _weights.Kernel, _weights.Address, Width, VocabularySize, inputs, count, logits);
 

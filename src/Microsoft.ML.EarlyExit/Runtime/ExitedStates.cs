@@ -3,7 +3,7 @@ using Microsoft.ML.EarlyExit.Memory;
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
-/// The hidden state of every token that left early, and which positions of each layer still lack keys and values. They are filled lazily, for all missing
+/// The hidden state of every token that exited early, and which positions of each layer still lack keys and values. They are filled lazily, for all missing
 /// positions at once, by the first later token that reaches the layer: so in any layer the missing ones are a row's last, and a deeper layer lacks all that a
 /// shallower one does.
 /// </summary>
@@ -40,7 +40,7 @@ internal sealed class ExitedStates : IDisposable
 
     /// <summary>
     /// The hidden states of tokens from a position on, one after the other. From <see cref="FirstMissing"/> of a layer on they are those with which the tokens
-    /// left or, where blocks have run for them since, those after the blocks before that layer.
+    /// exited or, where blocks have run for them since, those after the blocks before that layer.
     /// </summary>
     public Span<float> States(int slot, int first, int count) => _states.Span<float>((((long)slot * _capacity) + first) * _width, count * _width);
 

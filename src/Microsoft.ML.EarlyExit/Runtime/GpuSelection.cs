@@ -3,7 +3,7 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Runtime;
 
-/// <summary>Decides between CPU and GPU from what was asked for, what the native package offers and what the device then does.</summary>
+/// <summary>Decides between CPU and GPU from what was requested, what the native package offers and what the device then does.</summary>
 internal sealed class GpuSelection
 {
     private const string CudaProvider = "CUDAExecutionProvider";
@@ -13,10 +13,10 @@ internal sealed class GpuSelection
     private readonly Action<string> _warn;
     private volatile bool _isGpu;
 
-    /// <param name="options">What was asked for.</param>
+    /// <param name="options">What was requested.</param>
     /// <param name="availableProviders">What the native package offers.</param>
-    /// <param name="warn">Is told why the CPU is used where a GPU was asked for.</param>
-    /// <exception cref="InvalidOperationException">A GPU was asked for, the package has none, and falling back was not allowed.</exception>
+    /// <param name="warn">Is told why the CPU is used where a GPU was requested.</param>
+    /// <exception cref="InvalidOperationException">A GPU was requested, the package has none, and falling back was not allowed.</exception>
     public GpuSelection(EarlyExitModelOptions options, IReadOnlyCollection<string> availableProviders, Action<string> warn)
     {
         _options = options;
@@ -76,7 +76,7 @@ internal sealed class GpuSelection
         if (!_options.FallbackToCpu)
         {
             throw new InvalidOperationException(
-                $"CUDA device {_options.GpuDeviceId} was asked for and cannot be used: {reason} Use the package Microsoft.ML.OnnxRuntime.Gpu "
+                $"CUDA device {_options.GpuDeviceId} was requested and cannot be used: {reason} Use the package Microsoft.ML.OnnxRuntime.Gpu "
                 + "in the place of Microsoft.ML.OnnxRuntime and the CUDA and cuDNN libraries that it needs, name another device, or allow FallbackToCpu.");
         }
 

@@ -2,7 +2,7 @@ namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// One way of giving deeper layers the keys and values of tokens that exited before them: <see cref="StatePropagation"/>. No token can have exited before the
-/// end of the first segment, so it is asked from the second on.
+/// end of the first segment, so it is called from the second on.
 /// </summary>
 internal interface IStatePropagator : IDisposable
 {

@@ -11,7 +11,7 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
-/// The ONNX Runtime sessions of one model, made when first asked for. All of them use the same weights: the mapped file's where an operator reads them as they
+/// The ONNX Runtime sessions of one model, made when first requested. All of them use the same weights: the mapped file's where an operator reads them as they
 /// are, one widened copy of what is stored in fewer bits, and one packed copy where an operator does not read them as they are. Thread-safe.
 /// </summary>
 internal sealed unsafe class ModelSessions : IDisposable
@@ -57,7 +57,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         }
     }
 
-    /// <summary>What is not as the options asked.</summary>
+    /// <summary>What is not as the options request.</summary>
     public IReadOnlyList<string> Warnings => [.. _warnings];
 
     /// <summary>Sessions made so far.</summary>

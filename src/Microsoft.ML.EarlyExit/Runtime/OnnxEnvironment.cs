@@ -4,7 +4,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
-/// The process's one ONNX Runtime environment. Many small sessions are fast only on one thread pool, which has to be asked for before anything else in the
+/// The process's one ONNX Runtime environment. Many small sessions are fast only on one thread pool, which has to be requested before anything else in the
 /// process uses the runtime; where something else was first, each session gets a pool that stops spinning when its run ends.
 /// </summary>
 internal static partial class OnnxEnvironment
@@ -22,8 +22,8 @@ internal static partial class OnnxEnvironment
     private static int? s_poolThreads;
 
     /// <summary>Creates the environment if the process has none, without telemetry unless the options allow it.</summary>
-    /// <param name="options">What the model asks for.</param>
-    /// <param name="warn">Takes what is not as the model asked.</param>
+    /// <param name="options">What the model requests.</param>
+    /// <param name="warn">Takes what is not as the model requests.</param>
     /// <returns>How many threads a step of the model has.</returns>
     /// <exception cref="InvalidOperationException">The native library is missing; the message names the package to add.</exception>
     public static int Open(EarlyExitModelOptions options, Action<string> warn)
@@ -48,7 +48,7 @@ internal static partial class OnnxEnvironment
             if (!s_isOwn && !options.AllowTelemetry && Environment.GetEnvironmentVariable(TelemetryVariable) is null)
             {
                 warn(
-                    "ONNX Runtime was in use in this process before the first model was loaded, so its telemetry is as the application left it: "
+                    "ONNX Runtime was in use in this process before the first model was loaded, so its telemetry is as the application set it: "
                     + $"it may be on. Load a model first, or start the process with {TelemetryVariable}=1.");
             }
 
@@ -69,7 +69,7 @@ internal static partial class OnnxEnvironment
             }
 
             if (shared != threadCount)
-                warn($"The model uses {shared} threads, not {threadCount}: the process has one pool, of the ThreadCount that its first model asked for.");
+                warn($"The model uses {shared} threads, not {threadCount}: the process has one pool, of the ThreadCount that its first model requested.");
             return shared;
         }
     }

@@ -153,7 +153,7 @@ internal sealed class LayerScorer : IDisposable
                 Memory<float> held = Logits(layer, index, 1);
                 Span<float> logits = held.Span;
                 state.Reach(layer, _run.HiddenMemory(layer, start + index));
-                state.Logits.Set(held, isWhole: true, keep: false);
+                state.Logits.Set(held, isFull: true, keep: false);
                 float confidence = _plan.Confidence!.Evaluate(state);
                 if (float.IsNaN(confidence))
                     return state.Problem ?? NotANumber($"the confidence of token {start + index} is no number", layer);

@@ -6,8 +6,8 @@ namespace Microsoft.ML;
 /// <summary>Scores of every decoder layer, in <c>mlContext.Transforms.Text</c>.</summary>
 public static class LayerScoringCatalog
 {
-    /// <summary>Creates a <see cref="LayerScoringEstimator"/>, which puts what every decoder layer would have said for a target, the likeliest ids, into a new
-    /// column.</summary>
+    /// <summary>Creates a <see cref="LayerScoringEstimator"/>, which puts what every decoder layer would have chosen for a target, the likeliest ids, into a
+    /// new column.</summary>
     /// <remarks>Load models from trusted sources only.</remarks>
     /// <param name="catalog">The catalog.</param>
     /// <param name="argMaxColumnName">The column that receives the ids; see <see cref="LayerScoringEstimator.Options.ArgMaxColumnName"/>.</param>

@@ -6,7 +6,7 @@ using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>Scores given targets at every decoder layer of a T5, at full depth: what each layer would have said at every position, and how sure it would have
+/// <summary>Scores given targets at every decoder layer of a T5, at full depth: what each layer would have chosen at every position, and how sure it would have
 /// been.</summary>
 /// <remarks>
 /// <para>Created by <c>mlContext.Transforms.Text.ScoreLayers</c>. There is nothing to train: <see cref="Fit"/> checks the schema and loads the model.</para>

@@ -8,7 +8,7 @@ namespace Microsoft.ML.EarlyExit.Scoring;
 
 /// <summary>The scores of a source's rows, with what they have to say to the context's log.</summary>
 /// <param name="mapper">The scoring.</param>
-/// <param name="source">The row, which moves on by itself.</param>
+/// <param name="source">A live cursor row: its values change when the cursor moves.</param>
 /// <param name="rowCount">How many rows there are; null where nobody knows.</param>
 /// <param name="keepsScorer">Whether one scorer is kept for all rows, until these results are disposed.</param>
 internal sealed class LayerScoringResults(LayerScoringMapper mapper, DataViewRow source, long? rowCount, bool keepsScorer) : RowResults<ScoredTarget>(source)

@@ -12,7 +12,7 @@ public static class ExitClassifierCatalog
         /// <summary>Trains an exit classifier: a linear probe that tells from a hidden state whether the layer would choose the last layer's token.</summary>
         /// <remarks>
         /// <para>For every token of every target, and every layer from the minimum exit layer to L - 1, the example is the hidden state after the layer, as
-        /// decoding the target at full depth has it; its label is whether the likeliest token there, over the whole vocabulary, is the last layer's. The model
+        /// decoding the target at full depth has it; its label is whether the likeliest token there, over the full vocabulary, is the last layer's. The model
         /// runs once for every row, one row at a time; where targets have to be generated, that comes first, batched.</para>
         /// <para>All examples are held in memory, 4 · d bytes for each; see <see cref="ExitClassifierOptions.MaxTokensPerRow"/>. The log of the context
         /// tells how much that is, how far the work is, and of inputs and targets that had to be cut.</para>

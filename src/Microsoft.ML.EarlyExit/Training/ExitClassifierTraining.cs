@@ -65,7 +65,7 @@ internal sealed class ExitClassifierTraining
         {
             throw new ArgumentException(
                 $"MinimumLayer is {options.MinimumLayer}, but the model has {layers} decoder layers; "
-                + "it must be below that, or there is no layer to leave early at.",
+                + "it must be below that, or no token can exit early.",
                 nameof(options));
         }
 

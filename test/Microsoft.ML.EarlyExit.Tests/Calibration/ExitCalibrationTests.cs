@@ -110,7 +110,7 @@ public sealed class ExitCalibrationTests : IDisposable
         CalibrationCandidate candidate = transformer.Certificate!.Candidates.Single();
         Assert.Equal((1f, false), (candidate.Lambda, candidate.Passed));
         Assert.Equal(0.9, candidate.MeanLoss, 1e-12);
-        Assert.StartsWith("Nothing is certified, so no token may leave early", transformer.Certificate!.Statement);
+        Assert.StartsWith("Nothing is certified, so no token may exit early", transformer.Certificate!.Statement);
         Assert.Contains(transformer.Certificate!.Statement, _warnings);
     }
 

@@ -78,9 +78,9 @@ public sealed class ConfidenceMeasureTests
         float[] expert = [.. Enumerable.Repeat(-50f, 1024)];
         (expert[3], expert[9]) = (1, 0.5f);
         token.Reach(1, hidden);
-        token.Logits.Set(amateur, isWhole: true, keep: true);
+        token.Logits.Set(amateur, isFull: true, keep: true);
         token.Reach(2, hidden);
-        token.Logits.Set(expert, isWhole: true, keep: true);
+        token.Logits.Set(expert, isFull: true, keep: true);
 
         // ln p - ln q is about -0.5 for token 3 and -1 + 87.3 for token 9, which takes all of the head set's mass.
         Assert.Equal(1, plan.Confidence!.Evaluate(token), 1e-5);

@@ -31,13 +31,13 @@ internal sealed class DrivenToken
             Token.Reach(_layer, _hidden[_layer]);
         }
 
-        Assert.True(_plan.Asks(layer));
+        Assert.True(_plan.Evaluates(layer));
         if (_plan.Confidence!.UsesLogits)
             ComputeLogits();
         foreach (int amateur in _plan.AmateurLayers(layer))
         {
             if (!Token.LogitsAt(amateur).IsSet)
-                Token.LogitsAt(amateur).Set(Multiply(Token.HiddenAfter(amateur)), isWhole: true, keep: true);
+                Token.LogitsAt(amateur).Set(Multiply(Token.HiddenAfter(amateur)), isFull: true, keep: true);
         }
 
         return _plan.Confidence.Evaluate(Token);
@@ -46,9 +46,9 @@ internal sealed class DrivenToken
     public bool[] Alive()
     {
         bool[] alive = new bool[_head.VocabularySize];
-        if (Token.Alive.IsWhole)
+        if (Token.Alive.IsFull)
             Array.Fill(alive, true);
-        foreach (int id in Token.Alive.IsWhole ? [] : Token.Alive.Ids)
+        foreach (int id in Token.Alive.IsFull ? [] : Token.Alive.Ids)
             alive[id] = true;
         return alive;
     }
@@ -62,16 +62,16 @@ internal sealed class DrivenToken
         if (_plan.Confidence.ChoosesToken && Token.TryGetLogScores(scores))
             Assert.DoesNotContain(float.NaN, scores);
         int best = Enumerable.Range(0, scores.Length).OrderByDescending(at => scores[at]).First();
-        return Token.Logits.IsWhole ? best : Token.Alive.Ids[best];
+        return Token.Logits.IsFull ? best : Token.Alive.Ids[best];
     }
 
     private void ComputeLogits()
     {
         float[] logits = Multiply(Token.Hidden);
-        bool isWhole = Token.Alive.IsWhole;
-        if (!isWhole)
+        bool isFull = Token.Alive.IsFull;
+        if (!isFull)
             logits = [.. Token.Alive.Ids.ToArray().Select(id => logits[id])];
-        Token.Logits.Set(logits, isWhole, keep: _plan.Confidence!.ComparesLayers);
+        Token.Logits.Set(logits, isFull, keep: _plan.Confidence!.ComparesLayers);
     }
 
     private float[] Multiply(ReadOnlySpan<float> hidden) => [.. _head.Logits(hidden).Select(logit => (float)logit)];

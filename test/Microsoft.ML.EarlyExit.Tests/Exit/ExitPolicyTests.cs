@@ -129,7 +129,7 @@ public sealed class ExitPolicyTests
         }
 
         Assert.Equal(policy.SelfSpeculation is null ? policy.StaticExitLayer ?? 6 : 6, covered);
-        Assert.False(plan.Asks(covered));
+        Assert.False(plan.Evaluates(covered));
         Assert.InRange(plan.Cuts.MostAlive, 2, 1024);
     });
 
@@ -148,11 +148,11 @@ public sealed class ExitPolicyTests
     public void A_token_leaves_strictly_above_its_layers_threshold()
     {
         ExitPlan plan = ExitPlan.Create(new ExitPolicy { Thresholds = [0.5f, 0.25f, 1, 0] }, Layers(4), 10);
-        Assert.False(plan.Leaves(0.5f, 1, 0));
-        Assert.True(plan.Leaves(MathF.BitIncrement(0.5f), 1, 0));
-        Assert.True(plan.Leaves(0.3f, 2, 0));
-        Assert.False(plan.Leaves(1f, 3, 0));
-        Assert.False(plan.Leaves(float.NaN, 1, 0));
+        Assert.False(plan.Exits(0.5f, 1, 0));
+        Assert.True(plan.Exits(MathF.BitIncrement(0.5f), 1, 0));
+        Assert.True(plan.Exits(0.3f, 2, 0));
+        Assert.False(plan.Exits(1f, 3, 0));
+        Assert.False(plan.Exits(float.NaN, 1, 0));
     }
 
     [Theory]
@@ -217,7 +217,7 @@ public sealed class ExitPolicyTests
     private static float Margin(params float[] logits)
     {
         var kept = new LayerLogits(count => new float[count]);
-        kept.Set(logits, isWhole: true, keep: true);
+        kept.Set(logits, isFull: true, keep: true);
         return SoftmaxMargin.Of(kept);
     }
 

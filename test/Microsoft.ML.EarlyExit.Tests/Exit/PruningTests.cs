@@ -71,7 +71,7 @@ public sealed class PruningTests
                 float[] logits = [.. Enumerable.Range(0, size).Select(_ => (float)random.Next(-one.levels, one.levels))];
                 alive.Begin();
                 alive.RankBy(logits);
-                Assert.True(alive.IsWhole);
+                Assert.True(alive.IsFull);
                 int[] ranked = [.. Enumerable.Range(0, size).OrderByDescending(id => logits[id]).ThenBy(id => id)];
                 int[] before = ranked;
                 foreach (int count in one.counts)
@@ -79,8 +79,8 @@ public sealed class PruningTests
                     alive.Cut(count, isFinal: false);
                     int[] expected = before[..Math.Min(count, before.Length)];
                     Assert.Equal(expected.Length, alive.Count);
-                    Assert.Equal(alive.IsWhole, expected.Length == size);
-                    if (!alive.IsWhole)
+                    Assert.Equal(alive.IsFull, expected.Length == size);
+                    if (!alive.IsFull)
                         Assert.Equal(expected, alive.Ids.ToArray());
 
                     before = expected;

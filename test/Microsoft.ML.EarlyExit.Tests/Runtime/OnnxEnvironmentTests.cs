@@ -31,7 +31,7 @@ public sealed class OnnxEnvironmentTests
         using var process = new RuntimeProcess(s_plain, first, "load:128");
         Assert.Equal(s_alone.Value.Ids, Assert.Single(process.Ids));
         Assert.Contains(process.Warnings, warning => warning.Contains("no shared threads", StringComparison.Ordinal));
-        Assert.Contains(process.Warnings, warning => warning.Contains("telemetry is as the application left it", StringComparison.Ordinal));
+        Assert.Contains(process.Warnings, warning => warning.Contains("telemetry is as the application set it", StringComparison.Ordinal));
         if (first == "context")
             Assert.Equal(["False"], process.Values("created"));
         Assert.SkipUnless(OperatingSystem.IsLinux(), "Threads are counted in /proc.");

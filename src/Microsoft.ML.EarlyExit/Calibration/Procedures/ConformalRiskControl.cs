@@ -4,8 +4,7 @@ namespace Microsoft.ML.EarlyExit.Calibration.Procedures;
 
 /// <summary>
 /// <see cref="RiskProcedure.ConformalRiskControl"/> (Angelopoulos, Bates, Fisch, Lei and Schuster, arXiv 2208.02814), for losses in [0, 1]: one policy, down
-/// its grid until the
-/// first adjusted risk above δ.
+/// its grid until the first adjusted risk above δ.
 /// </summary>
 /// <remarks>
 /// It promises less than a test: E[loss] ≤ δ for the next row, averaged over the draws of the calibration rows too, and nothing about how often a draw gives a

@@ -8,8 +8,7 @@ namespace Microsoft.ML.EarlyExit.Calibration.Statistics;
 /// </summary>
 /// <remarks>
 /// The capital starts at 1 and becomes K_t = Π (1 - v_i (x_i - δ)); v_i = min(1, √(2 ln(1/α) / (n s²_{i-1}))), μ_t = (1/2 + Σ x) / (t + 1), s²_t = (1/4 + Σ
-/// (x_i
-/// - μ_i)²) / (t + 1), s²_0 = 1/4. If the mean is δ or more, the capital is a supermartingale and ever reaches 1/p with probability p at most (Ville). The
+/// (x_i - μ_i)²) / (t + 1), s²_0 = 1/4. If the mean is δ or more, the capital is a supermartingale and ever reaches 1/p with probability p at most (Ville). The
 /// p-value is 1 over the largest capital. It depends on the order of the rows, which must not be chosen by their losses.
 /// </remarks>
 internal static class Betting

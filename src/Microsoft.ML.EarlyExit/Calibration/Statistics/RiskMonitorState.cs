@@ -22,8 +22,7 @@ public readonly record struct RiskMonitorState
 
     /// <summary>
     /// The capital won by betting against the hypothesis, 1 at the start; infinite where it exceeds a double. 20 is evidence against the hypothesis as a
-    /// p-value of
-    /// 0.05 would be, but it may be looked at after every loss.
+    /// p-value of 0.05 would be, but it may be looked at after every loss.
     /// </summary>
     public double EValue { get; }
 

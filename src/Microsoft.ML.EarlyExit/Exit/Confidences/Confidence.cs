@@ -43,11 +43,11 @@ public abstract class Confidence
     /// <see cref="TokenState.TryGetLogScores"/>.</summary>
     internal virtual bool ChoosesToken => false;
 
-    /// <summary>Whether a token leaves whose confidence is no number.</summary>
-    internal virtual bool LeavesWithoutNumber => false;
+    /// <summary>Whether a token whose confidence is no number exits.</summary>
+    internal virtual bool ExitsWithoutNumber => false;
 
-    /// <summary>A learned linear probe on the hidden state, <c>sigmoid(w · h + b)</c> (CALM): how likely the model is to say the same at full depth. It needs
-    /// no LM head before the exit, and so cannot be combined with pruning.</summary>
+    /// <summary>A learned linear probe on the hidden state, <c>sigmoid(w · h + b)</c> (CALM): how likely the model is to choose the same token at full depth.
+    /// It needs no LM head before the exit, and so cannot be combined with pruning.</summary>
     /// <param name="weights">One row of the model's width for all layers, or one row per layer, 1 to L; those below the minimum exit layer and at L are not
     /// used.</param>
     /// <param name="biases">One number per row.</param>
@@ -70,9 +70,10 @@ public abstract class Confidence
 
     /// <summary>A measure of your own: a delegate that says from a layer's logits or hidden state how sure the model is.</summary>
     /// <remarks>
-    /// It is called for every token after every layer that is asked, by several threads where several generate, and must give the same number for the same
-    /// token. A number outside [0, 1], or NaN, fails the row with an error that names the measure; an exception that it throws ends the call. A delegate has
-    /// no form in a file: a policy with it cannot be saved unless it is registered, see <see cref="Register"/>. Two are equal if name, needs and delegate are.
+    /// It is called for every token after every layer where a confidence is evaluated, by several threads where several generate, and must give the same number
+    /// for the same token. A number outside [0, 1], or NaN, fails the row with an error that names the measure; an exception that it throws ends the call. A
+    /// delegate has no form in a file: a policy with it cannot be saved unless it is registered, see <see cref="Register"/>. Two are equal if name, needs and
+    /// delegate are.
     /// </remarks>
     /// <param name="name">Its name in messages and files: 1 to 100 ASCII letters, digits, dots, hyphens and underscores; none of the library's.</param>
     /// <param name="needs">What it is computed from.</param>
@@ -122,7 +123,7 @@ public abstract class Confidence
     /// <param name="plan">The plan the measure is part of.</param>
     internal virtual bool NeedsHiddenState(int layer, ExitPlan plan) => false;
 
-    /// <summary>The layers before the first asked one whose logits are needed when <paramref name="layer"/> is evaluated.</summary>
+    /// <summary>The layers before the first evaluated one whose logits are needed when <paramref name="layer"/> is evaluated.</summary>
     internal virtual IEnumerable<int> AmateurLayers(int layer, ExitPlan plan) => [];
 
     /// <summary>The measure as it is at j, before the first cut, where it would otherwise follow the pruning.</summary>

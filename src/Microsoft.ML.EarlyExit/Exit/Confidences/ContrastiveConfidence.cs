@@ -4,7 +4,7 @@ using Microsoft.ML.EarlyExit.Evaluation.Text;
 
 namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
-/// <summary>What the contrastive measures share: the head set, the scores inside and outside it, and their margin. The formulas are in
+/// <summary>What the contrastive measures share: the plausible set, the scores inside and outside it, and their margin. The formulas are in
 /// <see cref="ContrastiveOptions"/>.</summary>
 internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Confidence
 {
@@ -51,7 +51,7 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
 
     private protected sealed override void WriteParameters(Utf8JsonWriter writer) => Options.Write(writer, Parameters.Field);
 
-    /// <summary>Whether tokens outside the head set score 0 rather than their probability.</summary>
+    /// <summary>Whether tokens outside the plausible set score 0 rather than their probability.</summary>
     private protected virtual bool ScoresZeroOutside => false;
 
     private protected abstract PlausibleSetWeight DefaultWeight { get; }
@@ -73,7 +73,7 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
     {
         Span<int> head = token.Head;
         ReadOnlySpan<float> logits = expert.Values;
-        if (Options.PlausibilityFromPruning && !expert.IsWhole)
+        if (Options.PlausibilityFromPruning && !expert.IsFull)
         {
             for (int index = 0; index < logits.Length; index++)
                 head[index] = index;

@@ -6,8 +6,8 @@ namespace Microsoft.ML.EarlyExit;
 
 /// <summary>How a contrastive confidence compares an expert layer's distribution p with an amateur layer's q (section 4.3 of the paper). Immutable.</summary>
 /// <remarks>
-/// Only tokens of the head set <c>H = { x : p(x) ≥ α' max p }</c> are compared: <c>LCD(x) = softmax over H of (ln p(x) - ln q(x))</c>. The score is
-/// <c>DCD(x) = w LCD(x)</c> in H and <c>p(x)</c> outside, and the confidence its largest value less its second, clamped to [0, 1].
+/// Only tokens of the plausible set <c>S = { x : p(x) ≥ α' max p }</c> are compared: <c>LCD(x) = softmax over S of (ln p(x) - ln q(x))</c>. The score is
+/// <c>DCD(x) = w LCD(x)</c> in S and <c>p(x)</c> outside, and the confidence its largest value less its second, clamped to [0, 1].
 /// </remarks>
 public sealed record ContrastiveOptions
 {
@@ -16,7 +16,7 @@ public sealed record ContrastiveOptions
     private readonly float _alpha = 0.1f;
     private readonly float? _decayRate;
 
-    /// <summary>α, in [0, 1]: the share of the largest probability that a token of the head set has at least.</summary>
+    /// <summary>α, in [0, 1]: the share of the largest probability that a token of the plausible set has at least.</summary>
     /// <value>The default value is 0.1.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is outside [0, 1].</exception>
     public float Alpha
@@ -39,8 +39,7 @@ public sealed record ContrastiveOptions
             : throw new ArgumentOutOfRangeException(nameof(DecayRate), value, "DecayRate must be a finite number of at least 0.");
     }
 
-    /// <summary>Whether the set alive after pruning takes the head set's place; at the first layer, before the first cut, α's head set does. Needs
-    /// pruning.</summary>
+    /// <summary>Whether the tokens that pruning kept are the plausible set; at the first layer, before the first cut, it is α's. Needs pruning.</summary>
     /// <value>The default value is false.</value>
     public bool PlausibilityFromPruning { get; init; }
 
@@ -51,8 +50,8 @@ public sealed record ContrastiveOptions
     /// <value>The default value is false.</value>
     public bool AmateursBelowMinimumLayer { get; init; }
 
-    /// <summary>w: one, or the head set's probability.</summary>
-    /// <value>The default value is null: one for <see cref="Confidence.JsdContrastive"/>, the head set's mass for
+    /// <summary>w: one, or the plausible set's probability.</summary>
+    /// <value>The default value is null: one for <see cref="Confidence.JsdContrastive"/>, the plausible set's mass for
     /// <see cref="Confidence.WeightedContrastive"/>.</value>
     public PlausibleSetWeight? PlausibleSetWeight { get; init; }
 

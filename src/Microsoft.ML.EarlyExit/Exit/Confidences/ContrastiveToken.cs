@@ -1,6 +1,6 @@
 namespace Microsoft.ML.EarlyExit;
 
-/// <summary>The token that is chosen where a contrastive confidence lets a token leave.</summary>
+/// <summary>The token that is chosen where a token exits by a contrastive confidence.</summary>
 public enum ContrastiveToken
 {
     /// <summary>The expert's likeliest token, as in the paper.</summary>

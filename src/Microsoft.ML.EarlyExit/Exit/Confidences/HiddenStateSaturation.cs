@@ -11,7 +11,7 @@ internal sealed class HiddenStateSaturation : Confidence
 
     internal override bool UsesLogits => false;
 
-    internal override bool NeedsHiddenState(int layer, ExitPlan plan) => plan.Asks(layer + 1);
+    internal override bool NeedsHiddenState(int layer, ExitPlan plan) => plan.Evaluates(layer + 1);
 
     internal override float Evaluate(TokenState token)
     {

@@ -4,7 +4,7 @@ namespace Microsoft.ML.EarlyExit.Exit.Confidences;
 
 /// <summary>
 /// DoLa-like (Chuang et al., 2024; section 4.3 of the paper): the amateur of layer l is the candidate m of the largest <c>JSD(p^l, p^m) / (l - m)</c>, with
-/// <c>JSD = 1/2 Σ p (ln p - ln r) + 1/2 Σ q (ln q - ln r)</c>, <c>r = (p + q) / 2</c>, over the head set. Without candidates the softmax margin takes its
+/// <c>JSD = 1/2 Σ p (ln p - ln r) + 1/2 Σ q (ln q - ln r)</c>, <c>r = (p + q) / 2</c>, over the plausible set. Without candidates the softmax margin takes its
 /// place.
 /// </summary>
 internal class JsdContrastive(ContrastiveOptions options) : ContrastiveConfidence(options)
@@ -17,12 +17,12 @@ internal class JsdContrastive(ContrastiveOptions options) : ContrastiveConfidenc
 
     private protected override PlausibleSetWeight DefaultWeight => PlausibleSetWeight.One;
 
-    internal override bool NeedsHiddenState(int layer, ExitPlan plan) => layer >= FirstCandidate(plan) && layer < plan.FirstAskedLayer;
+    internal override bool NeedsHiddenState(int layer, ExitPlan plan) => layer >= FirstCandidate(plan) && layer < plan.FirstEvaluatedLayer;
 
     internal override IEnumerable<int> AmateurLayers(int layer, ExitPlan plan)
     {
         int first = FirstCandidate(plan);
-        return Enumerable.Range(first, Math.Max(0, plan.FirstAskedLayer - first));
+        return Enumerable.Range(first, Math.Max(0, plan.FirstEvaluatedLayer - first));
     }
 
     internal sealed override Confidence ForReference() => new ReferenceJsdContrastive(Options);
@@ -44,7 +44,7 @@ internal class JsdContrastive(ContrastiveOptions options) : ContrastiveConfidenc
         return amateur > 0;
     }
 
-    private protected virtual int FirstCandidate(ExitPlan plan) => Options.AmateursBelowMinimumLayer ? FirstOfAll : plan.FirstAskedLayer;
+    private protected virtual int FirstCandidate(ExitPlan plan) => Options.AmateursBelowMinimumLayer ? FirstOfAll : plan.FirstEvaluatedLayer;
 
     private static double Divergence(LayerLogits expert, AmateurLogProbabilities amateur, ReadOnlySpan<int> head)
     {

@@ -15,7 +15,7 @@ public readonly ref struct TokenView
         if (!hasLogits)
             return;
         Logits = token.Logits.Values;
-        TokenIds = token.Logits.IsWhole ? [] : token.Alive.Ids;
+        TokenIds = token.Logits.IsFull ? [] : token.Alive.Ids;
     }
 
     /// <summary>The decoder blocks that have run for the token, from 1.</summary>

@@ -16,10 +16,10 @@ internal class WeightedContrastive(ContrastiveOptions options) : ContrastiveConf
     private protected override PlausibleSetWeight DefaultWeight => PlausibleSetWeight.Mass;
 
     internal override bool NeedsHiddenState(int layer, ExitPlan plan) =>
-        layer > 0 && layer < plan.FirstAskedLayer && (plan.Asks(2 * layer) || plan.Asks((2 * layer) + 1));
+        layer > 0 && layer < plan.FirstEvaluatedLayer && (plan.Evaluates(2 * layer) || plan.Evaluates((2 * layer) + 1));
 
     internal override IEnumerable<int> AmateurLayers(int layer, ExitPlan plan) =>
-        layer / 2 is > 0 and int amateur && amateur < plan.FirstAskedLayer ? [amateur] : [];
+        layer / 2 is > 0 and int amateur && amateur < plan.FirstEvaluatedLayer ? [amateur] : [];
 
     internal sealed override Confidence ForReference() => new ReferenceWeightedContrastive(Options);
 

@@ -5,7 +5,7 @@ namespace Microsoft.ML.EarlyExit;
 /// token of the row reaches never computes any.
 /// </summary>
 /// <remarks>
-/// <c>h^l</c> is the hidden state with which the token left after <c>l</c> blocks, and <c>i &gt; l</c> a deeper layer with its own norm <c>LN_i</c> and
+/// <c>h^l</c> is the hidden state with which the token exited after <c>l</c> blocks, and <c>i &gt; l</c> a deeper layer with its own norm <c>LN_i</c> and
 /// projections <c>Wk_i</c> and <c>Wv_i</c>.
 /// </remarks>
 public enum StatePropagation

@@ -15,10 +15,10 @@ internal sealed class AliveVocabulary(int vocabularySize, EvaluationScratch scra
     private int _count;
 
     /// <summary>Whether nothing was cut yet.</summary>
-    public bool IsWhole { get; private set; } = true;
+    public bool IsFull { get; private set; } = true;
 
     /// <summary>How many tokens are alive.</summary>
-    public int Count => IsWhole ? vocabularySize : _count;
+    public int Count => IsFull ? vocabularySize : _count;
 
     /// <summary>How many tokens a cut leaves at most.</summary>
     public int Most => mostAlive;
@@ -26,11 +26,11 @@ internal sealed class AliveVocabulary(int vocabularySize, EvaluationScratch scra
     /// <summary>Tells the current list from those before it; what was made of its beginning serves until it changes.</summary>
     public int ListNumber { get; private set; }
 
-    /// <summary>The alive tokens' ids, in the order of the list; not while the vocabulary is whole.</summary>
+    /// <summary>The alive tokens' ids, in the order of the list; not while the vocabulary is full.</summary>
     public ReadOnlySpan<int> Ids => _ids.AsSpan(0, Count);
 
     /// <summary>Begins another token.</summary>
-    public void Begin() => IsWhole = true;
+    public void Begin() => IsFull = true;
 
     /// <summary>Keeps the logits by which all later cuts rank.</summary>
     public void RankBy(ReadOnlySpan<float> logits)
@@ -47,7 +47,7 @@ internal sealed class AliveVocabulary(int vocabularySize, EvaluationScratch scra
     {
         if (count >= Count)
             return;
-        if (IsWhole)
+        if (IsFull)
         {
             List(count);
             if (!isFinal)
@@ -64,7 +64,7 @@ internal sealed class AliveVocabulary(int vocabularySize, EvaluationScratch scra
         if (_ids.Length < count)
             _ids = new int[Math.Max(count, mostAlive)];
         TopK.Select(_ranking.Span, _ids.AsSpan(0, count));
-        IsWhole = false;
+        IsFull = false;
         ListNumber++;
         _count = _listed = count;
     }

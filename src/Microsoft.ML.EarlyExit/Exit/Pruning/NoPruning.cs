@@ -1,6 +1,6 @@
 namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 
-/// <summary>The whole vocabulary at every layer.</summary>
+/// <summary>The full vocabulary at every layer.</summary>
 internal sealed class NoPruning : VocabularyPruning
 {
     internal static PruningKind Kind { get; } = new("none", _ => None);

@@ -23,7 +23,7 @@ public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
     {
     }
 
-    /// <summary>The whole vocabulary at every layer.</summary>
+    /// <summary>The full vocabulary at every layer.</summary>
     public static VocabularyPruning None { get; } = new NoPruning();
 
     /// <summary>Every kind of pruning there is.</summary>
@@ -42,7 +42,7 @@ public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
     internal virtual bool CutsOnce => false;
 
     /// <summary>The same number at every layer after j.</summary>
-    /// <param name="k">How many, at least 2; null for what <see cref="Decaying"/> with its defaults leaves at j, as in the paper. With k of the vocabulary's
+    /// <param name="k">How many, at least 2; null for what <see cref="Decaying"/> with its defaults gives at j, as in the paper. With k of the vocabulary's
     /// size or more nothing is pruned.</param>
     /// <returns>The pruning.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="k"/> is below 2.</exception>
@@ -58,8 +58,8 @@ public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
     /// <summary>Fewer the surer the model was at the layer before: <c>k_l = max(kMin, floor(K · (1 - scale · c^(l-1))))</c>.</summary>
     /// <param name="scale">How much a confidence counts, in [0, 1].</param>
     /// <param name="kMin">The least number, at least 2.</param>
-    /// <param name="k">K, at least 2; null for what <see cref="Decaying"/> with its default kMax and <paramref name="kMin"/> leaves at j. The vocabulary's
-    /// size is the literal formula of the paper.</param>
+    /// <param name="k">K, at least 2; null for what <see cref="Decaying"/> with its default kMax and <paramref name="kMin"/> gives at j. The vocabulary's size
+    /// is the literal formula of the paper.</param>
     /// <returns>The pruning.</returns>
     /// <exception cref="ArgumentOutOfRangeException">A number is outside its range.</exception>
     public static VocabularyPruning Adaptive(float scale = Defaults.Scale, int kMin = Defaults.SmallestAlive, int? k = null) =>

@@ -3,15 +3,15 @@ using Microsoft.ML.EarlyExit.Exit.Pruning;
 namespace Microsoft.ML.EarlyExit.Exit.Reference;
 
 /// <summary>
-/// The published code's cuts: of a list that is made at j and sorted by id they keep the beginning, the lowest ids rather than the best tokens. A pruning
-/// that follows the confidence keeps a share of the whole vocabulary each time and has no lower bound, so that the alive set can grow again.
+/// The published code's cuts: of a list that is made at j and sorted by id they keep the beginning, the lowest ids rather than the best tokens. A pruning that
+/// follows the confidence keeps a share of the full vocabulary each time and has no lower bound, so that the alive set can grow again.
 /// </summary>
 internal sealed class ReferenceCuts(VocabularyPruning pruning, int firstLayer, int layerCount, int vocabularySize)
     : VocabularyCuts(pruning, firstLayer, layerCount, vocabularySize)
 {
     private protected override void Cut(AliveVocabulary alive, int layer, float confidence)
     {
-        if (alive.IsWhole)
+        if (alive.IsFull)
             alive.List(FirstSize);
         alive.Keep(Pruning.ShareOf(VocabularySize, confidence) ?? CountAt(layer + 1, confidence));
     }

@@ -6,12 +6,12 @@ namespace Microsoft.ML.EarlyExit.Exit.Reference;
 /// clamped.</summary>
 internal sealed class ReferenceJsdContrastive(ContrastiveOptions options) : JsdContrastive(options)
 {
-    internal override bool LeavesWithoutNumber => true;
+    internal override bool ExitsWithoutNumber => true;
 
     internal override void Validate(ExitPolicy policy, T5Configuration configuration)
     {
         base.Validate(policy, configuration);
-        if (policy.FirstAskedLayer <= FirstOfAll)
+        if (policy.FirstEvaluatedLayer <= FirstOfAll)
         {
             throw new ArgumentException(
                 "With ReferenceCompatible, JsdContrastive needs a MinimumLayer of at least 3: the published code fails below, where there is no amateur.");

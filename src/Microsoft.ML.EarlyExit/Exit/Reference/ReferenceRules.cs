@@ -12,10 +12,10 @@ internal static class ReferenceRules
         if (!policy.FullVocabularyAtLastLayer)
         {
             throw new ArgumentException(
-                "ReferenceCompatible and FullVocabularyAtLastLayer = false exclude each other: the published code takes the whole vocabulary there.");
+                "ReferenceCompatible and FullVocabularyAtLastLayer = false exclude each other: the published code takes the full vocabulary there.");
         }
 
-        int layer = policy.FirstAskedLayer;
+        int layer = policy.FirstEvaluatedLayer;
         int listed = policy.Pruning.FirstSize(layer, configuration.DecoderLayerCount);
         if (listed > configuration.VocabularySize)
         {

@@ -2,18 +2,18 @@ using Microsoft.ML.EarlyExit.Exit.Confidences;
 
 namespace Microsoft.ML.EarlyExit.Exit.Reference;
 
-/// <summary>The published code's weighted contrastive measure: tokens outside the head set score 0, what was cut has no probability, and nothing is
+/// <summary>The published code's weighted contrastive measure: tokens outside the plausible set score 0, what was cut has no probability, and nothing is
 /// clamped.</summary>
 internal sealed class ReferenceWeightedContrastive(ContrastiveOptions options) : WeightedContrastive(options)
 {
-    internal override bool LeavesWithoutNumber => true;
+    internal override bool ExitsWithoutNumber => true;
 
     private protected override bool ScoresZeroOutside => true;
 
     internal override void Validate(ExitPolicy policy, T5Configuration configuration)
     {
         base.Validate(policy, configuration);
-        if (policy.FirstAskedLayer == 1)
+        if (policy.FirstEvaluatedLayer == 1)
         {
             throw new ArgumentException(
                 "With ReferenceCompatible, WeightedContrastive needs a MinimumLayer of at least 2: the published code fails at 1, where there is no amateur.");

@@ -112,9 +112,9 @@ internal sealed class BetaMixture
     /// <para>FREE's code leaves the weights out where it looks for a threshold (<c>predict_proba</c>): how often the tokens agree has no part in it.</para>
     /// <para>
     /// FREE's code takes ten confidences from 0.3 to 0.9, counts the n whose posterior exceeds the level (ζ = 0.4), and answers the n-th from the end, or the
-    /// last if n = 0. Where the posterior rises, that is the smallest of the ten that exceeds the level. Chosen here: no grid, which rounds the answer up by
-    /// as much as 1/15; and where the posterior does not only rise, only the confidences in one piece with <paramref name="high"/> matter, since everything
-    /// above a threshold leaves.
+    /// last if n = 0. Where the posterior rises, that is the smallest of the ten that exceeds the level. Chosen here: no grid, which rounds the answer up by as
+    /// much as 1/15; and where the posterior does not only rise, only the confidences in one piece with <paramref name="high"/> matter, since everything above
+    /// a threshold exits.
     /// </para>
     /// <para>The answer never falls as the level rises. It is <paramref name="high"/> where the posterior there does not exceed the level.</para>
     /// </remarks>

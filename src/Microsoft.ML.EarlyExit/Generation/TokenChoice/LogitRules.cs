@@ -15,7 +15,7 @@ internal sealed class LogitRules(T5Configuration configuration, TextGenerationOp
 
     /// <summary>Changes logits in place; a forbidden token's becomes negative infinity.</summary>
     /// <param name="logits">[V], or as many as <paramref name="ids"/>.</param>
-    /// <param name="ids">The ids the logits are of; empty where they are of the whole vocabulary, in order.</param>
+    /// <param name="ids">The ids the logits are of; empty where they are of the full vocabulary, in order.</param>
     /// <param name="row">The row.</param>
     public void Apply(Span<float> logits, ReadOnlySpan<int> ids, DecodingRow row)
     {

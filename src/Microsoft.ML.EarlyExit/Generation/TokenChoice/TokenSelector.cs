@@ -29,7 +29,7 @@ internal sealed class TokenSelector : IDisposable
     public int Choose(TokenState state, DecodingRow row, bool byScores)
     {
         Span<float> logits = state.Logits.Values;
-        ReadOnlySpan<int> ids = state.Logits.IsWhole ? [] : state.Alive.Ids;
+        ReadOnlySpan<int> ids = state.Logits.IsFull ? [] : state.Alive.Ids;
         Span<float> scores = _scores.Span<float>(0, logits.Length);
         if (byScores && state.TryGetLogScores(scores))
             return Choose(scores, ids, row);
@@ -41,7 +41,7 @@ internal sealed class TokenSelector : IDisposable
 
     /// <summary>Chooses from logits, which the rules overwrite.</summary>
     /// <param name="logits">[V], or as many as <paramref name="ids"/>.</param>
-    /// <param name="ids">The ids the logits are of; empty where they are of the whole vocabulary, in order.</param>
+    /// <param name="ids">The ids the logits are of; empty where they are of the full vocabulary, in order.</param>
     /// <param name="row">The row.</param>
     /// <returns>As the other.</returns>
     public int Choose(Span<float> logits, ReadOnlySpan<int> ids, DecodingRow row)

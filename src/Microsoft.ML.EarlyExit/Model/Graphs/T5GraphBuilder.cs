@@ -51,7 +51,7 @@ internal sealed class T5GraphBuilder(T5Configuration configuration, IReadOnlyDic
                 $"head_{layer}.rms", "RMSNormalization", [GraphContract.HiddenStates(layer), graph.Weight(T5TensorNames.DecoderFinalNorm)],
                 Attribute("axis", -1L), Attribute("epsilon", configuration.LayerNormEpsilon));
 
-            // Positions are turned rather than the head, which is large. The head's scale, above 0, changes no arg max.
+            // Transpose the activations [T, d], not the head [V, d]. The head's scale, above 0, changes no arg max.
             string turned = graph.Node($"head_{layer}.turned", "Transpose", [normed], Attribute("perm", 0L, 2L, 1L));
             string logits = graph.Node($"head_{layer}.logits", "MatMul", [graph.Weight(head), turned]);
             graph.Node($"argmax_{layer}", "ArgMax", [logits], Attribute("axis", 1L), Attribute("keepdims", 0L));

@@ -2,9 +2,9 @@ using System.Diagnostics;
 
 namespace Microsoft.ML.EarlyExit.Benchmarks;
 
-/// <summary>What asking costs on the shape of T5-large, with random weights: at threshold 1 every token is asked at every layer from the minimum on, and none
-/// leaves.</summary>
-internal static class AskingCost
+/// <summary>What confidences cost on the shape of T5-large, with random weights: at threshold 1 one is evaluated for every token after every layer from the
+/// minimum on, and no token exits early.</summary>
+internal static class ConfidenceCost
 {
     private const int MinimumLayer = 7;
     private const int Tokens = 48;
@@ -15,16 +15,16 @@ internal static class AskingCost
         using EarlyExitModel model = BenchmarkModels.Load(BenchmarkModels.Large);
         var random = new Random(1);
         GenerationInput[] inputs = [GenerationInput.FromTokenIds([.. Enumerable.Range(0, 128).Select(_ => random.Next(3, 32000))])];
-        var asked = new ExitPolicy { MinimumLayer = MinimumLayer, Threshold = 1 };
+        var evaluated = new ExitPolicy { MinimumLayer = MinimumLayer, Threshold = 1 };
         (string Name, ExitPolicy? Policy)[] policies =
         [
             ("full depth, no confidence", null),
-            ("softmaxMargin, none", asked),
-            ("softmaxMargin, fixed", asked with { Pruning = VocabularyPruning.Fixed() }),
-            ("softmaxMargin, decaying", asked with { Pruning = VocabularyPruning.Decaying() }),
-            ("softmaxMargin, adaptive", asked with { Pruning = VocabularyPruning.Adaptive() }),
-            ("jsdContrastive, decaying", asked with { Confidence = Confidence.JsdContrastive(), Pruning = VocabularyPruning.Decaying() }),
-            ("hiddenStateSaturation", asked with { Confidence = Confidence.HiddenStateSaturation }),
+            ("softmaxMargin, none", evaluated),
+            ("softmaxMargin, fixed", evaluated with { Pruning = VocabularyPruning.Fixed() }),
+            ("softmaxMargin, decaying", evaluated with { Pruning = VocabularyPruning.Decaying() }),
+            ("softmaxMargin, adaptive", evaluated with { Pruning = VocabularyPruning.Adaptive() }),
+            ("jsdContrastive, decaying", evaluated with { Confidence = Confidence.JsdContrastive(), Pruning = VocabularyPruning.Decaying() }),
+            ("hiddenStateSaturation", evaluated with { Confidence = Confidence.HiddenStateSaturation }),
         ];
         foreach ((_, ExitPolicy? policy) in policies)
             model.WarmUp(new TextGenerationOptions { Exit = policy });
