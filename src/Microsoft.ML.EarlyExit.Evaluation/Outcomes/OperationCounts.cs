@@ -49,8 +49,8 @@ public readonly record struct OperationCounts
     public long Head { get; internal init; }
 
     /// <summary>
-    /// The published code's own count, <c>d²·k</c> for each confidence evaluated: to set beside that paper's figures. It stands beside the other numbers and is no
-    /// part of their sum.
+    /// The published code's own count, <c>d²·k</c> for each confidence evaluated: to set beside that paper's figures. It stands beside the other numbers and is
+    /// no part of their sum.
     /// </summary>
     public long Paper { get; internal init; }
 
