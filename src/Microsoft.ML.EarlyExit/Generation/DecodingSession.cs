@@ -237,7 +237,7 @@ internal sealed class DecodingSession : IDisposable
         if (token == TokenSelector.Forbidden && !state.Logits.IsFull)
         {
             // Of the alive ones none is allowed.
-            _products.ComputeWhole(state);
+            _products.ComputeFull(state);
             row.Count(_costs.ChoiceProduct(_head.VocabularySize));
             token = Choose(state, row);
         }

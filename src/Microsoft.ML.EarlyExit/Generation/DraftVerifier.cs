@@ -13,9 +13,6 @@ namespace Microsoft.ML.EarlyExit.Generation;
 /// </summary>
 internal sealed class DraftVerifier : IDisposable
 {
-    // Drafts of one product, at least those of one row: logits over the vocabulary of more would take more memory than reading the head once again is worth.
-    private const int LargestProduct = 2 * SelfSpeculation.MostDraftTokens;
-
     private readonly DecoderBatch _decoder;
     private readonly LanguageModelHead _head;
     private readonly HeadProducts _products;
@@ -42,7 +39,7 @@ internal sealed class DraftVerifier : IDisposable
         _costs = costs;
         _endOfSequence = endOfSequence;
         _maxNewTokens = maxNewTokens;
-        _states = new NativeBuffer((long)LargestProduct * head.Width * sizeof(float));
+        _states = new NativeBuffer((long)HeadProducts.LargestProduct * head.Width * sizeof(float));
         _ending = new int[rows.Length];
         _continues = new bool[rows.Length];
     }
@@ -62,7 +59,7 @@ internal sealed class DraftVerifier : IDisposable
         for (int first = 0, end; first < slots.Length; first = end)
         {
             int count = 0;
-            for (end = first; end < slots.Length && count + _rows[slots[end]]!.DraftCount <= LargestProduct; end++)
+            for (end = first; end < slots.Length && count + _rows[slots[end]]!.DraftCount <= HeadProducts.LargestProduct; end++)
             {
                 DecodingRow row = _rows[slots[end]]!;
                 Span<float> states = _decoder.States(slots[end], row.SettledCount, row.DraftCount);

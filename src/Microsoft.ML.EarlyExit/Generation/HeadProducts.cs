@@ -11,6 +11,12 @@ namespace Microsoft.ML.EarlyExit.Generation;
 /// </summary>
 internal sealed unsafe class HeadProducts : IDisposable
 {
+    /// <summary>
+    /// Positions that <see cref="ComputeMany"/> is to be given at most, no fewer than one row drafts: their logits over the vocabulary would take more memory
+    /// than reading the head once again is worth.
+    /// </summary>
+    public const int LargestProduct = 2 * SelfSpeculation.MostDraftTokens;
+
     private readonly ExitPlan _plan;
     private readonly LanguageModelHead _head;
     private readonly OperationCosts _costs;
@@ -113,7 +119,7 @@ internal sealed unsafe class HeadProducts : IDisposable
 
     /// <summary>The logits of one token at the layer it has reached, over the full vocabulary; until the next call of this or of
     /// <see cref="ComputeMany"/>.</summary>
-    public void ComputeWhole(TokenState state)
+    public void ComputeFull(TokenState state)
     {
         ComputeMany(state.Hidden, 1);
         state.Logits.Set(_manyLogits!.Floats(0, _head.VocabularySize), isFull: true, keep: false);

@@ -12,9 +12,6 @@ namespace Microsoft.ML.EarlyExit.Generation;
 /// </summary>
 internal sealed class ThresholdLearning(ExitPlan plan, DecoderBatch decoder, HeadProducts products, OperationCosts costs, int vocabularySize)
 {
-    // Tokens of one product: as many as a row may write can wait, and each has logits over the vocabulary.
-    private const int LargestProduct = 64;
-
     private readonly AdaptiveThreshold _threshold = new(plan.FirstThreshold);
 
     /// <summary>The threshold of the batch at hand.</summary>
@@ -29,7 +26,7 @@ internal sealed class ThresholdLearning(ExitPlan plan, DecoderBatch decoder, Hea
         {
             for (int start = 0, count; start < earlier; start += count)
             {
-                count = Math.Min(LargestProduct, earlier - start);
+                count = Math.Min(HeadProducts.LargestProduct, earlier - start);
                 Span<float> logits = products.ComputeMany(decoder.States(slot, row.TokenCount - earlier + start, count), count);
                 for (int index = 0; index < count; index++)
                 {

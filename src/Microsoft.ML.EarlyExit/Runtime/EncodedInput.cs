@@ -28,22 +28,20 @@ internal sealed class EncodedInput : IDisposable
     public static EncodedInput Encode(InferenceSession encoder, IReadOnlyList<int> tokenIds, int width, RunOptions run)
     {
         int length = tokenIds.Count;
-        using var ids = new NativeBuffer((long)length * sizeof(long));
-        using var mask = new NativeBuffer((long)length * sizeof(long));
-        mask.Span<long>(0, length).Fill(1);
-        Span<long> destination = ids.Span<long>(0, length);
+        using var ids = new BoundBuffer<long>(1, length);
+        using var mask = new BoundBuffer<long>(1, length);
+        mask.Values.Fill(1);
+        Span<long> destination = ids.Values;
         for (int index = 0; index < length; index++)
             destination[index] = tokenIds[index];
 
         var hidden = new NativeBuffer((long)length * width * sizeof(float));
         try
         {
-            using OrtValue idsValue = BoundTensor.Int64(ids, 1, length);
-            using OrtValue maskValue = BoundTensor.Int64(mask, 1, length);
             using OrtValue output = BoundTensor.Floats(hidden, 1, length, width);
             using OrtIoBinding binding = encoder.CreateIoBinding();
-            binding.BindInput(GraphContract.InputIds, idsValue);
-            binding.BindInput(GraphContract.AttentionMask, maskValue);
+            binding.BindInput(GraphContract.InputIds, ids.View);
+            binding.BindInput(GraphContract.AttentionMask, mask.View);
             binding.BindOutput(GraphContract.EncoderOutput, output);
             encoder.RunWithBinding(run, binding);
             return new EncodedInput(hidden, BoundTensor.Floats(hidden, length, width), length);

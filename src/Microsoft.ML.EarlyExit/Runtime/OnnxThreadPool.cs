@@ -84,22 +84,18 @@ internal sealed unsafe class OnnxThreadPool : IDisposable
     {
         private readonly InferenceSession _session;
         private readonly NativeBuffer _job = new(sizeof(LoopJob));
-        private readonly NativeBuffer _jobAddress = new(sizeof(long));
-        private readonly NativeBuffer _done = new(sizeof(long));
-        private readonly OrtValue _jobValue;
-        private readonly OrtValue _doneValue;
+        private readonly BoundBuffer<long> _jobAddress = new(1);
+        private readonly BoundBuffer<long> _done = new(1);
         private readonly OrtIoBinding _binding;
         private readonly RunOptions _run = new();
 
         internal Lane(InferenceSession session)
         {
             _session = session;
-            _jobAddress.Span<long>(0, 1)[0] = _job.Address;
-            _jobValue = BoundTensor.Int64(_jobAddress, 1);
-            _doneValue = BoundTensor.Int64(_done, 1);
+            _jobAddress.Values[0] = _job.Address;
             _binding = session.CreateIoBinding();
-            _binding.BindInput(Job, _jobValue);
-            _binding.BindOutput(Done, _doneValue);
+            _binding.BindInput(Job, _jobAddress.View);
+            _binding.BindOutput(Done, _done.View);
         }
 
         /// <summary>
@@ -115,8 +111,6 @@ internal sealed unsafe class OnnxThreadPool : IDisposable
         public void Dispose()
         {
             _binding.Dispose();
-            _jobValue.Dispose();
-            _doneValue.Dispose();
             _run.Dispose();
             _job.Dispose();
             _jobAddress.Dispose();

@@ -98,7 +98,7 @@ internal sealed class PositionRunner : IStatePropagator
 
     public void Unbind()
     {
-        Clear(_bindings);
+        ClearBindings();
         foreach (Views? views in _views)
             views?.Dispose();
         Array.Clear(_views);
@@ -115,11 +115,11 @@ internal sealed class PositionRunner : IStatePropagator
             buffer.Dispose();
     }
 
-    private static void Clear(Dictionary<(int FirstLayer, int Slot, int Count), OrtIoBinding> bindings)
+    private void ClearBindings()
     {
-        foreach (OrtIoBinding binding in bindings.Values)
+        foreach (OrtIoBinding binding in _bindings.Values)
             binding.Dispose();
-        bindings.Clear();
+        _bindings.Clear();
     }
 
     /// <summary>Gives every row its place again: those that ran together are the first ones, the others lie with their slots' states.</summary>
@@ -200,7 +200,7 @@ internal sealed class PositionRunner : IStatePropagator
         if (_bindings.TryGetValue((blocks.FirstLayer, slot, count), out OrtIoBinding? binding))
             return binding;
         if (_bindings.Count == MostBindings)
-            Clear(_bindings);
+            ClearBindings();
         Views views = _views[count] ??= new Views(
             _hidden.Shaped(1, count, _width), _hiddenOut.Shaped(1, count, _width),
             _selfBias!.Shaped(1, _heads, count, _memory.Self.Bias.Entries), _crossBias!.Shaped(1, 1, count, _memory.Cross.Entries));

@@ -40,21 +40,19 @@ internal sealed class TeacherForcedDecoder : IDisposable
         int width = _configuration.ModelDimension;
         PositionCount = 0;
         Reserve(length);
-        using var ids = new NativeBuffer((long)length * sizeof(long));
-        using var mask = new NativeBuffer((long)input.Length * sizeof(long));
-        Span<long> shifted = ids.Span<long>(0, length);
+        using var ids = new BoundBuffer<long>(1, length);
+        using var mask = new BoundBuffer<long>(1, input.Length);
+        Span<long> shifted = ids.Values;
         shifted[0] = _configuration.DecoderStartTokenId;
         for (int position = 1; position < length; position++)
             shifted[position] = targetIds[position - 1];
-        mask.Span<long>(0, input.Length).Fill(1);
+        mask.Values.Fill(1);
 
         using OrtIoBinding binding = _session.CreateIoBinding();
-        using OrtValue idsValue = BoundTensor.Int64(ids, 1, length);
-        using OrtValue maskValue = BoundTensor.Int64(mask, 1, input.Length);
         using OrtValue inputValue = input.AsBatch(width);
-        binding.BindInput(GraphContract.DecoderInputIds, idsValue);
+        binding.BindInput(GraphContract.DecoderInputIds, ids.View);
         binding.BindInput(GraphContract.EncoderOutput, inputValue);
-        binding.BindInput(GraphContract.EncoderAttentionMask, maskValue);
+        binding.BindInput(GraphContract.EncoderAttentionMask, mask.View);
         var outputs = new OrtValue[_hidden.Length];
         try
         {

@@ -74,14 +74,14 @@ public sealed class ManyPositionsTests
         {
             NativeBuffer buffer = Own(new NativeBuffer(values.Length * sizeof(int)));
             values.CopyTo(buffer.Span<int>(0, values.Length));
-            return Own(BoundTensor.Int32(buffer, values.Length));
+            return Own(BoundTensor.Of<int>(buffer, values.Length));
         }
 
         OrtValue Scalar(int value)
         {
             NativeBuffer buffer = Own(new NativeBuffer(sizeof(int)));
             buffer.Span<int>(0, 1)[0] = value;
-            return Own(BoundTensor.Int32(buffer));
+            return Own(BoundTensor.Of<int>(buffer));
         }
 
         try
