@@ -44,7 +44,20 @@ internal static unsafe class HeadKernel
             byte* rows = (byte*)weights + (row * rowBytes);
             int input = 0;
             for (; input + InputBlock <= inputCount; input += InputBlock)
-                Block4x4<TRows, TSimd, TVector>(rows, width, inputs + ((long)input * width), logits + ((long)input * logitsStride) + row, logitsStride);
+            {
+                float* values = inputs + ((long)input * width);
+                float* products = logits + ((long)input * logitsStride) + row;
+                if (TSimd.HasManyRegisters)
+                {
+                    Block4x4<TRows, TSimd, TVector>(rows, width, values, products, logitsStride);
+                    continue;
+                }
+
+                // Sixteen sums and what they are made of do not fit into sixteen registers.
+                Block2x4<TRows, TSimd, TVector>(rows, width, values, products, logitsStride);
+                Block2x4<TRows, TSimd, TVector>(rows + (2 * rowBytes), width, values, products + 2, logitsStride);
+            }
+
             for (; input < inputCount; input++)
                 Block4x1<TRows, TSimd, TVector>(rows, width, inputs + ((long)input * width), logits + ((long)input * logitsStride) + row);
         }
@@ -97,6 +110,41 @@ internal static unsafe class HeadKernel
         logits[3] = TSimd.Sum(sum3) + Tail<TRows>(row3, input, at, width);
     }
 
+    private static void Block2x4<TRows, TSimd, TVector>(byte* rows, int width, float* inputs, float* logits, int logitsStride)
+        where TRows : struct, IHeadRows
+        where TSimd : struct, ISimdOperations<TVector>
+        where TVector : struct
+    {
+        TVector sum00 = TSimd.Zero, sum01 = TSimd.Zero, sum10 = TSimd.Zero, sum11 = TSimd.Zero;
+        TVector sum20 = TSimd.Zero, sum21 = TSimd.Zero, sum30 = TSimd.Zero, sum31 = TSimd.Zero;
+        byte* row1 = rows + ((long)width * TRows.ElementBytes);
+        float* input1 = inputs + width;
+        float* input2 = input1 + width;
+        float* input3 = input2 + width;
+        int at = 0;
+        for (; at + TSimd.Count <= width; at += TSimd.Count)
+        {
+            TVector weight0 = TRows.Load<TSimd, TVector>(rows, at), weight1 = TRows.Load<TSimd, TVector>(row1, at);
+            TVector value = TSimd.Load(inputs + at);
+            sum00 = TSimd.MultiplyAdd(weight0, value, sum00);
+            sum01 = TSimd.MultiplyAdd(weight1, value, sum01);
+            value = TSimd.Load(input1 + at);
+            sum10 = TSimd.MultiplyAdd(weight0, value, sum10);
+            sum11 = TSimd.MultiplyAdd(weight1, value, sum11);
+            value = TSimd.Load(input2 + at);
+            sum20 = TSimd.MultiplyAdd(weight0, value, sum20);
+            sum21 = TSimd.MultiplyAdd(weight1, value, sum21);
+            value = TSimd.Load(input3 + at);
+            sum30 = TSimd.MultiplyAdd(weight0, value, sum30);
+            sum31 = TSimd.MultiplyAdd(weight1, value, sum31);
+        }
+
+        Store<TRows, TSimd, TVector>(rows, width, inputs, at, sum00, sum01, logits);
+        Store<TRows, TSimd, TVector>(rows, width, input1, at, sum10, sum11, logits + logitsStride);
+        Store<TRows, TSimd, TVector>(rows, width, input2, at, sum20, sum21, logits + (2L * logitsStride));
+        Store<TRows, TSimd, TVector>(rows, width, input3, at, sum30, sum31, logits + (3L * logitsStride));
+    }
+
     private static void Block4x4<TRows, TSimd, TVector>(byte* rows, int width, float* inputs, float* logits, int logitsStride)
         where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
@@ -140,24 +188,24 @@ internal static unsafe class HeadKernel
             sum33 = TSimd.MultiplyAdd(weight3, value, sum33);
         }
 
-        Store<TRows, TSimd, TVector>(rows, width, inputs, at, sum00, sum01, sum02, sum03, logits);
-        Store<TRows, TSimd, TVector>(rows, width, input1, at, sum10, sum11, sum12, sum13, logits + logitsStride);
-        Store<TRows, TSimd, TVector>(rows, width, input2, at, sum20, sum21, sum22, sum23, logits + (2L * logitsStride));
-        Store<TRows, TSimd, TVector>(rows, width, input3, at, sum30, sum31, sum32, sum33, logits + (3L * logitsStride));
+        Store<TRows, TSimd, TVector>(rows, width, inputs, at, sum00, sum01, logits);
+        Store<TRows, TSimd, TVector>(row2, width, inputs, at, sum02, sum03, logits + 2);
+        Store<TRows, TSimd, TVector>(rows, width, input1, at, sum10, sum11, logits + logitsStride);
+        Store<TRows, TSimd, TVector>(row2, width, input1, at, sum12, sum13, logits + logitsStride + 2);
+        Store<TRows, TSimd, TVector>(rows, width, input2, at, sum20, sum21, logits + (2L * logitsStride));
+        Store<TRows, TSimd, TVector>(row2, width, input2, at, sum22, sum23, logits + (2L * logitsStride) + 2);
+        Store<TRows, TSimd, TVector>(rows, width, input3, at, sum30, sum31, logits + (3L * logitsStride));
+        Store<TRows, TSimd, TVector>(row2, width, input3, at, sum32, sum33, logits + (3L * logitsStride) + 2);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store<TRows, TSimd, TVector>(
-        byte* rows, int width, float* input, int at, TVector sum0, TVector sum1, TVector sum2, TVector sum3, float* logits)
+    private static void Store<TRows, TSimd, TVector>(byte* rows, int width, float* input, int at, TVector sum0, TVector sum1, float* logits)
         where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
         where TVector : struct
     {
-        long rowBytes = (long)width * TRows.ElementBytes;
         logits[0] = TSimd.Sum(sum0) + Tail<TRows>(rows, input, at, width);
-        logits[1] = TSimd.Sum(sum1) + Tail<TRows>(rows + rowBytes, input, at, width);
-        logits[2] = TSimd.Sum(sum2) + Tail<TRows>(rows + (2 * rowBytes), input, at, width);
-        logits[3] = TSimd.Sum(sum3) + Tail<TRows>(rows + (3 * rowBytes), input, at, width);
+        logits[1] = TSimd.Sum(sum1) + Tail<TRows>(rows + ((long)width * TRows.ElementBytes), input, at, width);
     }
 
     private static float Tail<TRows>(byte* left, float* right, int at, int width)

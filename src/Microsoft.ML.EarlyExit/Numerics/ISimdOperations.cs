@@ -5,6 +5,9 @@ internal interface ISimdOperations<TVector>
 {
     static abstract int Count { get; }
 
+    /// <summary>Whether sixteen sums, and what they are made of, fit into the processor's registers.</summary>
+    static abstract bool HasManyRegisters { get; }
+
     static abstract TVector Zero { get; }
 
     static abstract unsafe TVector Load(float* source);

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
 
 namespace Microsoft.ML.EarlyExit.Numerics;
 
@@ -7,6 +8,8 @@ namespace Microsoft.ML.EarlyExit.Numerics;
 internal readonly struct Simd128 : ISimdOperations<Vector128<float>>
 {
     public static int Count => Vector128<float>.Count;
+
+    public static bool HasManyRegisters => AdvSimd.IsSupported;
 
     public static Vector128<float> Zero => Vector128<float>.Zero;
 

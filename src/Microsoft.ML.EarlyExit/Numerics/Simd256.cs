@@ -9,6 +9,8 @@ internal readonly struct Simd256 : ISimdOperations<Vector256<float>>
 {
     public static int Count => Vector256<float>.Count;
 
+    public static bool HasManyRegisters => false;
+
     public static Vector256<float> Zero => Vector256<float>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -9,6 +9,8 @@ internal readonly struct Simd512 : ISimdOperations<Vector512<float>>
 {
     public static int Count => Vector512<float>.Count;
 
+    public static bool HasManyRegisters => true;
+
     public static Vector512<float> Zero => Vector512<float>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

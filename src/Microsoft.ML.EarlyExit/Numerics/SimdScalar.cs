@@ -5,6 +5,8 @@ internal readonly struct SimdScalar : ISimdOperations<float>
 {
     public static int Count => 1;
 
+    public static bool HasManyRegisters => false;
+
     public static float Zero => 0;
 
     public static unsafe float Load(float* source) => *source;
