@@ -22,6 +22,8 @@ public static class ExitClassifierCatalog
         /// </remarks>
         /// <param name="data">The rows.</param>
         /// <param name="options">The model, the columns, and how the classifier is trained.</param>
+        /// <param name="cancellationToken">Ends the training: within milliseconds while rows are run, between batches while targets are generated, and between
+        /// two layers' probes.</param>
         /// <returns>The classifier, with its measures on held-out rows.</returns>
         /// <exception cref="ArgumentNullException">An argument is null.</exception>
         /// <exception cref="ArgumentOutOfRangeException">A column is missing, or holds neither text nor a vector of ids.</exception>
@@ -32,6 +34,7 @@ public static class ExitClassifierCatalog
         /// <exception cref="InvalidOperationException">There is no row to train on, all layers agree with the last one on all examples or none does, or a row
         /// cannot be used; the message names it.</exception>
         /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+        /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
         /// <example>
         /// <code>
         /// ExitClassifier classifier = mlContext.TextGeneration.TrainExitClassifier(data, new ExitClassifierOptions
@@ -41,12 +44,12 @@ public static class ExitClassifierCatalog
         /// classifier.Save("policy.json");
         /// </code>
         /// </example>
-        public ExitClassifier TrainExitClassifier(IDataView data, ExitClassifierOptions options)
+        public ExitClassifier TrainExitClassifier(IDataView data, ExitClassifierOptions options, CancellationToken cancellationToken = default)
         {
             ArgumentNullException.ThrowIfNull(catalog);
             ArgumentNullException.ThrowIfNull(data);
             ArgumentNullException.ThrowIfNull(options);
-            return ExitClassifierTraining.Train(catalog.Context, data, options);
+            return ExitClassifierTraining.Train(catalog.Context, data, options, cancellationToken);
         }
     }
 }

@@ -21,6 +21,7 @@ internal sealed class ExitClassifierTraining
     private readonly IHost _host;
     private readonly int _width;
     private readonly int _layerCount;
+    private readonly CancellationToken _cancellationToken;
 
     private ExitClassifierTraining(MLContext context, ExitClassifierOptions options, ExitExampleSource source)
     {
@@ -29,6 +30,7 @@ internal sealed class ExitClassifierTraining
         _host = source.Host;
         _width = source.Model.Configuration.ModelDimension;
         _layerCount = source.Model.Configuration.DecoderLayerCount;
+        _cancellationToken = source.CancellationToken;
 
         // One thread reads the cache; several would each copy all examples first.
         _trainer = options.Trainer ?? context.BinaryClassification.Trainers.LbfgsLogisticRegression(
@@ -43,7 +45,7 @@ internal sealed class ExitClassifierTraining
         _examples = context.Data.Cache(new ExitExampleView(source), ExitExampleColumns.All);
     }
 
-    public static ExitClassifier Train(MLContext context, IDataView data, ExitClassifierOptions options)
+    public static ExitClassifier Train(MLContext context, IDataView data, ExitClassifierOptions options, CancellationToken cancellationToken)
     {
         var source = new ModelSource(options.ModelPath, options.Model, options.ModelOptions);
         ArgumentException.ThrowIfNullOrWhiteSpace(options.InputColumnName, nameof(options.InputColumnName));
@@ -52,7 +54,8 @@ internal sealed class ExitClassifierTraining
 
         IHost host = ((IHostEnvironment)context).Register("TrainExitClassifier");
         using ModelLease lease = source.Lease(host);
-        return new ExitClassifierTraining(context, options, CreateSource(context, data, options, lease.Model, host)).Train();
+        ExitExampleSource examples = CreateSource(context, data, options, lease.Model, host) with { CancellationToken = cancellationToken };
+        return new ExitClassifierTraining(context, options, examples).Train();
     }
 
     /// <summary>The examples' source; nothing of it is read.</summary>
@@ -129,6 +132,7 @@ internal sealed class ExitClassifierTraining
 
     private LinearProbe TrainOn(Func<ExamplePlace, bool> isWanted)
     {
+        _cancellationToken.ThrowIfCancellationRequested();
         // The predicate of ML.NET's filter says which rows to drop.
         IDataView examples = _context.Data.FilterByCustomPredicate<ExamplePlace>(_examples, place => !isWanted(place));
         NormalizingTransformer standardising = _context.Transforms.NormalizeMeanVariance(ExitExampleColumns.Features, fixZero: false).Fit(examples);

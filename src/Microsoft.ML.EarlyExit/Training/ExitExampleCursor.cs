@@ -149,6 +149,7 @@ internal sealed class ExitExampleCursor : DataViewRowCursor
 
     private bool MoveToNextRow()
     {
+        _source.CancellationToken.ThrowIfCancellationRequested();
         if (!_rows.MoveNext())
             return false;
         _row++;
@@ -182,7 +183,7 @@ internal sealed class ExitExampleCursor : DataViewRowCursor
         _run ??= _source.Model.StartTeacherForcing();
         if (_isDecoded)
             return _run;
-        if (_run.Decode(_inputIds, _targetIds, _source.Generation.EncoderMemoryBytes) is { } error)
+        if (_run.Decode(_inputIds, _targetIds, _source.Generation.EncoderMemoryBytes, _source.CancellationToken) is { } error)
             throw Refuse(error);
         _isDecoded = true;
         _log.Decoded(_positions.Length, ExampleCount);

@@ -26,6 +26,9 @@ internal sealed record ExitExampleSource(
     /// <summary>Whether the targets were generated, so that what had to be said of the inputs has been said.</summary>
     public bool HasGeneratedTargets { get; init; }
 
+    /// <summary>Ends the reading of rows, and the run of one.</summary>
+    public CancellationToken CancellationToken { get; init; }
+
     /// <summary>Checks a column of the data.</summary>
     /// <exception cref="ArgumentOutOfRangeException">It is not there, or holds neither text nor ids.</exception>
     /// <exception cref="InvalidModelException">It holds text, and the model has no tokenizer.</exception>

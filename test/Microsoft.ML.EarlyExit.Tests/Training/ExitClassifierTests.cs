@@ -326,6 +326,45 @@ public sealed class ExitClassifierTests
         }
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Cancellation_ends_the_training_while_rows_are_read(bool generatesTargets)
+    {
+        using var cancellation = new CancellationTokenSource();
+        int read = 0;
+        IDataView data = _context.Data.LoadFromEnumerable(Rows());
+        ExitClassifierOptions options = Small(trainer: null) with { TargetColumnName = generatesTargets ? null : "Target" };
+        Assert.ThrowsAny<OperationCanceledException>(() => _context.TextGeneration.TrainExitClassifier(data, options, cancellation.Token));
+        Assert.InRange(read, 5, 50);
+
+        IEnumerable<IdsRow> Rows()
+        {
+            foreach (IdsRow row in IdsRow.Create(1000))
+            {
+                if (++read == 5)
+                    cancellation.Cancel();
+                yield return row;
+            }
+        }
+    }
+
+    [Fact]
+    public void A_cancelled_token_ends_the_training_before_a_row_is_read()
+    {
+        bool wasRead = false;
+        IDataView data = _context.Data.LoadFromEnumerable(Rows());
+        Assert.ThrowsAny<OperationCanceledException>(
+            () => _context.TextGeneration.TrainExitClassifier(data, Small(trainer: null), new CancellationToken(canceled: true)));
+        Assert.False(wasRead);
+
+        IEnumerable<IdsRow> Rows()
+        {
+            wasRead = true;
+            yield return IdsRow.Create(1).Single();
+        }
+    }
+
     private static ExitClassifierOptions Small(IEstimator<ITransformer>? trainer) =>
         new() { Model = TestModels.Model("tiny-v11"), InputColumnName = "Ids", TargetColumnName = "Target", Trainer = trainer, HeldOutFraction = 0.1 };
 
