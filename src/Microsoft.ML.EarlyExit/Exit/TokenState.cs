@@ -53,10 +53,10 @@ internal sealed class TokenState
     public int? AmateurLayer { get; set; }
 
     /// <summary>Scratch for the indices, among the alive tokens, of those in the plausible set.</summary>
-    public Span<int> Head => _scratch.Head;
+    public Span<int> PlausibleSet => _scratch.PlausibleSet;
 
     /// <summary>Scratch for the scores of the plausible set's tokens.</summary>
-    public Span<double> HeadScores => _scratch.HeadScores;
+    public Span<double> PlausibleScores => _scratch.PlausibleScores;
 
     /// <summary>What is wrong with the last confidence, where it is the measure that fails rather than the model; null where nothing is.</summary>
     public string? Problem { get; set; }
@@ -107,8 +107,8 @@ internal sealed class TokenState
     /// <summary>Cuts the vocabulary for the next layer, after a confidence at this one.</summary>
     public void Prune(float confidence) => Plan.Cuts.Cut(Alive, Layer, Logits.Values, confidence);
 
-    /// <summary>Records that the evaluation scored the first tokens of <see cref="Head"/>.</summary>
-    public void HasScores(int count, bool zeroOutside)
+    /// <summary>Records that the evaluation scored the first tokens of <see cref="PlausibleSet"/>.</summary>
+    public void RecordScores(int count, bool zeroOutside)
     {
         _scored = count;
         _scratch.ZeroOutside = zeroOutside;
@@ -125,7 +125,7 @@ internal sealed class TokenState
         else
             TensorPrimitives.Subtract(Logits.Values, (float)Logits.LogSumExp, scores);
         for (int index = 0; index < _scored; index++)
-            scores[Head[index]] = (float)Math.Log(HeadScores[index]);
+            scores[PlausibleSet[index]] = (float)Math.Log(PlausibleScores[index]);
         return true;
     }
 }

@@ -38,15 +38,15 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
         LayerLogits expert = token.Logits;
         if (expert.Values.Length < 2 || !float.IsFinite(expert.Max))
             return float.NaN;
-        ReadOnlySpan<int> head = FindHead(token, expert);
-        if (!TryFindAmateur(token, head, out int amateur))
+        ReadOnlySpan<int> plausible = FindPlausibleSet(token, expert);
+        if (!TryFindAmateur(token, plausible, out int amateur))
             return Confidences.SoftmaxMargin.Of(expert);
 
         token.AmateurLayer = amateur;
-        Span<double> scores = token.HeadScores[..head.Length];
-        Score(expert, AmateurAt(token, amateur), head, scores);
-        token.HasScores(head.Length, ScoresZeroOutside);
-        return Bound(Margin(expert, head, scores, ScoresZeroOutside));
+        Span<double> scores = token.PlausibleScores[..plausible.Length];
+        Score(expert, AmateurAt(token, amateur), plausible, scores);
+        token.RecordScores(plausible.Length, ScoresZeroOutside);
+        return Bound(Margin(expert, plausible, scores, ScoresZeroOutside));
     }
 
     private protected sealed override void WriteParameters(Utf8JsonWriter writer) => Options.Write(writer, Parameters.Field);
@@ -60,7 +60,7 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
     private protected abstract Confidence With(ContrastiveOptions options);
 
     /// <summary>The amateur of an expert; false where there is none, and the softmax margin takes the measure's place.</summary>
-    private protected abstract bool TryFindAmateur(TokenState token, ReadOnlySpan<int> head, out int amateur);
+    private protected abstract bool TryFindAmateur(TokenState token, ReadOnlySpan<int> plausible, out int amateur);
 
     /// <summary>ln q at an amateur's layer; what was cut there counts as the smallest normal number, so that q is never 0.</summary>
     private protected virtual AmateurLogProbabilities AmateurAt(TokenState token, int layer) =>
@@ -69,15 +69,15 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
     /// <summary>The confidence that a margin is.</summary>
     private protected virtual float Bound(double margin) => (float)Math.Clamp(margin, 0, 1);
 
-    private ReadOnlySpan<int> FindHead(TokenState token, LayerLogits expert)
+    private ReadOnlySpan<int> FindPlausibleSet(TokenState token, LayerLogits expert)
     {
-        Span<int> head = token.Head;
+        Span<int> plausible = token.PlausibleSet;
         ReadOnlySpan<float> logits = expert.Values;
         if (Options.PlausibilityFromPruning && !expert.IsFull)
         {
             for (int index = 0; index < logits.Length; index++)
-                head[index] = index;
-            return head[..logits.Length];
+                plausible[index] = index;
+            return plausible[..logits.Length];
         }
 
         double alpha = Options.Alpha;
@@ -85,7 +85,7 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
             alpha = alpha / (1 + (decayRate * (double)token.Layer)) * (1 - Confidences.SoftmaxMargin.Of(expert));
 
         // p(x) ≥ α' max p, in logits; α' = 0 lets all in.
-        return head[..LogitScan.FindAtLeast(logits, AtLeast(expert.Max + Math.Log(alpha)), head)];
+        return plausible[..LogitScan.FindAtLeast(logits, AtLeast(expert.Max + Math.Log(alpha)), plausible)];
     }
 
     /// <summary>The smallest single-precision number that is not below another.</summary>
@@ -95,16 +95,16 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
         return rounded < border ? MathF.BitIncrement(rounded) : rounded;
     }
 
-    private void Score(LayerLogits expert, AmateurLogProbabilities amateur, ReadOnlySpan<int> head, Span<double> scores)
+    private void Score(LayerLogits expert, AmateurLogProbabilities amateur, ReadOnlySpan<int> plausible, Span<double> scores)
     {
         double mass = 0;
         double logSumExp = expert.LogSumExp;
         ReadOnlySpan<float> logits = expert.Values;
-        for (int index = 0; index < head.Length; index++)
+        for (int index = 0; index < plausible.Length; index++)
         {
-            double logP = logits[head[index]] - logSumExp;
+            double logP = logits[plausible[index]] - logSumExp;
             mass += Math.Exp(logP);
-            scores[index] = logP - amateur[head[index]];
+            scores[index] = logP - amateur[plausible[index]];
         }
 
         double weight = (Options.PlausibleSetWeight ?? DefaultWeight) == PlausibleSetWeight.One ? 1 : mass;
@@ -116,7 +116,7 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
             scores[index] *= weight / sum;
     }
 
-    private static double Margin(LayerLogits expert, ReadOnlySpan<int> head, ReadOnlySpan<double> scores, bool zeroOutside)
+    private static double Margin(LayerLogits expert, ReadOnlySpan<int> plausible, ReadOnlySpan<double> scores, bool zeroOutside)
     {
         double first = double.NegativeInfinity;
         double second = double.NegativeInfinity;
@@ -127,17 +127,17 @@ internal abstract class ContrastiveConfidence(ContrastiveOptions options) : Conf
             Take(score);
         }
 
-        if (head.Length < expert.Values.Length)
+        if (plausible.Length < expert.Values.Length)
         {
             if (zeroOutside)
             {
                 Take(0);
-                if (head.Length + 1 < expert.Values.Length)
+                if (plausible.Length + 1 < expert.Values.Length)
                     Take(0);
             }
             else
             {
-                (float largest, float next) = LogitScan.TwoLargest(expert.Values, head);
+                (float largest, float next) = LogitScan.TwoLargest(expert.Values, plausible);
                 Take(Math.Exp(largest - expert.LogSumExp));
                 Take(Math.Exp(next - expert.LogSumExp));
             }

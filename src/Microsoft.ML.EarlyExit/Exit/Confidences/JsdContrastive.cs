@@ -29,14 +29,14 @@ internal class JsdContrastive(ContrastiveOptions options) : ContrastiveConfidenc
 
     private protected override Confidence With(ContrastiveOptions options) => new JsdContrastive(options);
 
-    private protected override bool TryFindAmateur(TokenState token, ReadOnlySpan<int> head, out int amateur)
+    private protected override bool TryFindAmateur(TokenState token, ReadOnlySpan<int> plausible, out int amateur)
     {
         amateur = 0;
         double best = 0;
         for (int layer = FirstCandidate(token.Plan); layer < token.Layer; layer++)
         {
             // In the published code a divergence can be no number: it is never larger, nor is any other larger than it.
-            double score = Divergence(token.Logits, AmateurAt(token, layer), head) / (token.Layer - layer);
+            double score = Divergence(token.Logits, AmateurAt(token, layer), plausible) / (token.Layer - layer);
             if (amateur == 0 || score > best)
                 (best, amateur) = (score, layer);
         }
@@ -46,12 +46,12 @@ internal class JsdContrastive(ContrastiveOptions options) : ContrastiveConfidenc
 
     private protected virtual int FirstCandidate(ExitPlan plan) => Options.AmateursBelowMinimumLayer ? FirstOfAll : plan.FirstEvaluatedLayer;
 
-    private static double Divergence(LayerLogits expert, AmateurLogProbabilities amateur, ReadOnlySpan<int> head)
+    private static double Divergence(LayerLogits expert, AmateurLogProbabilities amateur, ReadOnlySpan<int> plausible)
     {
         ReadOnlySpan<float> logits = expert.Values;
         double logSumExp = expert.LogSumExp;
         double sum = 0;
-        foreach (int index in head)
+        foreach (int index in plausible)
         {
             double logP = logits[index] - logSumExp;
             double logQ = amateur[index];

@@ -25,7 +25,7 @@ internal class WeightedContrastive(ContrastiveOptions options) : ContrastiveConf
 
     private protected override Confidence With(ContrastiveOptions options) => new WeightedContrastive(options);
 
-    private protected override bool TryFindAmateur(TokenState token, ReadOnlySpan<int> head, out int amateur)
+    private protected override bool TryFindAmateur(TokenState token, ReadOnlySpan<int> plausible, out int amateur)
     {
         amateur = token.Layer / 2;
         return amateur > 0;
