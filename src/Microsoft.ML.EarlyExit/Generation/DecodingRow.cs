@@ -66,6 +66,9 @@ internal sealed class DecodingRow
 
     private StopReason StopReason { get; set; }
 
+    /// <summary>Whether the row ended because something was no number.</summary>
+    public bool HasFailed => Error is not null;
+
     private string? Error { get; set; }
 
     /// <summary>Whether an id is in <see cref="Seen"/>.</summary>

@@ -32,6 +32,7 @@ internal sealed class DecodingSession : IDisposable
     private readonly TokenState?[] _states;
     private readonly int[] _slots;
     private readonly int[] _tokens;
+    private readonly bool[] _ran;
     private readonly NativeArena _kept = new();
 
     public DecodingSession(
@@ -50,6 +51,7 @@ internal sealed class DecodingSession : IDisposable
         _states = new TokenState?[slots];
         _slots = new int[slots];
         _tokens = new int[slots];
+        _ran = new bool[slots];
         _products = new HeadProducts(plan, head, _costs, sessions.ThreadPool, slots);
         _decoder = new DecoderBatch(bundle, sessions, slots, plan.Segments, plan.StatePropagation, maxNewTokens, _costs, run);
         _learning = plan.Adapts ? new ThresholdLearning(plan, _decoder, _products, _costs, head.VocabularySize) : null;
@@ -84,6 +86,7 @@ internal sealed class DecodingSession : IDisposable
         int count = 0;
         for (int slot = 0; slot < _rows.Length; slot++)
         {
+            _ran[slot] = _rows[slot] is { IsRunning: true };
             if (_rows[slot] is not { IsRunning: true } row)
                 continue;
             _slots[count] = slot;
@@ -112,6 +115,13 @@ internal sealed class DecodingSession : IDisposable
         }
 
         _verifier?.VerifyEndings(cancellationToken);
+        for (int slot = 0; slot < _rows.Length; slot++)
+        {
+            if (!_ran[slot] || _rows[slot] is not { HasFailed: true })
+                continue;
+            _decoder.ClearScratch();
+            break;
+        }
     }
 
     public void Dispose()

@@ -62,6 +62,9 @@ internal sealed class DraftVerifier : IDisposable
             for (end = first; end < slots.Length && count + _rows[slots[end]]!.DraftCount <= HeadProducts.LargestProduct; end++)
             {
                 DecodingRow row = _rows[slots[end]]!;
+                // Where no token can exit early, no states are kept.
+                if (row.DraftCount == 0)
+                    continue;
                 Span<float> states = _decoder.States(slots[end], row.SettledCount, row.DraftCount);
                 states.CopyTo(_states.Span<float>((long)count * _head.Width, states.Length));
                 count += row.DraftCount;
@@ -109,9 +112,11 @@ internal sealed class DraftVerifier : IDisposable
         if (count == 0)
             return true;
         row.Rewind();
+        // Those of drafts behind the first wrong one were made too.
+        for (int index = 0; index < count; index++)
+            row.Count(_costs.ChoiceProduct(_head.VocabularySize));
         for (int index = 0; index < count; index++)
         {
-            row.Count(_costs.ChoiceProduct(_head.VocabularySize));
             int token = _selector.Choose(logits.Slice(index * _head.VocabularySize, _head.VocabularySize), [], row);
             if (token == TokenSelector.Invalid)
             {

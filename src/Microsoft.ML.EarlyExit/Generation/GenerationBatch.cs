@@ -112,7 +112,7 @@ internal sealed class GenerationBatch : IDisposable
             _running++;
             _session.Start(slot, output);
         }
-        catch (OnnxRuntimeException exception)
+        catch (Exception exception) when (exception is OnnxRuntimeException or OutOfMemoryException)
         {
             throw Translate(exception);
         }
@@ -126,7 +126,7 @@ internal sealed class GenerationBatch : IDisposable
         {
             _session.Step(_cancellationToken);
         }
-        catch (OnnxRuntimeException exception)
+        catch (Exception exception) when (exception is OnnxRuntimeException or OutOfMemoryException)
         {
             throw Translate(exception);
         }
@@ -189,7 +189,7 @@ internal sealed class GenerationBatch : IDisposable
         return best;
     }
 
-    private Exception Translate(OnnxRuntimeException exception) => _cancellationToken.IsCancellationRequested
+    private Exception Translate(Exception exception) => _cancellationToken.IsCancellationRequested
         ? new OperationCanceledException(_cancellationToken)
         : _model.Sessions.Failure(exception);
 

@@ -65,8 +65,10 @@ internal sealed class BlockRunner : IDisposable
         Place(slots);
         InferenceSession session = _sessions.Segment(blocks, _memory.SlotCount > 1 ? SegmentForm.Slots : SegmentForm.OneSlot);
         session.RunWithBinding(_run, _bindings[segment][slots.Length] ??= Bind(session, blocks, slots.Length));
+        if (_sessions.BindingCopies)
+            Unbind();
         foreach (int slot in slots)
-            _memory.HasRun(blocks, slot, _memory.Positions[slot], _memory.Positions[slot] + 1);
+            _memory.RecordRun(blocks, slot, _memory.Positions[slot], _memory.Positions[slot] + 1);
         Flip();
     }
 
@@ -95,7 +97,7 @@ internal sealed class BlockRunner : IDisposable
         Span<int> crossLengths = _crossLengths.Values;
         Span<long> rowSlots = _rowSlots.Values;
         Span<long> slotRows = _slotRows.Values;
-        // Idle slots point at row 0 with length 0; the kernel's write for them lands in scratch entry 0, never read.
+        // Idle slots point at row 0 with length 0; the kernel's write for them lands in scratch entry 0, which is masked.
         selfLengths.Clear();
         crossLengths.Clear();
         slotRows.Clear();

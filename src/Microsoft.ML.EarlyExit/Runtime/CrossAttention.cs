@@ -110,6 +110,13 @@ internal sealed class CrossAttention : IDisposable
         return true;
     }
 
+    /// <summary>Clears the scratch entries of all layers.</summary>
+    public void ClearScratch()
+    {
+        foreach (KeyValueCache? cache in _caches)
+            cache?.ClearScratch();
+    }
+
     public void Dispose()
     {
         foreach (KeyValueCache? cache in _caches)

@@ -144,6 +144,9 @@ internal sealed unsafe class DecoderBatch : IDisposable
     /// <summary>Forgets a slot's positions from <paramref name="length"/> on: the next token is at that position. Between two tokens.</summary>
     public void RollBack(int slot, int length) => _memory.RollBack(slot, length);
 
+    /// <summary>Clears what a row that failed may have left with slots that were idle beside it: a NaN there would reach their own rows.</summary>
+    public void ClearScratch() => _memory.ClearScratch();
+
     /// <summary>The operations done for a slot's row since they were last taken.</summary>
     public OperationCounts TakeOperations(int slot) => _memory.TakeOperations(slot);
 

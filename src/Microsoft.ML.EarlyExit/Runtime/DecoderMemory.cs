@@ -72,6 +72,13 @@ internal sealed class DecoderMemory : IDisposable
         States?.Forget(slot, length);
     }
 
+    /// <summary>Clears the scratch entries of all caches.</summary>
+    public void ClearScratch()
+    {
+        Self.ClearScratch();
+        Cross.ClearScratch();
+    }
+
     /// <summary>Ends a slot's token.</summary>
     public void Advance(int slot) => _positions[slot]++;
 
@@ -90,7 +97,7 @@ internal sealed class DecoderMemory : IDisposable
     }
 
     /// <summary>Records that blocks have run for a slot's positions from <paramref name="first"/> to before <paramref name="end"/>.</summary>
-    public void HasRun(DecoderSegment blocks, int slot, int first, int end)
+    public void RecordRun(DecoderSegment blocks, int slot, int first, int end)
     {
         for (int position = first; position < end; position++)
             _operations[slot] += _costs.Blocks(blocks.LastLayer - blocks.FirstLayer + 1, position, Cross.EncoderLength(slot));
@@ -101,7 +108,7 @@ internal sealed class DecoderMemory : IDisposable
     }
 
     /// <summary>Records that a layer is given the states of a slot's earlier tokens as far as it lacks them.</summary>
-    public void CopiesStates(int layer, int slot) => _operations[slot] += _costs.StateCopies(_positions[slot] - States!.FirstMissing(layer, slot));
+    public void RecordCopies(int layer, int slot) => _operations[slot] += _costs.StateCopies(_positions[slot] - States!.FirstMissing(layer, slot));
 
     /// <summary>The operations done for a slot's row since they were last taken.</summary>
     public OperationCounts TakeOperations(int slot)

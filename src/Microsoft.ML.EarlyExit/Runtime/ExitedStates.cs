@@ -27,9 +27,13 @@ internal sealed class ExitedStates : IDisposable
     public void Grow(int capacity)
     {
         var grown = new NativeBuffer((long)_slots * capacity * _width * sizeof(float));
-        int kept = _capacity * _width;
         for (int slot = 0; slot < _slots; slot++)
-            _states.Span<float>((long)slot * kept, kept).CopyTo(grown.Span<float>((long)slot * capacity * _width, kept));
+        {
+            // A slot's states may be more than a span holds.
+            for (int position = 0; position < _capacity; position++)
+                State(slot, position).CopyTo(grown.Span<float>((((long)slot * capacity) + position) * _width, _width));
+        }
+
         _states.Dispose();
         _states = grown;
         _capacity = capacity;

@@ -76,6 +76,16 @@ internal sealed class KeyValueCache : IDisposable
         }
     }
 
+    /// <summary>Clears the scratch entry of every slot.</summary>
+    public void ClearScratch()
+    {
+        for (long block = 0; block < (long)_slots * _heads; block++)
+        {
+            _keys.Span<float>(block * Capacity * _headWidth, _headWidth).Clear();
+            _values.Span<float>(block * Capacity * _headWidth, _headWidth).Clear();
+        }
+    }
+
     /// <summary>Copies the first entries of a slot, the scratch entry among them, into another.</summary>
     public void CopySlot(int from, int to, int entries)
     {

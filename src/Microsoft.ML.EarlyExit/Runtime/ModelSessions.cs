@@ -80,6 +80,9 @@ internal sealed unsafe class ModelSessions : IDisposable
 
     public InferenceSession Encoder => Get(new SessionKey(SessionKind.Encoder, 0, 0));
 
+    /// <summary>Whether binding copies an input: to a GPU, from where the next run would read what it was. Then every run binds anew.</summary>
+    public bool BindingCopies => _gpu.Device is not null;
+
     /// <summary>Whether segments can be had as <see cref="SegmentForm.Packed"/>.</summary>
     public bool TakesPackedRows => _gpu.Device is null;
 
@@ -117,7 +120,7 @@ internal sealed unsafe class ModelSessions : IDisposable
     public void PrepareScoring() => _ = (Encoder, TeacherForcedDecoder);
 
     /// <summary>What a caller is told of a run that failed, other than by being cancelled.</summary>
-    public Exception Failure(OnnxRuntimeException exception) =>
+    public Exception Failure(Exception exception) =>
         _gpu.Device is { } device
             ? new InvalidOperationException(
                 $"ONNX Runtime could not run the model on CUDA device {device}: {exception.Message} Free memory on it, name another device, or run on the CPU.",
@@ -202,7 +205,7 @@ internal sealed unsafe class ModelSessions : IDisposable
             ReleasePackedPages(model.Graph, weights, widened);
             return session;
         }
-        catch (OnnxRuntimeException exception) when (RowMemory.IsExhausted(exception))
+        catch (Exception exception) when (RowMemory.IsExhausted(exception))
         {
             throw Failure(exception);
         }

@@ -119,7 +119,7 @@ internal sealed unsafe class PackedRunner : IStatePropagator
                 tokens = 0;
             }
 
-            _memory.HasRun(blocks, slot, first, end);
+            _memory.RecordRun(blocks, slot, first, end);
         }
 
         if (tokens > 0)

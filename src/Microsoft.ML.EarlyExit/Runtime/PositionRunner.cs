@@ -156,10 +156,12 @@ internal sealed class PositionRunner : IStatePropagator
             _selfLength.Values[0] = next + count;
             _crossLength.Values[0] = encoderLength + count;
             session.RunWithBinding(_run, Binding(session, blocks, slot, count));
+            if (_sessions.BindingCopies)
+                ClearBindings();
             _hiddenOut.Span(0, states.Length).CopyTo(states);
         }
 
-        _memory.HasRun(blocks, slot, first, end);
+        _memory.RecordRun(blocks, slot, first, end);
     }
 
     /// <summary>[1, heads, count, entries]: the same in all segments that the positions run through.</summary>

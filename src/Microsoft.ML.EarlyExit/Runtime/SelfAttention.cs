@@ -60,6 +60,13 @@ internal sealed class SelfAttention : IDisposable
     /// <summary>Copies a slot's keys and values of a layer, if it was reached, before a position into another slot.</summary>
     public void Fork(int layer, int from, int to, int end) => _caches[layer - 1]?.CopySlot(from, to, end + 1);
 
+    /// <summary>Clears the scratch entries of all layers.</summary>
+    public void ClearScratch()
+    {
+        foreach (KeyValueCache? cache in _caches)
+            cache?.ClearScratch();
+    }
+
     public void Dispose()
     {
         foreach (KeyValueCache? cache in _caches)

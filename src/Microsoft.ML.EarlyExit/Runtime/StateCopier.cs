@@ -61,10 +61,16 @@ internal sealed class StateCopier : IStatePropagator
 
     public void Dispose()
     {
-        foreach (OrtIoBinding binding in _bindings.Values)
-            binding.Dispose();
+        ClearBindings();
         _input.Dispose();
         _output.Dispose();
+    }
+
+    private void ClearBindings()
+    {
+        foreach (OrtIoBinding binding in _bindings.Values)
+            binding.Dispose();
+        _bindings.Clear();
     }
 
     private void BringUpLayer(int layer, ReadOnlySpan<int> slots)
@@ -74,7 +80,7 @@ internal sealed class StateCopier : IStatePropagator
         foreach (int slot in slots)
         {
             int end = _memory.Positions[slot];
-            _memory.CopiesStates(layer, slot);
+            _memory.RecordCopies(layer, slot);
             for (int position = _states.FirstMissing(layer, slot); position < end; position++)
             {
                 _states.State(slot, position).CopyTo(_input.Span((long)count * _width, _width));
@@ -100,6 +106,8 @@ internal sealed class StateCopier : IStatePropagator
         if (!_bindings.TryGetValue((layer, rows), out OrtIoBinding? binding))
             _bindings[(layer, rows)] = binding = Bind(session, rows);
         session.RunWithBinding(_run, binding);
+        if (_sessions.BindingCopies)
+            ClearBindings();
         for (int index = 0; index < count; index++)
             cache.Store(_pending[index].Slot, _pending[index].Position, _output.Span((long)index * _keysValuesWidth, _keysValuesWidth));
     }

@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using Microsoft.ML.EarlyExit.Generation;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 
@@ -220,6 +221,28 @@ public sealed class ExitRuleTests
             Assert.Empty(results[^1].TokenIds);
             Assert.Contains("decoder layer 3 ", results[^1].Error);
         }
+    }
+
+    [Fact]
+    public void A_row_that_fails_leaves_nothing_to_the_rows_of_slots_that_were_idle_beside_it()
+    {
+        using var tampered = new TamperedBundle();
+        tampered.EditTensor("embedding", 200 * 48, 48, float.NaN);
+        using EarlyExitModel model = EarlyExitModel.Load(tampered.Folder);
+        var options = new TextGenerationOptions { MaxNewTokens = 6, BatchSize = 3 };
+        GenerationInput[] inputs = [.. new int[][] { [9, 12, 40, 1], [77, 5, 1], [30, 31, 1] }.Select(GenerationInput.FromTokenIds)];
+        IReadOnlyList<GenerationResult> expected = model.Generate(inputs, options);
+
+        var results = new SortedDictionary<long, GenerationResult>();
+        using GenerationBatch batch = model.Loaded.StartBatch(options, 3, results.Add, CancellationToken.None);
+        batch.Start(GenerationInput.FromTokenIds([200, 12, 1]), row: 0);
+        batch.Step();
+        Assert.Equal(StopReason.Error, results[0].StopReason);
+        for (int row = 0; row < inputs.Length; row++)
+            batch.Start(inputs[row], row + 1);
+        while (batch.IsRunning)
+            batch.Step();
+        Assert.Equal(expected.Select(row => row.TokenIds), results.Values.Skip(1).Select(row => row.TokenIds));
     }
 
     private static void AssertFollows(

@@ -88,6 +88,23 @@ public sealed class SelfSpeculationTests
         });
 
     [Fact]
+    public void Where_no_token_can_exit_early_nothing_is_drafted()
+    {
+        EarlyExitModel model = TestModels.Model(TestModels.Exits);
+        GenerationInput[] inputs = Inputs(TestModels.Exits);
+        int layers = model.Configuration.DecoderLayerCount;
+        var options = new TextGenerationOptions { MaxNewTokens = 12, BatchSize = 3 };
+        IReadOnlyList<GenerationResult> expected = model.Generate(inputs, options, TestContext.Current.CancellationToken);
+        foreach (ExitPolicy policy in new[] { new ExitPolicy { StaticExitLayer = layers }, new ExitPolicy { MinimumLayer = layers } })
+        {
+            TextGenerationOptions speculating = options with { Exit = policy with { SelfSpeculation = new SelfSpeculation() } };
+            IReadOnlyList<GenerationResult> actual = model.Generate(inputs, speculating, TestContext.Current.CancellationToken);
+            Assert.Equal(expected.Select(row => row.TokenIds), actual.Select(row => row.TokenIds));
+            Assert.All(actual, row => Assert.Equal(0, row.DraftedTokens));
+        }
+    }
+
+    [Fact]
     public void A_row_speculates_as_it_does_alone()
     {
         EarlyExitModel model = TestModels.Model(TestModels.Exits);

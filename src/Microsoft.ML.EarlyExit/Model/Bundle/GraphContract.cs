@@ -10,7 +10,7 @@ namespace Microsoft.ML.EarlyExit.Model.Bundle;
 /// <item><c>hidden</c> [rows, positions, d] → <c>hidden_out</c>, the same.</item>
 /// <item><c>row_slots</c> int64 [rows]: the slot of each row; <c>slot_rows</c> int64 [slots]: the row in each slot, any where the slot does not run.</item>
 /// <item><c>self_keys</c>, <c>self_values</c> [slots, heads, self_capacity, head] → <c>present_self_keys</c>, <c>present_self_values</c>, the same
-/// memory. Entry 0 of a slot is written by runs the slot takes no part in and never read; token t lies at entry t + 1.</item>
+/// memory. Entry 0 of a slot is written by runs the slot takes no part in and masked, so it must be finite; token t lies at entry t + 1.</item>
 /// <item><c>self_lengths</c> int32 [slots]: entries of the slot including the new ones, less one; 0 where the slot does not run, which then costs
 /// next to nothing. <c>self_capacity</c> int32 scalar. <c>self_bias</c> [slots, heads, positions, self_capacity] is added to the scores.</item>
 /// <item><c>cross_keys</c>, <c>cross_values</c>, <c>cross_lengths</c>, <c>cross_capacity</c>, <c>cross_bias</c> [slots, 1, positions, cross_capacity]: the
