@@ -8,6 +8,9 @@ internal static class BenchmarkModels
     public const string Demo = "demo";
     public const string Large = "large";
 
+    /// <summary>The demo model at T5-large's cost.</summary>
+    public const string Wide = "wide";
+
     public static EarlyExitModel Load(string name, EarlyExitModelOptions? options = null)
     {
         string folder = Path.Combine(Path.GetTempPath(), "early-exit-benchmarks");
@@ -17,9 +20,13 @@ internal static class BenchmarkModels
             string source = Path.Combine(Repository.Folder, "samples", "t5-restaurants");
             if (name != Demo)
             {
-                source = Path.Combine(folder, name);
-                Console.WriteLine($"// Making a random T5-{name} in {source}");
-                RandomT5.Make(name, source);
+                string made = Path.Combine(folder, name);
+                Console.WriteLine($"// Making the checkpoint {made}");
+                if (name == Wide)
+                    WideT5.Make(source, made);
+                else
+                    RandomT5.Make(name, made);
+                source = made;
             }
 
             T5Converter.Convert(source, bundle);

@@ -5,18 +5,18 @@ namespace Microsoft.ML.EarlyExit.Benchmarks;
 
 /// <summary>
 /// Parallel decoding and self-speculation at batch 8, where rows run several positions at a time, against full depth; and against another build of this
-/// library, in turns with it.
+/// library, in turns with it. The encoder's part, which no policy changes, is told by calls for one token.
 /// </summary>
 internal static class PositionsComparison
 {
-    private const int Rounds = 3;
+    private const int Rounds = 2;
     private const int Rows = 16;
     private const int BatchSize = 8;
-    private const int NewTokens = 24;
+    private const int NewTokens = 48;
 
     /// <summary>
-    /// Measures a model, <c>demo</c>, <c>small</c>, <c>base</c> or <c>large</c>; where <paramref name="others"/> has another build of this program (its .dll),
-    /// beside that.
+    /// Measures a model, <c>demo</c>, <c>wide</c>, <c>small</c>, <c>base</c> or <c>large</c>; where <paramref name="others"/> has another build of this
+    /// program (its .dll), beside that.
     /// </summary>
     /// <param name="model">The model.</param>
     /// <param name="others">The other build, or none.</param>
@@ -26,51 +26,73 @@ internal static class PositionsComparison
         BenchmarkModels.Load(model).Dispose();
         using var ours = new Worker(typeof(PositionsComparison).Assembly.Location, model, busy);
         using Worker? other = others is [string path] ? new Worker(path, model, busy) : null;
-        string beside = other is null ? "" : " | other build: tokens/s | times as fast | equal rows";
+        string beside = other is null ? "" : " | other build: tokens/s | times as fast | after the first token | equal rows";
         Console.WriteLine($"{model}, batch {BatchSize}: policy | mean exit | tokens/s | against full depth{beside}");
         double full = 0;
+        (Best firstToken, Best otherFirstToken) = Measure(policy: 0, newTokens: 1);
         for (int policy = 0; policy < PolicyNames.Length; policy++)
         {
-            (double seconds, string[] rows) = (double.PositiveInfinity, []);
-            (double otherSeconds, string[] otherRows) = (double.PositiveInfinity, []);
-            // The best of some rounds in turns: a slow moment of the machine then hits neither alone.
-            for (int round = 0; round <= Rounds; round++)
-            {
-                (double took, rows) = ours.Generate(policy);
-                (double otherTook, otherRows) = other?.Generate(policy) ?? default;
-                // The first warms up.
-                if (round > 0)
-                    (seconds, otherSeconds) = (Math.Min(seconds, took), Math.Min(otherSeconds, otherTook));
-            }
-
-            string[][] fields = [.. rows.Select(row => row.Split(' '))];
-            double speed = fields.Sum(row => row.Length - 1) / seconds;
-            full = policy == 0 ? speed : full;
+            (Best one, Best otherOne) = Measure(policy, NewTokens);
+            string[][] fields = [.. one.Rows.Select(row => row.Split(' '))];
+            double tokens = fields.Sum(row => row.Length - 1);
+            full = policy == 0 ? tokens / one.Seconds : full;
             double exit = fields.Average(row => double.Parse(row[0], CultureInfo.InvariantCulture));
-            Console.Write(string.Create(CultureInfo.InvariantCulture, $"{PolicyNames[policy]} | {exit:F2} | {speed:F0} | {speed / full:F2}"));
+            Console.Write(string.Create(
+                CultureInfo.InvariantCulture, $"{PolicyNames[policy]} | {exit:F2} | {tokens / one.Seconds:F1} | {tokens / one.Seconds / full:F2}"));
             if (other is not null)
             {
-                int equal = rows.Zip(otherRows, (one, two) => one == two).Count(isEqual => isEqual);
-                double otherSpeed = otherRows.Sum(row => row.Split(' ').Length - 1) / otherSeconds;
-                Console.Write(string.Create(CultureInfo.InvariantCulture, $" | {otherSpeed:F0} | {otherSeconds / seconds:F2} | {equal} of {rows.Length}"));
+                int equal = one.Rows.Zip(otherOne.Rows, (row, otherRow) => row == otherRow).Count(isEqual => isEqual);
+                double otherSpeed = otherOne.Rows.Sum(row => row.Split(' ').Length - 1) / otherOne.Seconds;
+                double later = (otherOne.Seconds - otherFirstToken.Seconds) / (one.Seconds - firstToken.Seconds);
+                Console.Write(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $" | {otherSpeed:F1} | {otherOne.Seconds / one.Seconds:F2} | {later:F2} | {equal} of {one.Rows.Length}"));
             }
 
             Console.WriteLine();
         }
 
         return 0;
+
+        // The best of some rounds in turns: a slow moment of the machine then hits neither alone. The first warms up. Who begins changes too.
+        (Best Ours, Best Other) Measure(int policy, int newTokens)
+        {
+            (Best best, Best otherBest) = (new Best(), new Best());
+            for (int round = 0; round <= Rounds; round++)
+            {
+                foreach (bool isOurs in round % 2 == 0 ? new[] { true, false } : [false, true])
+                {
+                    if (isOurs)
+                        best.Take(ours, policy, newTokens, isWarm: round > 0);
+                    else if (other is not null)
+                        otherBest.Take(other, policy, newTokens, isWarm: round > 0);
+                }
+            }
+
+            return (best, otherBest);
+        }
     }
 
-    /// <summary>Serves a comparison: for every line with a policy's number, a line with the seconds and one per row, its mean exit and ids.</summary>
+    /// <summary>
+    /// Serves a comparison: for every line with a policy's number and how many tokens a row may have, a line with the seconds and one per row, its mean exit and
+    /// ids.
+    /// </summary>
     public static int Work(string name, bool busy)
     {
         using EarlyExitModel model = BenchmarkModels.Load(name, busy ? new EarlyExitModelOptions { ThreadCount = 1 } : null);
-        GenerationInput[] inputs = name == BenchmarkModels.Demo ? [.. DemoPrompts.Test(Rows / 2).Select(GenerationInput.FromText)] : RandomInputs(model);
+        GenerationInput[] inputs = name switch
+        {
+            BenchmarkModels.Demo => [.. DemoPrompts.Test(Rows / 2).Select(GenerationInput.FromText)],
+            BenchmarkModels.Wide => [.. DemoPrompts.Descriptions(Rows).Select(GenerationInput.FromText)],
+            _ => RandomInputs(model),
+        };
         ExitPolicy?[] policies = Policies(model, inputs);
         while (Console.ReadLine() is { } line)
         {
+            int[] request = [.. line.Split(' ').Select(number => int.Parse(number, CultureInfo.InvariantCulture))];
+            TextGenerationOptions options = Options(policies[request[0]]) with { MaxNewTokens = request[1] };
             TimeSpan start = Now();
-            IReadOnlyList<GenerationResult> results = model.Generate(inputs, Options(policies[int.Parse(line, CultureInfo.InvariantCulture)]));
+            IReadOnlyList<GenerationResult> results = model.Generate(inputs, options);
             Console.WriteLine((Now() - start).TotalSeconds.ToString("R", CultureInfo.InvariantCulture));
             foreach (GenerationResult result in results)
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{result.ExitLayers.Average()} {string.Join(' ', result.TokenIds)}"));
@@ -85,7 +107,7 @@ internal static class PositionsComparison
     private static string[] PolicyNames { get; } =
     [
         "full depth", "parallel decoding, one exit after a third, 3 of 4 tokens", "parallel decoding, one exit after a third, 1 of 2 tokens",
-        "parallel decoding, asked after every layer from a third on",
+        "parallel decoding, evaluated after every layer from a third on",
         "self-speculation, exit after a third", "self-speculation, exit after a third, 4 drafts", "self-speculation, exit after two thirds, 4 drafts",
     ];
 
@@ -129,6 +151,21 @@ internal static class PositionsComparison
         ];
     }
 
+    /// <summary>The best time of one build under one policy, and the rows, which are the same every time.</summary>
+    private sealed class Best
+    {
+        public double Seconds { get; private set; } = double.PositiveInfinity;
+
+        public string[] Rows { get; private set; } = [];
+
+        public void Take(Worker worker, int policy, int newTokens, bool isWarm)
+        {
+            (double seconds, Rows) = worker.Generate(policy, newTokens);
+            if (isWarm)
+                Seconds = Math.Min(Seconds, seconds);
+        }
+    }
+
     /// <summary>A build of this program in a process of its own.</summary>
     private sealed class Worker : IDisposable
     {
@@ -144,9 +181,9 @@ internal static class PositionsComparison
             _process = Process.Start(start)!;
         }
 
-        public (double Seconds, string[] Rows) Generate(int policy)
+        public (double Seconds, string[] Rows) Generate(int policy, int newTokens)
         {
-            _process.StandardInput.WriteLine(policy.ToString(CultureInfo.InvariantCulture));
+            _process.StandardInput.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{policy} {newTokens}"));
             _process.StandardInput.Flush();
             double seconds = double.Parse(Line(), CultureInfo.InvariantCulture);
             var rows = new List<string>();

@@ -22,9 +22,15 @@ return args switch
     ["coverage"] => CoverageComparison.Run(),
     ["hostile", .. string[] arguments] => HostileCampaign.Run(arguments),
     ["hostile-worker", string seeds, string folder] => HostileWorker.Run(seeds, folder),
-    ["make-random", string shape, string folder] => RandomT5.Make(shape, folder),
+    ["make-random", string shape, string folder] => MakeRandom(shape, folder),
     _ => Usage(),
 };
+
+static int MakeRandom(string shape, string folder)
+{
+    RandomT5.Make(shape, folder);
+    return 0;
+}
 
 static int Usage()
 {
@@ -33,7 +39,7 @@ static int Usage()
         exits                       the demo model with and without early exit: layers, equal outputs, tokens per second
         policies [PROMPTS]          every measure and pruning at several thresholds on PROMPTS prompts of each task, 100 by default
         confidences                 what confidences cost on the shape of T5-large when no token exits early
-        positions MODEL [OTHER]     parallel decoding and self-speculation at batch 8 against full depth, on demo, small, base or large; OTHER is another build of this program
+        positions MODEL [OTHER]     parallel decoding and self-speculation at batch 8 against full depth, on demo, wide, small, base or large; OTHER is another build of this program
                                     (its .dll), measured in turns with this one; positions-busy measures one thread by its time of a processor, for a machine that others use
         traces                      the traces of the paper's code, with its deviations and without; fails where one with them differs
         metrics                     pairs per second of each text metric; fails where a pair allocates

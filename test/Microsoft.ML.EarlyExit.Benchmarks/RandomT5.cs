@@ -12,15 +12,16 @@ internal static class RandomT5
     private const int Vocabulary = 32128;
     private const int Buckets = 32;
 
-    public static int Make(string shape, string folder)
+    public static void Make(string shape, string folder)
     {
-        (int width, int heads, int feedForward, int layers) = shape switch
-        {
-            "large" => (1024, 16, 4096, 24),
-            "base" => (768, 12, 3072, 12),
-            "small" => (512, 8, 2048, 6),
-            _ => throw new ArgumentException($"'{shape}' is not large, base or small."),
-        };
+        WriteConfiguration(shape, folder);
+        WriteWeights(shape, folder, (_, _, _) => { });
+    }
+
+    /// <summary>Writes the checkpoint's <c>config.json</c>.</summary>
+    public static void WriteConfiguration(string shape, string folder)
+    {
+        (int width, int heads, int feedForward, int layers) = Sizes(shape);
         Directory.CreateDirectory(folder);
         File.WriteAllText(Path.Combine(folder, "config.json"), JsonSerializer.Serialize(new
         {
@@ -41,9 +42,25 @@ internal static class RandomT5
             pad_token_id = 0,
             eos_token_id = 1,
         }));
-        Write(Path.Combine(folder, "model.safetensors"), Tensors(width, heads, feedForward, layers));
-        return 0;
     }
+
+    /// <summary>Writes the weights.</summary>
+    /// <param name="shape">The published shape.</param>
+    /// <param name="folder">The checkpoint's.</param>
+    /// <param name="edit">Is given every tensor's name, its shape and its random values, to change these.</param>
+    public static void WriteWeights(string shape, string folder, Action<string, int[], Span<float>> edit)
+    {
+        (int width, int heads, int feedForward, int layers) = Sizes(shape);
+        Write(Path.Combine(folder, "model.safetensors"), Tensors(width, heads, feedForward, layers), edit);
+    }
+
+    private static (int Width, int Heads, int FeedForward, int Layers) Sizes(string shape) => shape switch
+    {
+        "large" => (1024, 16, 4096, 24),
+        "base" => (768, 12, 3072, 12),
+        "small" => (512, 8, 2048, 6),
+        _ => throw new ArgumentException($"'{shape}' is not large, base or small."),
+    };
 
     private static List<(string Name, int[] Shape, float Deviation)> Tensors(int width, int heads, int feedForward, int layers)
     {
@@ -82,7 +99,7 @@ internal static class RandomT5
         static float Deviation(int fanIn) => 1 / MathF.Sqrt(fanIn);
     }
 
-    private static void Write(string path, List<(string Name, int[] Shape, float Deviation)> tensors)
+    private static void Write(string path, List<(string Name, int[] Shape, float Deviation)> tensors, Action<string, int[], Span<float>> edit)
     {
         var header = new Dictionary<string, object>();
         long offset = 0;
@@ -100,20 +117,15 @@ internal static class RandomT5
         stream.Write(length);
         stream.Write(json);
         var random = new Random(1);
-        float[] buffer = new float[1 << 18];
-        foreach ((_, int[] shape, float deviation) in tensors)
+        foreach ((string name, int[] shape, float deviation) in tensors)
         {
-            long left = shape.Aggregate(1L, (product, size) => product * size);
-            while (left > 0)
-            {
-                Span<float> part = buffer.AsSpan(0, (int)Math.Min(left, buffer.Length));
-                // Uniform numbers of the wanted deviation; norms are one.
-                float range = deviation * MathF.Sqrt(12);
-                foreach (ref float value in part)
-                    value = deviation == 0 ? 1 : (random.NextSingle() - 0.5f) * range;
-                stream.Write(MemoryMarshal.AsBytes(part));
-                left -= part.Length;
-            }
+            float[] values = new float[shape.Aggregate(1L, (product, size) => product * size)];
+            // Uniform numbers of the wanted deviation; norms are one.
+            float range = deviation * MathF.Sqrt(12);
+            foreach (ref float value in values.AsSpan())
+                value = deviation == 0 ? 1 : (random.NextSingle() - 0.5f) * range;
+            edit(name, shape, values);
+            stream.Write(MemoryMarshal.AsBytes(values.AsSpan()));
         }
     }
 }
