@@ -103,7 +103,10 @@ public sealed record TextGenerationOptions
             : throw new ArgumentOutOfRangeException(nameof(MissingTexts), value, "MissingTexts must be Skip or UseEmptyText.");
     }
 
-    /// <summary>How many rows are decoded side by side, 1 to 1,024. The result of a row does not depend on it.</summary>
+    /// <summary>
+    /// How many rows are decoded side by side, 1 to 1,024. The result of a row does not depend on it, up to floating-point rounding, which can decide between
+    /// two nearly equal tokens or a confidence very near the threshold; an adaptive threshold is the exception.
+    /// </summary>
     /// <value>The default value is 1.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>
     public int BatchSize

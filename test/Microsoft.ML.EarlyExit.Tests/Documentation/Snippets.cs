@@ -121,7 +121,7 @@ internal static class Snippets
             GenerationOptions = new TextGenerationOptions { Prefix = "summarize: ", MaxNewTokens = 64, BatchSize = 8 },
         });
         foreach (ExitClassifierLayer layer in classifier.Layers)
-            Console.WriteLine(layer.HeldOutProblem ?? $"{layer.Layer}: {layer.HeldOutAgreement:F2} agree, {layer.HeldOutAccuracy:F2} told right, area {layer.HeldOutAreaUnderRocCurve:F2}");
+            Console.WriteLine(layer.HeldOutProblem ?? $"{layer.Layer}: {layer.HeldOutAgreement:F2} agree, {layer.HeldOutAccuracy:F2} correct, area {layer.HeldOutAreaUnderRocCurve:F2}");
         classifier.Save("policy.json");
         var policy = new ExitPolicy { MinimumLayer = 2, Threshold = 0.95f, Confidence = classifier.Confidence };
     }
@@ -198,12 +198,13 @@ internal static class Snippets
         Console.WriteLine($"ROUGE-L {metrics.Rouge!.Value.RougeL.FMeasure:F3}; {metrics.Bleu}");
     }
 
-    internal static void EvaluationPackage(IDataView data)
+    internal static void EvaluationPackage()
     {
         var rouge = new RougeScorer(useStemmer: true);
         Console.WriteLine(rouge.Score("the cat sat on the mat", "a cat is on the mat").RougeL.FMeasure);
 
         var mlContext = new MLContext();
+        IDataView data = mlContext.Data.LoadFromEnumerable(new[] { new { Summary = "the cat sat on the mat", Reference = "a cat is on the mat" } });
         TextGenerationMetrics metrics = mlContext.TextGeneration.Evaluate(data, labelColumnName: "Reference", predictionColumnName: "Summary");
         Console.WriteLine(metrics.Bleu);
     }

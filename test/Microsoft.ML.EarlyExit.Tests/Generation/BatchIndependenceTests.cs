@@ -4,7 +4,10 @@ using FsCheck.Xunit;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 
-/// <summary>The result of a row depends on nothing but the row: not on its neighbours, their order, or the batch size.</summary>
+/// <summary>
+/// The result of a row depends on nothing but the row, up to rounding: not on its neighbours, their order, or the batch size. An adaptive threshold is the
+/// exception.
+/// </summary>
 public sealed class BatchIndependenceTests
 {
     private const float NearTie = 1e-4f;
