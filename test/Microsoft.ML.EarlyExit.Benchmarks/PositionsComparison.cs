@@ -5,14 +5,15 @@ namespace Microsoft.ML.EarlyExit.Benchmarks;
 
 /// <summary>
 /// Parallel decoding and self-speculation at batch 8, where rows run several positions at a time, against full depth; and against another build of this
-/// library, in turns with it. The encoder's part, which no policy changes, is told by calls for one token.
+/// library, in turns with it. All rows get as many tokens, so that the batch stays full. The encoder's part, which no policy changes, is told by calls for one
+/// token.
 /// </summary>
 internal static class PositionsComparison
 {
-    private const int Rounds = 2;
-    private const int Rows = 16;
+    private const int Rounds = 3;
+    private const int Rows = 8;
     private const int BatchSize = 8;
-    private const int NewTokens = 48;
+    private const int NewTokens = 32;
 
     /// <summary>
     /// Measures a model, <c>demo</c>, <c>wide</c>, <c>small</c>, <c>base</c> or <c>large</c>; where <paramref name="others"/> has another build of this
@@ -90,7 +91,7 @@ internal static class PositionsComparison
         while (Console.ReadLine() is { } line)
         {
             int[] request = [.. line.Split(' ').Select(number => int.Parse(number, CultureInfo.InvariantCulture))];
-            TextGenerationOptions options = Options(policies[request[0]]) with { MaxNewTokens = request[1] };
+            TextGenerationOptions options = Options(policies[request[0]]) with { MaxNewTokens = request[1], MinNewTokens = request[1] };
             TimeSpan start = Now();
             IReadOnlyList<GenerationResult> results = model.Generate(inputs, options);
             Console.WriteLine((Now() - start).TotalSeconds.ToString("R", CultureInfo.InvariantCulture));
@@ -139,7 +140,8 @@ internal static class PositionsComparison
         ];
     }
 
-    private static TextGenerationOptions Options(ExitPolicy? policy) => new() { BatchSize = BatchSize, MaxNewTokens = NewTokens, Exit = policy };
+    private static TextGenerationOptions Options(ExitPolicy? policy) =>
+        new() { BatchSize = BatchSize, MaxNewTokens = NewTokens, MinNewTokens = NewTokens, Exit = policy };
 
     private static GenerationInput[] RandomInputs(EarlyExitModel model)
     {

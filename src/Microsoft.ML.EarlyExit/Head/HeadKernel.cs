@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Microsoft.ML.EarlyExit.Numerics;
 
 namespace Microsoft.ML.EarlyExit.Head;
@@ -11,7 +12,6 @@ namespace Microsoft.ML.EarlyExit.Head;
 internal static unsafe class HeadKernel
 {
     private const int RowBlock = 4;
-    private const int InputBlock = 4;
 
     /// <summary>
     /// Computes <c>logits[n, row] = inputs[n] · weights[row]</c> for rows [first, end): weights [rows, width], inputs [inputCount, width], logits
@@ -43,19 +43,21 @@ internal static unsafe class HeadKernel
         {
             byte* rows = (byte*)weights + (row * rowBytes);
             int input = 0;
-            for (; input + InputBlock <= inputCount; input += InputBlock)
+            if (TSimd.HasManyRegisters)
             {
-                float* values = inputs + ((long)input * width);
-                float* products = logits + ((long)input * logitsStride) + row;
-                if (TSimd.HasManyRegisters)
+                for (; input + 4 <= inputCount; input += 4)
+                    Block4x4<TRows, TSimd, TVector>(rows, width, inputs + ((long)input * width), logits + ((long)input * logitsStride) + row, logitsStride);
+            }
+            else
+            {
+                for (; input + 2 <= inputCount; input += 2)
                 {
-                    Block4x4<TRows, TSimd, TVector>(rows, width, values, products, logitsStride);
-                    continue;
+                    // Each pair of inputs has one row of the next block read ahead: the first pass over a block waits for memory, the others need none.
+                    int next = row + RowBlock + (input / 2 % RowBlock);
+                    Block4x2<TRows, TSimd, TVector>(
+                        rows, (byte*)weights + (Math.Min(next, end - 1) * rowBytes), width, inputs + ((long)input * width),
+                        logits + ((long)input * logitsStride) + row, logitsStride);
                 }
-
-                // Sixteen sums and what they are made of do not fit into sixteen registers.
-                Block2x4<TRows, TSimd, TVector>(rows, width, values, products, logitsStride);
-                Block2x4<TRows, TSimd, TVector>(rows + (2 * rowBytes), width, values, products + 2, logitsStride);
             }
 
             for (; input < inputCount; input++)
@@ -110,39 +112,40 @@ internal static unsafe class HeadKernel
         logits[3] = TSimd.Sum(sum3) + Tail<TRows>(row3, input, at, width);
     }
 
-    private static void Block2x4<TRows, TSimd, TVector>(byte* rows, int width, float* inputs, float* logits, int logitsStride)
+    private static void Block4x2<TRows, TSimd, TVector>(byte* rows, byte* ahead, int width, float* inputs, float* logits, int logitsStride)
         where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
         where TVector : struct
     {
-        TVector sum00 = TSimd.Zero, sum01 = TSimd.Zero, sum10 = TSimd.Zero, sum11 = TSimd.Zero;
-        TVector sum20 = TSimd.Zero, sum21 = TSimd.Zero, sum30 = TSimd.Zero, sum31 = TSimd.Zero;
-        byte* row1 = rows + ((long)width * TRows.ElementBytes);
+        TVector sum00 = TSimd.Zero, sum01 = TSimd.Zero, sum02 = TSimd.Zero, sum03 = TSimd.Zero;
+        TVector sum10 = TSimd.Zero, sum11 = TSimd.Zero, sum12 = TSimd.Zero, sum13 = TSimd.Zero;
+        long rowBytes = (long)width * TRows.ElementBytes;
+        byte* row1 = rows + rowBytes;
+        byte* row2 = row1 + rowBytes;
+        byte* row3 = row2 + rowBytes;
         float* input1 = inputs + width;
-        float* input2 = input1 + width;
-        float* input3 = input2 + width;
         int at = 0;
         for (; at + TSimd.Count <= width; at += TSimd.Count)
         {
-            TVector weight0 = TRows.Load<TSimd, TVector>(rows, at), weight1 = TRows.Load<TSimd, TVector>(row1, at);
-            TVector value = TSimd.Load(inputs + at);
-            sum00 = TSimd.MultiplyAdd(weight0, value, sum00);
-            sum01 = TSimd.MultiplyAdd(weight1, value, sum01);
-            value = TSimd.Load(input1 + at);
-            sum10 = TSimd.MultiplyAdd(weight0, value, sum10);
-            sum11 = TSimd.MultiplyAdd(weight1, value, sum11);
-            value = TSimd.Load(input2 + at);
-            sum20 = TSimd.MultiplyAdd(weight0, value, sum20);
-            sum21 = TSimd.MultiplyAdd(weight1, value, sum21);
-            value = TSimd.Load(input3 + at);
-            sum30 = TSimd.MultiplyAdd(weight0, value, sum30);
-            sum31 = TSimd.MultiplyAdd(weight1, value, sum31);
+            if (Sse.IsSupported)
+                Sse.Prefetch1(ahead + ((long)at * TRows.ElementBytes));
+            TVector value0 = TSimd.Load(inputs + at), value1 = TSimd.Load(input1 + at);
+            TVector weight = TRows.Load<TSimd, TVector>(rows, at);
+            sum00 = TSimd.MultiplyAdd(weight, value0, sum00);
+            sum10 = TSimd.MultiplyAdd(weight, value1, sum10);
+            weight = TRows.Load<TSimd, TVector>(row1, at);
+            sum01 = TSimd.MultiplyAdd(weight, value0, sum01);
+            sum11 = TSimd.MultiplyAdd(weight, value1, sum11);
+            weight = TRows.Load<TSimd, TVector>(row2, at);
+            sum02 = TSimd.MultiplyAdd(weight, value0, sum02);
+            sum12 = TSimd.MultiplyAdd(weight, value1, sum12);
+            weight = TRows.Load<TSimd, TVector>(row3, at);
+            sum03 = TSimd.MultiplyAdd(weight, value0, sum03);
+            sum13 = TSimd.MultiplyAdd(weight, value1, sum13);
         }
 
-        Store<TRows, TSimd, TVector>(rows, width, inputs, at, sum00, sum01, logits);
-        Store<TRows, TSimd, TVector>(rows, width, input1, at, sum10, sum11, logits + logitsStride);
-        Store<TRows, TSimd, TVector>(rows, width, input2, at, sum20, sum21, logits + (2L * logitsStride));
-        Store<TRows, TSimd, TVector>(rows, width, input3, at, sum30, sum31, logits + (3L * logitsStride));
+        Store<TRows, TSimd, TVector>(rows, width, inputs, at, sum00, sum01, sum02, sum03, logits);
+        Store<TRows, TSimd, TVector>(rows, width, input1, at, sum10, sum11, sum12, sum13, logits + logitsStride);
     }
 
     private static void Block4x4<TRows, TSimd, TVector>(byte* rows, int width, float* inputs, float* logits, int logitsStride)
@@ -188,24 +191,24 @@ internal static unsafe class HeadKernel
             sum33 = TSimd.MultiplyAdd(weight3, value, sum33);
         }
 
-        Store<TRows, TSimd, TVector>(rows, width, inputs, at, sum00, sum01, logits);
-        Store<TRows, TSimd, TVector>(row2, width, inputs, at, sum02, sum03, logits + 2);
-        Store<TRows, TSimd, TVector>(rows, width, input1, at, sum10, sum11, logits + logitsStride);
-        Store<TRows, TSimd, TVector>(row2, width, input1, at, sum12, sum13, logits + logitsStride + 2);
-        Store<TRows, TSimd, TVector>(rows, width, input2, at, sum20, sum21, logits + (2L * logitsStride));
-        Store<TRows, TSimd, TVector>(row2, width, input2, at, sum22, sum23, logits + (2L * logitsStride) + 2);
-        Store<TRows, TSimd, TVector>(rows, width, input3, at, sum30, sum31, logits + (3L * logitsStride));
-        Store<TRows, TSimd, TVector>(row2, width, input3, at, sum32, sum33, logits + (3L * logitsStride) + 2);
+        Store<TRows, TSimd, TVector>(rows, width, inputs, at, sum00, sum01, sum02, sum03, logits);
+        Store<TRows, TSimd, TVector>(rows, width, input1, at, sum10, sum11, sum12, sum13, logits + logitsStride);
+        Store<TRows, TSimd, TVector>(rows, width, input2, at, sum20, sum21, sum22, sum23, logits + (2L * logitsStride));
+        Store<TRows, TSimd, TVector>(rows, width, input3, at, sum30, sum31, sum32, sum33, logits + (3L * logitsStride));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store<TRows, TSimd, TVector>(byte* rows, int width, float* input, int at, TVector sum0, TVector sum1, float* logits)
+    private static void Store<TRows, TSimd, TVector>(
+        byte* rows, int width, float* input, int at, TVector sum0, TVector sum1, TVector sum2, TVector sum3, float* logits)
         where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
         where TVector : struct
     {
+        long rowBytes = (long)width * TRows.ElementBytes;
         logits[0] = TSimd.Sum(sum0) + Tail<TRows>(rows, input, at, width);
-        logits[1] = TSimd.Sum(sum1) + Tail<TRows>(rows + ((long)width * TRows.ElementBytes), input, at, width);
+        logits[1] = TSimd.Sum(sum1) + Tail<TRows>(rows + rowBytes, input, at, width);
+        logits[2] = TSimd.Sum(sum2) + Tail<TRows>(rows + (2 * rowBytes), input, at, width);
+        logits[3] = TSimd.Sum(sum3) + Tail<TRows>(rows + (3 * rowBytes), input, at, width);
     }
 
     private static float Tail<TRows>(byte* left, float* right, int at, int width)
