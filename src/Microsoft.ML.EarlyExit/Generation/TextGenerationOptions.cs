@@ -103,7 +103,8 @@ public sealed record TextGenerationOptions
             : throw new ArgumentOutOfRangeException(nameof(MissingTexts), value, "MissingTexts must be Skip or UseEmptyText.");
     }
 
-    /// <summary>How many rows are decoded side by side, 1 to 1,024. The result of a row does not depend on it.</summary>
+    /// <summary>How many rows are decoded side by side, 1 to 1,024. The result of a row does not depend on it. With a vocabulary of more than two million
+    /// tokens fewer are possible: their logits together are at most 2,147,483,647.</summary>
     /// <value>The default value is 1.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>
     public int BatchSize
