@@ -188,8 +188,17 @@ internal sealed unsafe class ModelBundle : IDisposable
         {
             using JsonDocument document = JsonDocument.Parse(json);
             JsonElement root = document.RootElement;
-            if (!BundleManifest.IsBundle(root) || !root.TryGetProperty("formatVersion", out JsonElement version) || !version.TryGetInt32(out int number))
+            if (!BundleManifest.IsBundle(root))
                 throw new InvalidModelException($"{path} is not the manifest of a model bundle: its format is not '{BundleManifest.FormatName}'.");
+            if (!root.TryGetProperty("formatVersion", out JsonElement version))
+                throw new InvalidModelException($"{path} is not a valid manifest: formatVersion is missing. Convert the checkpoint again.");
+            if (version.ValueKind != JsonValueKind.Number || !version.TryGetInt32(out int number))
+            {
+                throw new InvalidModelException(
+                    $"{path} is not a valid manifest: formatVersion is {JsonTokenReader.Shorten(version.GetRawText())}; it must be a whole number from "
+                    + $"{BundleManifest.FirstVersion} to {BundleManifest.CurrentVersion}. Convert the checkpoint again.");
+            }
+
             if (number is < BundleManifest.FirstVersion or > BundleManifest.CurrentVersion)
             {
                 throw new InvalidModelException(
