@@ -15,8 +15,6 @@ namespace Microsoft.ML.EarlyExit.Conversion;
 /// <summary>Turns a T5 checkpoint, as Hugging Face publishes it, into a model bundle that <see cref="EarlyExitModel"/> loads.</summary>
 public static class T5Converter
 {
-    private const int ConstantBytes = 64 << 20;
-
     /// <summary>Converts a checkpoint folder to a bundle folder.</summary>
     /// <param name="sourceFolder">
     /// The folder with <c>config.json</c> and <c>model.safetensors</c>, or its shards with <c>model.safetensors.index.json</c> (F32, F16 or BF16), and, where
@@ -275,7 +273,7 @@ public static class T5Converter
             int maxDistance = _configuration.RelativeAttentionMaxDistance;
             int reach = RelativePositionBuckets.Reach(bidirectional, buckets, maxDistance);
             int rows = bidirectional ? (2 * reach) + 1 : reach + 1;
-            if ((long)rows * _heads * sizeof(float) > ConstantBytes)
+            if ((long)rows * _heads * sizeof(float) > T5ConfigurationLimits.RelativeBiasBytes)
             {
                 throw new InvalidModelException(
                     $"'{checkpoint.Folder}': a relative_attention_max_distance of {maxDistance} with {_heads} heads needs too large a table of biases.");

@@ -107,8 +107,10 @@ public sealed class EarlyExitModel : IDisposable
     /// the encoder of a row of many thousand tokens.</param>
     /// <returns>What was generated.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="text"/> is null.</exception>
-    /// <exception cref="ArgumentException">The options do not fit the model, or the text is too long and may not be cut.</exception>
-    /// <exception cref="InvalidOperationException">The model has no tokenizer, or computed no number for this text.</exception>
+    /// <exception cref="ArgumentException">The options do not fit the model, or the text is too long: it may not be cut, or its encoder would take more memory
+    /// than it may.</exception>
+    /// <exception cref="InvalidOperationException">The model has no tokenizer, computed no number for this text, or memory ran out; or a confidence is not from
+    /// 0 to 1.</exception>
     /// <exception cref="InvalidModelException">A graph of the bundle, read when first needed, is damaged or cannot be run, or the weights file was
     /// changed.</exception>
     /// <exception cref="OperationCanceledException">Cancellation was requested.</exception>
@@ -117,7 +119,7 @@ public sealed class EarlyExitModel : IDisposable
     {
         GenerationResult result = Generate([GenerationInput.FromText(text)], options, cancellationToken)[0];
         return result.StopReason != StopReason.Error ? result
-            : result.TokenIds.Count == 0 && Tokenizer is not null ? throw new ArgumentException(result.Error, nameof(text))
+            : result.IsInputRefused && Tokenizer is not null ? throw new ArgumentException(result.Error, nameof(text))
             : throw new InvalidOperationException(result.Error);
     }
 

@@ -159,6 +159,9 @@ public sealed class FiguresCommandTests : IDisposable
     [InlineData("""{"kind": "lines", "title": "t", "axis": "x", "panels": [{"valueAxis": "y", "series": ["a", "a"]}]}""", "twice")]
     [InlineData("""{"kind": "lines", "title": "t", "axis": "x", "panels": [{"valueAxis": "y", "series": [1]}]}""", "panels[0].series")]
     [InlineData("""{"kind": "lines", "title": "t", "axis": "x", "panels": [], "colour": "red"}""", "colour")]
+    [InlineData(
+        """{"kind": "lines", "title": "t", "axis": "x", "panels": [{"valueAxis": "y", "series": [], "smallestSpan": 1e39}]}""",
+        "panels[0].smallestSpan", "finite")]
     [InlineData("[", "not valid JSON")]
     public void What_is_wrong_with_a_description_is_named(string description, params string[] words)
     {

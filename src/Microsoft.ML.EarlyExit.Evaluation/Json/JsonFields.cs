@@ -126,12 +126,15 @@ internal sealed class JsonFields
         return value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out long number) ? number : throw Refuse(name, "it must be a whole number");
     }
 
+    /// <summary>A number; infinite where it is too large for single precision, which is for whoever takes it to refuse.</summary>
     internal float GetSingle(string name) => Single(Get(name)) ?? throw Refuse(name, "it must be a number");
 
-    internal double GetDouble(string name) => Double(Get(name)) ?? throw Refuse(name, "it must be a number");
+    /// <summary>A finite number; what is too large for one in double precision is none.</summary>
+    internal double GetDouble(string name) => Double(Get(name)) ?? throw Refuse(name, "it must be a finite number");
 
+    /// <inheritdoc cref="GetDouble"/>
     internal double[] GetDoubles(string name) =>
-        [.. Items(name).Select(item => Double(item) ?? throw Refuse(name, $"its items must be numbers, not {Quote(item)}"))];
+        [.. Items(name).Select(item => Double(item) ?? throw Refuse(name, $"its items must be finite numbers, not {Quote(item)}"))];
 
     internal string[] GetStrings(string name) =>
     [
@@ -231,7 +234,8 @@ internal sealed class JsonFields
 
     private static float? Single(JsonElement value) => value.ValueKind == JsonValueKind.Number && value.TryGetSingle(out float number) ? number : null;
 
-    private static double? Double(JsonElement value) => value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) ? number : null;
+    private static double? Double(JsonElement value) =>
+        value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && double.IsFinite(number) ? number : null;
 
     // System.Text.Json answers escapes of lone surrogates with an InvalidOperationException, and only when the text is asked for.
     private static string? Text(Func<string?> get)

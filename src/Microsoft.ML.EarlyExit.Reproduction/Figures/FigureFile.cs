@@ -95,7 +95,7 @@ internal sealed class FigureFile
         string title = _fields.GetString("title");
         string axis = _fields.GetString("axis");
         (string ValueAxis, double SmallestSpan, string[] Names)[] panels = Panels(
-            panel => (panel.GetString("valueAxis"), panel.Has("smallestSpan") ? panel.GetSingle("smallestSpan") : 0.0, Names(panel, "series")));
+            panel => (panel.GetString("valueAxis"), panel.Has("smallestSpan") ? SmallestSpan(panel) : 0.0, Names(panel, "series")));
         Dictionary<string, List<(double X, double Y)>>[] points =
             [.. panels.Select(panel => panel.Names.ToDictionary(name => name, _ => new List<(double X, double Y)>(), StringComparer.Ordinal))];
         foreach (Row row in Rows(LineFigure.Columns))
@@ -111,6 +111,10 @@ internal sealed class FigureFile
                     panel.ValueAxis, [.. panel.Names.Select(name => new LineFigure.Line(name, points[index][name]))], panel.SmallestSpan)),
             ]);
     }
+
+    private static double SmallestSpan(JsonFields panel) => panel.GetSingle("smallestSpan") is >= 0 and < float.PositiveInfinity and var span
+        ? span
+        : throw panel.Refuse("smallestSpan", "it must be a finite number of at least 0");
 
     private T[] Panels<T>(Func<JsonFields, T> read)
     {

@@ -10,6 +10,8 @@ namespace Microsoft.ML.EarlyExit.Calibration;
 /// <remarks>A line that was not written to its end is not there. Doubles and texts return as they were.</remarks>
 internal sealed class CalibrationCheckpoint : IDisposable
 {
+    private const string Damaged = "the checkpoint is damaged, delete it";
+
     private readonly Dictionary<string, CandidateResult> _results = [];
     private readonly Dictionary<string, string[]> _texts = [];
     private readonly FileStream _file;
@@ -19,7 +21,7 @@ internal sealed class CalibrationCheckpoint : IDisposable
     /// <param name="path">The file; its folder must exist.</param>
     /// <param name="identity">What is calibrated: everything that results depend on.</param>
     /// <exception cref="IOException">The file cannot be written, or another calibration is using it.</exception>
-    /// <exception cref="InvalidDataException">It is of something else.</exception>
+    /// <exception cref="InvalidDataException">It is of something else, or damaged; it stays as it is.</exception>
     public CalibrationCheckpoint(string path, string identity)
     {
         _path = path;
@@ -30,6 +32,8 @@ internal sealed class CalibrationCheckpoint : IDisposable
         _file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
         try
         {
+            if (!_file.CanSeek)
+                throw new IOException($"The checkpoint '{path}' is a pipe or a device; name a file.");
             Read(identity);
         }
         catch
@@ -85,39 +89,42 @@ internal sealed class CalibrationCheckpoint : IDisposable
 
     private void Read(string identity)
     {
-        long end = 0;
-        using (var reader = new StreamReader(_file, Encoding.UTF8, detectEncodingFromByteOrderMarks: false, leaveOpen: true))
+        ReadOnlySpan<byte> first = Line(writer => writer.WriteString("calibration", identity));
+        if (_file.Length > Array.MaxLength)
+            throw IsSomethingElse();
+        byte[] content = new byte[_file.Length];
+        _file.ReadExactly(content);
+        int end = content.AsSpan().LastIndexOf((byte)'\n') + 1;
+        if (end == 0 && !first.StartsWith(content))
+            throw IsSomethingElse();
+        if (JsonProblem.FindLineOfInvalidUtf8(content.AsSpan(0, end)) is { } invalid)
+            throw new InvalidDataException($"{_path}, line {invalid}: it is not valid UTF-8; {Damaged}.");
+        for (int start = 0; start < end;)
         {
-            bool isFirst = true;
-            foreach (string line in CompleteLines(reader.ReadToEnd()))
+            int length = content.AsSpan(start).IndexOf((byte)'\n');
+            string line = Encoding.UTF8.GetString(content, start, length);
+            if (start > 0)
             {
-                if (isFirst && JsonFields.Parse(line, _path, fields => fields.GetString("calibration")) != identity)
-                {
-                    throw new InvalidDataException(
-                        $"The checkpoint '{_path}' is of another calibration: another model, other prompts, policies or options. "
-                        + "Name another file, or delete this one.");
-                }
-
-                if (!isFirst)
-                    JsonFields.Parse(line, _path, ReadRun);
-                isFirst = false;
-                end += Encoding.UTF8.GetByteCount(line) + 1;
+                JsonFields.Parse(line, _path, ReadRun);
             }
+            else if (JsonFields.Parse(line, _path, fields => fields.GetString("calibration")) != identity)
+            {
+                throw new InvalidDataException(
+                    $"The checkpoint '{_path}' is of another calibration: another model, other prompts, policies or options. "
+                    + "Name another file, or delete this one.");
+            }
+
+            start += length + 1;
         }
 
         // What comes behind the last whole line is written again.
         _file.SetLength(end);
         _file.Position = end;
         if (end == 0)
-            Append(writer => writer.WriteString("calibration", identity));
+            Append(first);
     }
 
-    private static IEnumerable<string> CompleteLines(string text)
-    {
-        int start = 0;
-        for (int end; (end = text.IndexOf('\n', start)) >= 0; start = end + 1)
-            yield return text[start..end];
-    }
+    private InvalidDataException IsSomethingElse() => new($"'{_path}' is no checkpoint but a file of something else. Name another file.");
 
     private bool ReadRun(JsonFields fields)
     {
@@ -129,11 +136,14 @@ internal sealed class CalibrationCheckpoint : IDisposable
             return true;
         }
 
+        double[] losses = fields.GetDoubles("losses");
+        if (!losses.All(loss => loss is >= 0 and <= 1))
+            throw fields.Refuse("losses", $"each must be from 0 to 1; {Damaged}");
         double[] operations = fields.GetDoubles("operations");
         if (operations.Length != 5)
             throw fields.Refuse("operations", "it must have five numbers");
         _results[run] = new CandidateResult(
-            fields.GetDoubles("losses"),
+            losses,
             fields.Has("meanExitLayer") ? fields.GetDouble("meanExitLayer") : double.NaN,
             new MeanOperationCounts(operations[0], operations[1], operations[2], operations[3], operations[4]));
         return true;
@@ -141,15 +151,21 @@ internal sealed class CalibrationCheckpoint : IDisposable
 
     private void AddRun(string run, Action<Utf8JsonWriter> write)
     {
-        Append(writer =>
+        Append(Line(writer =>
         {
             writer.WriteString("run", run);
             write(writer);
-        });
+        }));
         Count++;
     }
 
-    private void Append(Action<Utf8JsonWriter> write)
+    private void Append(ReadOnlySpan<byte> line)
+    {
+        _file.Write(line);
+        _file.Flush(flushToDisk: true);
+    }
+
+    private static ReadOnlySpan<byte> Line(Action<Utf8JsonWriter> write)
     {
         using var line = new MemoryStream();
         using (var writer = new Utf8JsonWriter(line))
@@ -160,7 +176,6 @@ internal sealed class CalibrationCheckpoint : IDisposable
         }
 
         line.WriteByte((byte)'\n');
-        _file.Write(line.GetBuffer().AsSpan(0, (int)line.Length));
-        _file.Flush(flushToDisk: true);
+        return line.GetBuffer().AsSpan(0, (int)line.Length);
     }
 }

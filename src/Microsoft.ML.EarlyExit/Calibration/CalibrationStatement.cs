@@ -47,9 +47,18 @@ internal sealed record CalibrationStatement(string Text, bool HasNothingToLose)
         string policy = options.Policies.Count == 1 ? "" : string.Create(CultureInfo.InvariantCulture, $" of policy {chosen.PolicyIndex}");
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"With probability at least {1 - options.Epsilon:0.######} over the draw of the {count} calibration prompts, the expected "
+            $"With probability at least {Complement(options.Epsilon)} over the draw of the {count} calibration prompts, the expected "
             + $"{options.Loss.Description} loss of a new prompt from the same source is at most {options.Delta} with threshold {chosen.Lambda}{policy}, "
             + $"if all are independent draws ({Describe(options.Test)}, {Describe(options.Procedure)}).");
+    }
+
+    /// <summary>1 - ε in at most six decimals where they are exact, and otherwise as this difference: rounded up it would promise too much.</summary>
+    private static string Complement(double epsilon)
+    {
+        decimal exact = decimal.Round((decimal)epsilon, 6);
+        return (double)exact == epsilon
+            ? (1 - exact).ToString("0.######", CultureInfo.InvariantCulture)
+            : string.Create(CultureInfo.InvariantCulture, $"1 - {epsilon}");
     }
 
     /// <summary>What has to be said where the full model's texts score so little that no text whatever could lose more than δ; null elsewhere.</summary>

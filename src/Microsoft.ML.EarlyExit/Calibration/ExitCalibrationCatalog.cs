@@ -21,7 +21,8 @@ public static class ExitCalibrationCatalog
         /// <param name="cancellationToken">Ends the calibration when the operator that runs does, mostly within milliseconds.</param>
         /// <returns>The estimator.</returns>
         /// <exception cref="ArgumentNullException">A required argument is null.</exception>
-        /// <exception cref="ArgumentException">A name or the path is empty, the policy has no threshold to calibrate, or δ or ε is out of range.</exception>
+        /// <exception cref="ArgumentException">A name or the path is empty, the policy has no threshold to calibrate or a measure of your own that is not
+        /// registered, or δ or ε is out of range.</exception>
         /// <example>
         /// <code>
         /// TextGenerationTransformer model = mlContext.TextGeneration.CalibrateExit(
@@ -64,7 +65,8 @@ public static class ExitCalibrationCatalog
         /// <see cref="ExitCalibrationEstimator.Options.CheckpointPath"/> has of it stays.</param>
         /// <returns>The estimator.</returns>
         /// <exception cref="ArgumentNullException"><paramref name="options"/> is null.</exception>
-        /// <exception cref="ArgumentException">The generation's options are refused, or the loss needs references and no column is named.</exception>
+        /// <exception cref="ArgumentException">The generation's options are refused, the loss needs references and no column is named, or a policy has a
+        /// measure of your own that is not registered; see <see cref="Confidence.Register"/>.</exception>
         public ExitCalibrationEstimator CalibrateExit(ExitCalibrationEstimator.Options options, CancellationToken cancellationToken = default)
         {
             ArgumentNullException.ThrowIfNull(catalog);

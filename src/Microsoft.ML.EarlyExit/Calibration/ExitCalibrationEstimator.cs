@@ -3,6 +3,7 @@ using Microsoft.ML.EarlyExit.Calibration;
 using Microsoft.ML.EarlyExit.Calibration.Statistics;
 using Microsoft.ML.EarlyExit.Evaluation.DataViews;
 using Microsoft.ML.EarlyExit.Evaluation.Text;
+using Microsoft.ML.EarlyExit.Exit.Confidences;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.EarlyExit;
@@ -30,6 +31,18 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
         ArgumentNullException.ThrowIfNull(options.Loss, nameof(options.Loss));
         if (options.Policies.Count == 0 || options.Delta == 0 || options.Epsilon == 0)
             throw new ArgumentException("Policies, Delta and Epsilon must be given.", nameof(options));
+        foreach ((int index, ExitPolicy policy) in options.Policies.Index())
+        {
+            // Not after hours, when the certificate is written.
+            if (policy.Confidence is CustomConfidence { IsRegistered: false } custom)
+            {
+                throw new ArgumentException(
+                    $"Policies[{index}]: the confidence '{custom.Name}' is a delegate, which no certificate can hold. "
+                    + "Register it with Confidence.Register before calibrating.",
+                    nameof(options));
+            }
+        }
+
         if (options.LabelColumnName is not null)
             ArgumentException.ThrowIfNullOrWhiteSpace(options.LabelColumnName, nameof(options.LabelColumnName));
         else if (options.Loss.NeedsReferences)
@@ -131,7 +144,8 @@ public sealed class ExitCalibrationEstimator : IEstimator<TextGenerationTransfor
         /// <summary>
         /// The policies to choose from, at least one. Their thresholds are what is calibrated: λ of the grid takes the place of
         /// <see cref="ExitPolicy.Threshold"/>. Without <see cref="ExitPolicy.Thresholds"/>, <see cref="ExitPolicy.StaticExitLayer"/>,
-        /// <see cref="ExitPolicy.SelfSpeculation"/> (which needs no guarantee: its output is the full model's) and adaptive thresholds.
+        /// <see cref="ExitPolicy.SelfSpeculation"/> (which needs no guarantee: its output is the full model's) and adaptive thresholds. A measure of your own
+        /// must be registered with <see cref="Confidence.Register"/> before the estimator is created: the certificate names it.
         /// </summary>
         /// <exception cref="ArgumentException">There is none, or one has no threshold to calibrate.</exception>
         public required IReadOnlyList<ExitPolicy> Policies

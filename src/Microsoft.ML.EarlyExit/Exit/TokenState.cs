@@ -58,7 +58,7 @@ internal sealed class TokenState
     /// <summary>Scratch for the scores of the plausible set's tokens.</summary>
     public Span<double> PlausibleScores => _scratch.PlausibleScores;
 
-    /// <summary>What is wrong with the last confidence, where it is the measure that fails rather than the model; null where nothing is.</summary>
+    /// <summary>What is wrong with the last confidence, where the measure or the pruning fails rather than the model; null where nothing is.</summary>
     public string? Problem { get; set; }
 
     /// <summary>Begins another token.</summary>
@@ -79,7 +79,7 @@ internal sealed class TokenState
     {
         Layer = layer;
         AmateurLayer = null;
-        Problem = null;
+        Problem = Plan.Cuts.FindProblem(Alive, Position, layer);
         _scored = -1;
         Move(hidden);
         if (Plan.KeepsHiddenState(layer))

@@ -225,7 +225,7 @@ internal sealed class DecodingSession : IDisposable
 
         int token = Choose(state, row);
         if (token == TokenSelector.Invalid)
-            return row.FailAt(state.Layer);
+            return row.FailAt(state.Layer, state.Problem);
         if (token == TokenSelector.Forbidden)
             return false;
         if (_plan.Speculation is null)

@@ -79,7 +79,7 @@ internal sealed class GenerationBatch : IDisposable
 
         if (input.Error is not null)
         {
-            _ended(row, GenerationResult.Failed(input.Error, hasText: _model.Tokenizer is not null));
+            _ended(row, GenerationResult.Failed(input.Error, hasText: _model.Tokenizer is not null, isInputRefused: true));
             return;
         }
 
@@ -87,7 +87,7 @@ internal sealed class GenerationBatch : IDisposable
         long bytes = RowMemory.Encoder(_model.Bundle, input.TokenIds.Count);
         if (RowMemory.Check(what, bytes, _options.EncoderMemoryBytes) is { } tooLong)
         {
-            _ended(row, GenerationResult.Failed(tooLong, hasText: _model.Tokenizer is not null));
+            _ended(row, GenerationResult.Failed(tooLong, hasText: _model.Tokenizer is not null, isInputRefused: true));
             return;
         }
 

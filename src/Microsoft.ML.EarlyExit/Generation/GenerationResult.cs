@@ -71,11 +71,15 @@ public sealed class GenerationResult
     /// <summary>The result of a row whose text is missing.</summary>
     internal static GenerationResult Skipped { get; } = new() { StopReason = StopReason.MissingText };
 
+    /// <summary>Whether the error is of the row's input, which was refused before anything ran for it.</summary>
+    internal bool IsInputRefused { get; private init; }
+
     /// <summary>The result of a row for which nothing was generated; its text is empty, or null where no row of the model has one.</summary>
-    internal static GenerationResult Failed(string error, bool hasText) => new()
+    internal static GenerationResult Failed(string error, bool hasText, bool isInputRefused = false) => new()
     {
         Text = hasText ? "" : null,
         StopReason = StopReason.Error,
         Error = error,
+        IsInputRefused = isInputRefused,
     };
 }

@@ -131,6 +131,18 @@ internal sealed class LoadedModel : IDisposable
     /// <summary>Checks options against this model; throws <see cref="ArgumentException"/> where they do not fit.</summary>
     public void CheckOptions(TextGenerationOptions options) => Resolve(options);
 
+    /// <summary>Checks that the logits of all rows together are within the reach of a span.</summary>
+    /// <exception cref="ArgumentException">They are not.</exception>
+    public static void CheckBatchSize(TextGenerationOptions options, T5Configuration configuration)
+    {
+        int most = int.MaxValue / configuration.VocabularySize;
+        if (options.BatchSize > most)
+        {
+            throw new ArgumentException(
+                $"BatchSize is {options.BatchSize}; with a vocabulary of {configuration.VocabularySize} tokens it can be at most {most}.", nameof(options));
+        }
+    }
+
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
     public void ThrowIfDisposed()
     {
@@ -171,6 +183,7 @@ internal sealed class LoadedModel : IDisposable
         int maxNewTokens = MaxNewTokens(options);
         if (options.MinNewTokens > maxNewTokens)
             throw new ArgumentException($"MinNewTokens is {options.MinNewTokens}, more than MaxNewTokens, which is {maxNewTokens}.", nameof(options));
+        CheckBatchSize(options, Configuration);
         return (options.For(Configuration), ExitPlan.Create(options.Exit, Configuration, maxNewTokens));
     }
 

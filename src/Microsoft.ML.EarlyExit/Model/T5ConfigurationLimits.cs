@@ -14,6 +14,9 @@ internal static class T5ConfigurationLimits
     public const int BucketCount = 1 << 16;
     public const int MaxDistance = 1 << 20;
 
+    /// <summary>Bytes of a stack's table of biases by distance and head.</summary>
+    public const int RelativeBiasBytes = 64 << 20;
+
     /// <summary>Tokens of an input or an output.</summary>
     public const int TokenCount = 1 << 20;
 }

@@ -116,6 +116,8 @@ internal sealed class SavedTransformer<TColumns>(
 
         BundleManifest manifest = CheckFiles(streams, content);
         string parent = MLNetInterop.GetTempPath(environment);
+
+        // The manifest allows for no overflow.
         long needed = content.Files.Sum(file => file.Length);
         if (DiskSpace.Available(parent) is { } available && available < needed)
         {

@@ -344,6 +344,13 @@ public sealed class ExitCalibrationTests : IDisposable
         Assert.Equal("{\"calibration\":\"something else\"}\n", File.ReadAllText(checkpoint));
         Refused<DirectoryNotFoundException>(
             () => Fit(CalibrationRow.Read("question", 10), Options(0.3, 0.2, checkpoint: Path.Combine(_folder.Path, "none", "file"))));
+
+        // Without a line's end.
+        File.WriteAllText(checkpoint, "{\"weights\":[1,2,3]}");
+        Assert.Contains(
+            "of something else",
+            Refused<InvalidDataException>(() => Fit(CalibrationRow.Read("question", 10), Options(0.3, 0.2, checkpoint: checkpoint))));
+        Assert.Equal("{\"weights\":[1,2,3]}", File.ReadAllText(checkpoint));
     }
 
     [Fact]
@@ -370,6 +377,56 @@ public sealed class ExitCalibrationTests : IDisposable
         Assert.Contains(
             "Policies[0]: MinimumLayer is 13",
             Refused<ArgumentException>(() => Fit(CalibrationRow.Read("question", 10), Options(0.3, 0.2, policies: [new ExitPolicy { MinimumLayer = 13 }]))));
+    }
+
+    [Fact]
+    public void A_measure_that_no_certificate_can_hold_is_refused_before_anything_runs()
+    {
+        Func<TokenView, float> evaluate = _ => 0.5f;
+        ExitPolicy policy = s_policy with { Confidence = Confidence.Custom("calibrated", ConfidenceNeeds.Logits, evaluate) };
+        ExitCalibrationEstimator.Options options = Options(0.3, 0.2, policies: [s_policy, policy], grid: [1]);
+
+        string message = Assert.Throws<ArgumentException>("options", () => _context.TextGeneration.CalibrateExit(options)).Message;
+
+        Assert.Contains("Policies[1]", message, StringComparison.Ordinal);
+        Assert.Contains("'calibrated'", message, StringComparison.Ordinal);
+        Assert.Contains("Confidence.Register", message, StringComparison.Ordinal);
+        Confidence.Register("calibrated", ConfidenceNeeds.Logits, evaluate);
+        using TextGenerationTransformer transformer = Fit(CalibrationRow.Read("question", 15), options);
+        string path = Path.Combine(_folder.Path, "certificate.json");
+        transformer.Certificate!.Save(path);
+        Assert.Equal(policy, CalibrationCertificate.Load(path).Policies[1]);
+    }
+
+    [Fact]
+    public void A_certificate_with_a_number_that_is_infinite_in_double_precision_is_refused_by_name()
+    {
+        using TextGenerationTransformer transformer = Fit(CalibrationRow.Read("question", 10), Options(0.3, 0.2, grid: [1]));
+        string path = Path.Combine(_folder.Path, "certificate.json");
+        foreach (string field in (string[])["meanExitLayer", "decoder", "statePropagation", "confidence", "head", "paper", "meanLoss", "delta"])
+        {
+            string json = transformer.Certificate!.ToJson();
+            string damaged = System.Text.RegularExpressions.Regex.Replace(json, $"(\"{field}\": )[-+.0-9E]+", "${1}1e999");
+            Assert.NotEqual(json, damaged);
+            File.WriteAllText(path, damaged);
+            string message = Refused<InvalidDataException>(() => CalibrationCertificate.Load(path));
+            Assert.Contains($"{field} is 1e999; it must be a finite number", message, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData(0.2, "With probability at least 0.8 over")]
+    [InlineData(0.07, "With probability at least 0.93 over")]
+    [InlineData(0.000001, "With probability at least 0.999999 over")]
+    [InlineData(0.0000004, "With probability at least 1 - 4E-07 over")]
+    [InlineData(1e-30, "With probability at least 1 - 1E-30 over")]
+    [InlineData(0.1234564, "With probability at least 1 - 0.1234564 over")]
+    [InlineData(0.1 + 0.2, "With probability at least 1 - 0.30000000000000004 over")]
+    public void A_statement_never_promises_more_than_is_certified(double epsilon, string promise)
+    {
+        using TextGenerationTransformer transformer = Fit(CalibrationRow.Read("question", 40), Options(0.9, epsilon, grid: [1]));
+
+        Assert.StartsWith(promise, transformer.Certificate!.Statement, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -81,6 +81,9 @@ public sealed class ExitPolicyTests
         Assert.Throws<ArgumentOutOfRangeException>(() => new ContrastiveOptions { Alpha = -0.1f });
         Assert.Throws<ArgumentOutOfRangeException>(() => new ContrastiveOptions { Alpha = float.NaN });
         Assert.Throws<ArgumentOutOfRangeException>(() => new ContrastiveOptions { DecayRate = float.PositiveInfinity });
+        Assert.Throws<ArgumentOutOfRangeException>(
+            nameof(ContrastiveOptions.PlausibleSetWeight), () => new ContrastiveOptions { PlausibleSetWeight = (PlausibleSetWeight)2 });
+        Assert.Throws<ArgumentOutOfRangeException>(nameof(ContrastiveOptions.Token), () => new ContrastiveOptions { Token = (ContrastiveToken)(-1) });
         Assert.Throws<ArgumentOutOfRangeException>(() => new ShallowDeep { ExitLayer = 0 });
         Assert.Throws<ArgumentNullException>(() => new ExitPolicy { Confidence = null! });
         Assert.Throws<ArgumentNullException>(() => new ExitPolicy { Pruning = null! });

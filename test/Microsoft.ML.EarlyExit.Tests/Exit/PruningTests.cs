@@ -128,6 +128,30 @@ public sealed class PruningTests
         }
     }
 
+    /// <summary>The published code's adaptive cuts have no lower bound: with scale 1 and a confidence of 1 nothing is left.</summary>
+    [Theory]
+    [InlineData(1f, 0)]
+    [InlineData(1f - (1.5f / 1024), 1)]
+    public void With_ReferenceCompatible_a_cut_that_leaves_no_confidence_says_so(float confidence, int left)
+    {
+        var sure = Confidence.Custom("sure", ConfidenceNeeds.Logits, _ => confidence);
+        var policy = new ExitPolicy
+        {
+            MinimumLayer = 2, Threshold = 1, Confidence = sure, Pruning = VocabularyPruning.Adaptive(scale: 1, k: 700), ReferenceCompatible = true,
+        };
+        GenerationResult result = Generate(policy);
+        Assert.Equal(StopReason.Error, result.StopReason);
+        Assert.Equal(
+            $"With ReferenceCompatible, Pruning leaves {left} of 1024 tokens for decoder layer 3 of token 0, where a confidence needs two: "
+            + "the published code has no lower bound. Lower the pruning's scale, or set ReferenceCompatible to false.",
+            result.Error);
+        Assert.Null(Generate(policy with { ReferenceCompatible = false }).Error);
+        Assert.Null(Generate(policy with { Pruning = VocabularyPruning.Adaptive(scale: 0.9f, k: 700) }).Error);
+
+        static GenerationResult Generate(ExitPolicy policy) => TestModels.Model(TestModels.Exits).Generate(
+            [GenerationInput.FromTokenIds([7, 99, 34, 1])], new TextGenerationOptions { MaxNewTokens = 3, Exit = policy })[0];
+    }
+
     [Fact]
     public void A_first_cut_at_a_later_layer_ranks_by_the_first_layers_logits()
     {

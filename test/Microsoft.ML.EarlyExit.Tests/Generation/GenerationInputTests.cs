@@ -1,3 +1,5 @@
+using Microsoft.ML.EarlyExit.Generation;
+
 namespace Microsoft.ML.EarlyExit.Tests;
 
 public sealed class GenerationInputTests
@@ -96,6 +98,38 @@ public sealed class GenerationInputTests
         Assert.Throws<ArgumentException>(() => { Model.Generate("a", new TextGenerationOptions { Exit = new ExitPolicy { MinimumLayer = 13 } }); });
         Assert.Throws<ArgumentException>(() => { Model.Generate("a", new TextGenerationOptions { Exit = new ExitPolicy { StaticExitLayer = 13 } }); });
         Assert.Throws<ArgumentException>(() => { Model.Generate("a", new TextGenerationOptions { Exit = new ExitPolicy { Thresholds = [0.5f] } }); });
+    }
+
+    [Fact]
+    public void More_rows_side_by_side_than_their_logits_allow_are_refused()
+    {
+        T5Configuration configuration = Model.Configuration with { VocabularySize = 1 << 22 };
+        LoadedModel.CheckBatchSize(new TextGenerationOptions { BatchSize = 511 }, configuration);
+        string message = Assert.Throws<ArgumentException>(
+            "options", () => LoadedModel.CheckBatchSize(new TextGenerationOptions { BatchSize = 512 }, configuration)).Message;
+        Assert.Contains("BatchSize is 512; with a vocabulary of 4194304 tokens it can be at most 511.", message, StringComparison.Ordinal);
+        Model.CheckOptions(new TextGenerationOptions { BatchSize = 1024 });
+    }
+
+    [Fact]
+    public void What_a_confidence_or_the_weights_do_wrong_is_not_the_text_s_fault()
+    {
+        var two = Confidence.Custom("two", ConfidenceNeeds.Logits, _ => 2);
+        var exception = Assert.Throws<InvalidOperationException>(
+            () => { Model.Generate("a", s_short with { Exit = new ExitPolicy { Confidence = two } }); });
+        Assert.Contains("The confidence 'two' of token 0", exception.Message, StringComparison.Ordinal);
+
+        using var tampered = new TamperedBundle(withTokenizer: true);
+        tampered.EditTensor("decoder.final_norm", 3, 1, float.NaN);
+        using EarlyExitModel spoilt = EarlyExitModel.Load(tampered.Folder);
+        exception = Assert.Throws<InvalidOperationException>(() => { spoilt.Generate("", s_short); });
+        Assert.Contains("holds a NaN", exception.Message, StringComparison.Ordinal);
+
+        // Longer than its encoder may be.
+        string text = string.Concat(Enumerable.Repeat("describe the place. ", 100));
+        Assert.Contains(
+            "EncoderMemoryMB",
+            Assert.Throws<ArgumentException>("text", () => { Model.Generate(text, s_short with { EncoderMemoryMB = 1 }); }).Message, StringComparison.Ordinal);
     }
 
     [Fact]

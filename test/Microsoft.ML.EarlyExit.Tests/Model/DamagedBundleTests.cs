@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using Microsoft.ML.EarlyExit.Files;
+using Microsoft.ML.EarlyExit.Model;
 using Microsoft.ML.EarlyExit.Model.Bundle;
 
 namespace Microsoft.ML.EarlyExit.Tests;
@@ -18,9 +19,11 @@ public sealed class DamagedBundleTests
         ["newer"] = (root => root["formatVersion"] = 3, "Update"),
         ["far newer"] = (root => { root["formatVersion"] = int.MaxValue; root.AsObject().Remove("files"); }, "Update"),
         ["older"] = (root => root["formatVersion"] = 0, "version 0"),
-        ["version a text"] = (root => root["formatVersion"] = "1", "not valid JSON"),
-        ["version a fraction"] = (root => root["formatVersion"] = 1.5, "format"),
-        ["version absurd"] = (root => root["formatVersion"] = 1e300, "format"),
+        ["version a text"] = (root => root["formatVersion"] = "2", "formatVersion is \"2\"; it must be a whole number"),
+        ["version a fraction"] = (root => root["formatVersion"] = 1.5, "formatVersion is 1.5; it must be a whole number"),
+        ["version absurd"] = (root => root["formatVersion"] = 1e300, "formatVersion is 1E+300; it must be a whole number"),
+        ["version null"] = (root => root["formatVersion"] = null, "formatVersion is null; it must be a whole number"),
+        ["no version"] = (root => root.AsObject().Remove("formatVersion"), "formatVersion is missing"),
         ["other precision"] = (root => root["precision"] = "int4", "'int4'"),
         ["no graph head"] = (root => root["graphHeadDimension"] = 0, "graphHeadDimension"),
         ["other graph head"] = (root => root["graphHeadDimension"] = 24, "graphHeadDimension"),
@@ -74,6 +77,7 @@ public sealed class DamagedBundleTests
         ["size 0"] = (root => root["files"]![0]!["bytes"] = 0, "'weights.bin'"),
         ["other size"] = (root => root["files"]![0]!["bytes"] = (long)root["files"]![0]!["bytes"]! + 4, "'weights.bin'"),
         ["absurd size"] = (root => root["files"]![0]!["bytes"] = long.MaxValue, "'weights.bin'"),
+        ["size beyond any model's"] = (root => root["files"]![3]!["bytes"] = 1L << 60, "is listed with 1152921504606846976 bytes"),
         ["size beyond 64 bits"] = (root => root["files"]![0]!["bytes"] = 1e30, "bytes"),
         ["other hash"] = (root => root["files"]![3]!["sha256"] = new string('0', 64), "SHA-256"),
         ["no hash"] = (root => root["files"]![3]!["sha256"] = "", "SHA-256"),
@@ -328,6 +332,29 @@ public sealed class DamagedBundleTests
             root["files"]!.AsArray().Add(file);
         });
         AssertRefused(tampered, $"'{name}'");
+    }
+
+    /// <summary>With 1,024 heads and two million rows, which a file without content can have, no memory would hold it.</summary>
+    [Fact]
+    public void A_table_of_biases_that_no_conversion_writes_is_refused()
+    {
+        using var tampered = new TamperedBundle();
+        int heads = 0;
+        tampered.EditManifest(root => heads = (int)root["configuration"]!["headCount"]!);
+        int most = T5ConfigurationLimits.RelativeBiasBytes / (heads * sizeof(float));
+        using (FileStream weights = File.OpenWrite(tampered.File("weights.bin")))
+            weights.SetLength(T5ConfigurationLimits.RelativeBiasBytes + (1 << 20));
+        tampered.EditManifest(root => SetRows(root, most), rehash: true);
+        ModelBundle.Open(tampered.Folder).Dispose();
+        tampered.EditManifest(root => SetRows(root, most + 1));
+        AssertRefused(tampered, $"tensor 'decoder.relative_bias' has shape [{most + 1}, {heads}]");
+
+        static void SetRows(JsonNode root, int rows)
+        {
+            JsonNode tensor = root["tensors"]!.AsArray().Single(entry => (string)entry!["name"]! == "decoder.relative_bias")!;
+            tensor["shape"]![0] = rows;
+            tensor["offset"] = 0;
+        }
     }
 
     [Fact]

@@ -307,6 +307,44 @@ public sealed class SaveLoadTests : IDisposable
         Assert.InRange(new FileInfo(Zip).Length, 1, 100_000_000);
     }
 
+    /// <summary>Manifest, list and zip agree that two files have 2⁶² bytes each, which is more than 64 bits count.</summary>
+    [Fact]
+    public void Files_whose_lengths_no_number_holds_together_are_refused()
+    {
+        const long Length = 1L << 62;
+        string[] names = ["weights.bin", "encoder.onnx"];
+        CopySaved();
+        int manifestLength = 0;
+        string identity = "";
+        EditEntry("Bundle/model.json", json =>
+        {
+            foreach (string name in names)
+                json = Lengthen(json, name, "bytes");
+            byte[] manifest = Encoding.UTF8.GetBytes(json);
+            (manifestLength, identity) = (manifest.Length, Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(manifest)));
+            return json;
+        });
+        EditEntry("Transformer.json", json =>
+        {
+            foreach (string name in names)
+                json = Lengthen(json, name, "length");
+            json = System.Text.RegularExpressions.Regex.Replace(json, "(\"model.json\",\\s*\"length\": )[0-9]+", $"${{1}}{manifestLength}");
+            return System.Text.RegularExpressions.Regex.Replace(json, "(\"bundle\": \")[0-9a-f]+", $"${{1}}{identity}");
+        });
+        File.WriteAllBytes(Zip, WithClaimedLength(File.ReadAllBytes(Zip), names, Length));
+
+        string message = LoadRefused();
+
+        Assert.Contains($"'weights.bin' is listed with {Length} bytes", message, StringComparison.Ordinal);
+
+        static string Lengthen(string json, string name, string field)
+        {
+            string changed = System.Text.RegularExpressions.Regex.Replace(json, $"(\"{name}\",\\s*\"{field}\": )[0-9]+", $"${{1}}{Length}");
+            Assert.NotEqual(json, changed);
+            return changed;
+        }
+    }
+
     [Fact]
     public void A_file_that_is_not_listed_is_refused()
     {
@@ -415,6 +453,39 @@ public sealed class SaveLoadTests : IDisposable
             return;
         using Stream target = archive.CreateEntry(name).Open();
         target.Write(Encoding.UTF8.GetBytes(changed));
+    }
+
+    /// <summary>A zip whose directory claims that entries unpack to a length of 64 bits.</summary>
+    private static byte[] WithClaimedLength(byte[] zip, string[] names, long length)
+    {
+        // The end's record is the last, and the zip has no comment; the directory lies before it.
+        int end = zip.AsSpan().LastIndexOf("PK\x5\x6"u8);
+        int start = BitConverter.ToInt32(zip, end + 16);
+        var directory = new List<byte>();
+        int claimed = 0;
+        for (int at = start, size; at < end; at += size)
+        {
+            int nameLength = BitConverter.ToUInt16(zip, at + 28);
+            int extraLength = BitConverter.ToUInt16(zip, at + 30);
+            size = 46 + nameLength + extraLength + BitConverter.ToUInt16(zip, at + 32);
+            byte[] entry = zip[at..(at + size)];
+            string name = Encoding.UTF8.GetString(entry, 46, nameLength);
+            if (names.Any(one => name.EndsWith(one, StringComparison.Ordinal)))
+            {
+                Assert.Equal(0, extraLength);
+                claimed++;
+                BitConverter.TryWriteBytes(entry.AsSpan(24), uint.MaxValue);
+                BitConverter.TryWriteBytes(entry.AsSpan(30), (ushort)12);
+                entry = [.. entry[..(46 + nameLength)], 1, 0, 8, 0, .. BitConverter.GetBytes(length), .. entry[(46 + nameLength)..]];
+            }
+
+            directory.AddRange(entry);
+        }
+
+        Assert.Equal(names.Length, claimed);
+        byte[] last = zip[end..];
+        BitConverter.TryWriteBytes(last.AsSpan(12), directory.Count);
+        return [.. zip[..start], .. directory, .. last];
     }
 
     private static ZipArchiveEntry Find(ZipArchive archive, string stream) =>

@@ -72,8 +72,8 @@ public abstract class Confidence
     /// <remarks>
     /// It is called for every token after every layer where a confidence is evaluated, by several threads where several generate, and must give the same number
     /// for the same token. A number outside [0, 1], or NaN, fails the row with an error that names the measure; an exception that it throws ends the call. A
-    /// delegate has no form in a file: a policy with it cannot be saved unless it is registered, see <see cref="Register"/>. Two are equal if name, needs and
-    /// delegate are.
+    /// delegate has no form in a file: a policy with it cannot be saved or calibrated unless it is registered, see <see cref="Register"/>. Two are equal if
+    /// name, needs and delegate are.
     /// </remarks>
     /// <param name="name">Its name in messages and files: 1 to 100 ASCII letters, digits, dots, hyphens and underscores; none of the library's.</param>
     /// <param name="needs">What it is computed from.</param>

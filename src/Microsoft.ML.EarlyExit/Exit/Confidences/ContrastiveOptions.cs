@@ -15,6 +15,8 @@ public sealed record ContrastiveOptions
 
     private readonly float _alpha = 0.1f;
     private readonly float? _decayRate;
+    private readonly PlausibleSetWeight? _plausibleSetWeight;
+    private readonly ContrastiveToken _token;
 
     /// <summary>α, in [0, 1]: the share of the largest probability that a token of the plausible set has at least.</summary>
     /// <value>The default value is 0.1.</value>
@@ -53,11 +55,25 @@ public sealed record ContrastiveOptions
     /// <summary>w: one, or the plausible set's probability.</summary>
     /// <value>The default value is null: one for <see cref="Confidence.JsdContrastive"/>, the plausible set's mass for
     /// <see cref="Confidence.WeightedContrastive"/>.</value>
-    public PlausibleSetWeight? PlausibleSetWeight { get; init; }
+    /// <exception cref="ArgumentOutOfRangeException">The value is not one of the enumeration's.</exception>
+    public PlausibleSetWeight? PlausibleSetWeight
+    {
+        get => _plausibleSetWeight;
+        init => _plausibleSetWeight = value is null || Enum.IsDefined(value.Value)
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(PlausibleSetWeight), value, "PlausibleSetWeight must be One or Mass.");
+    }
 
     /// <summary>Which token is chosen at an exit.</summary>
     /// <value>The default value is <see cref="ContrastiveToken.Expert"/>.</value>
-    public ContrastiveToken Token { get; init; }
+    /// <exception cref="ArgumentOutOfRangeException">The value is not one of the enumeration's.</exception>
+    public ContrastiveToken Token
+    {
+        get => _token;
+        init => _token = Enum.IsDefined(value)
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(Token), value, "Token must be Expert or Contrastive.");
+    }
 
     /// <summary>The values by their names, alike in every culture.</summary>
     /// <returns>One line of text.</returns>

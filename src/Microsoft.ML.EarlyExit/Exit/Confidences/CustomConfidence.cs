@@ -35,6 +35,9 @@ internal sealed class CustomConfidence : Confidence
 
     internal override bool UsesLogits => _needs == ConfidenceNeeds.Logits;
 
+    /// <summary>Whether a file can hold the measure.</summary>
+    internal bool IsRegistered => RegisteredConfidences.Contains(this);
+
     public override bool Equals(object? obj) =>
         obj is CustomConfidence other && other.Name == Name && other._needs == _needs && other._evaluate.Equals(_evaluate);
 
@@ -57,7 +60,7 @@ internal sealed class CustomConfidence : Confidence
 
     private protected override void WriteParameters(Utf8JsonWriter writer)
     {
-        if (!RegisteredConfidences.Contains(this))
+        if (!IsRegistered)
         {
             throw new InvalidOperationException(
                 $"The confidence '{Name}' is a delegate, which no file can hold. "

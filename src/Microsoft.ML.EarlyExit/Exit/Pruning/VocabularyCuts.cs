@@ -27,6 +27,12 @@ internal class VocabularyCuts(VocabularyPruning pruning, int firstLayer, int lay
         Cut(alive, layer, confidence);
     }
 
+    /// <summary>What is wrong with what the cuts have left, where no confidence can be computed of it; null where nothing is.</summary>
+    /// <param name="alive">The vocabulary.</param>
+    /// <param name="position">The token's position in the output, from 0.</param>
+    /// <param name="layer">The layer the token has reached.</param>
+    public virtual string? FindProblem(AliveVocabulary alive, int position, int layer) => null;
+
     private protected virtual void Cut(AliveVocabulary alive, int layer, float confidence) =>
         alive.Cut(CountAt(layer + 1, confidence), isFinal: Pruning.CutsOnce);
 

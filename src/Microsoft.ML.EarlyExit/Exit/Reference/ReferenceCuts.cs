@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.ML.EarlyExit.Exit.Pruning;
 
 namespace Microsoft.ML.EarlyExit.Exit.Reference;
@@ -9,6 +10,13 @@ namespace Microsoft.ML.EarlyExit.Exit.Reference;
 internal sealed class ReferenceCuts(VocabularyPruning pruning, int firstLayer, int layerCount, int vocabularySize)
     : VocabularyCuts(pruning, firstLayer, layerCount, vocabularySize)
 {
+    public override string? FindProblem(AliveVocabulary alive, int position, int layer) => alive.Count >= 2
+        ? null
+        : string.Create(
+            CultureInfo.InvariantCulture,
+            $"With ReferenceCompatible, Pruning leaves {alive.Count} of {VocabularySize} tokens for decoder layer {layer} of token {position}, where a "
+            + $"confidence needs two: the published code has no lower bound. Lower the pruning's scale, or set ReferenceCompatible to false.");
+
     private protected override void Cut(AliveVocabulary alive, int layer, float confidence)
     {
         if (alive.IsFull)

@@ -188,8 +188,17 @@ internal sealed unsafe class ModelBundle : IDisposable
         {
             using JsonDocument document = JsonDocument.Parse(json);
             JsonElement root = document.RootElement;
-            if (!BundleManifest.IsBundle(root) || !root.TryGetProperty("formatVersion", out JsonElement version) || !version.TryGetInt32(out int number))
+            if (!BundleManifest.IsBundle(root))
                 throw new InvalidModelException($"{path} is not the manifest of a model bundle: its format is not '{BundleManifest.FormatName}'.");
+            if (!root.TryGetProperty("formatVersion", out JsonElement version))
+                throw new InvalidModelException($"{path} is not a valid manifest: formatVersion is missing. Convert the checkpoint again.");
+            if (version.ValueKind != JsonValueKind.Number || !version.TryGetInt32(out int number))
+            {
+                throw new InvalidModelException(
+                    $"{path} is not a valid manifest: formatVersion is {JsonTokenReader.Shorten(version.GetRawText())}; it must be a whole number from "
+                    + $"{BundleManifest.FirstVersion} to {BundleManifest.CurrentVersion}. Convert the checkpoint again.");
+            }
+
             if (number is < BundleManifest.FirstVersion or > BundleManifest.CurrentVersion)
             {
                 throw new InvalidModelException(
@@ -318,6 +327,8 @@ internal sealed unsafe class ModelBundle : IDisposable
                 throw Invalid(folder, $"'{file.Name}' is listed twice");
             if (file.Bytes < 1)
                 throw Invalid(folder, $"'{file.Name}' is listed with {file.Bytes} bytes, but no file of a bundle is empty");
+            if (file.Bytes > BundleFile.MostBytes)
+                throw Invalid(folder, $"'{file.Name}' is listed with {file.Bytes} bytes, more than the {BundleFile.MostBytes} that a file can have");
         }
 
         BundleGraphs graphs = manifest.Graphs;
@@ -428,6 +439,15 @@ internal sealed unsafe class ModelBundle : IDisposable
         Require(names.Head, manifest.Precision, configuration.VocabularySize, configuration.ModelDimension);
         Require(names.DecoderFinalNorm, WeightPrecision.Float32, configuration.ModelDimension);
         Require(names.DecoderRelativeBias, WeightPrecision.Float32, null, configuration.HeadCount);
+        BundleTensor bias = tensors[names.DecoderRelativeBias];
+        if (bias.ByteCount > T5ConfigurationLimits.RelativeBiasBytes)
+        {
+            throw Invalid(
+                folder,
+                $"tensor '{bias.Name}' has shape [{string.Join(", ", bias.Shape)}], "
+                + $"and takes more than the {T5ConfigurationLimits.RelativeBiasBytes} bytes that a table of biases can have");
+        }
+
         return tensors;
 
         void Require(string name, WeightPrecision type, params int?[] shape)
