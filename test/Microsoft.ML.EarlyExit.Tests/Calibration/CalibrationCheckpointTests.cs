@@ -101,6 +101,15 @@ public sealed class CalibrationCheckpointTests : IDisposable
         Assert.Equal(bytes, File.ReadAllBytes(FilePath));
     }
 
+    [Fact]
+    public void A_pipe_does_not_block()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no pipes among its files.");
+        using (var process = System.Diagnostics.Process.Start("mkfifo", [FilePath]))
+            process.WaitForExit();
+        Assert.Contains("a pipe or a device", Assert.Throws<IOException>(() => new CalibrationCheckpoint(FilePath, Identity)).Message, StringComparison.Ordinal);
+    }
+
     private string Refusal() => Assert.Throws<InvalidDataException>(() => new CalibrationCheckpoint(FilePath, Identity)).Message;
 
     private void Write()
