@@ -105,8 +105,8 @@ public sealed record TextGenerationOptions
 
     /// <summary>
     /// How many rows are decoded side by side, 1 to 1,024. The result of a row does not depend on it, up to floating-point rounding, which can decide between
-    /// two nearly equal tokens or a confidence very near the threshold; an adaptive threshold is the exception. With
-    /// a vocabulary of more than two million tokens fewer are possible: their logits together are at most 2,147,483,647.
+    /// two nearly equal tokens or a confidence very near the threshold; an adaptive threshold is the exception. With a
+    /// vocabulary of more than two million tokens fewer are possible: their logits together are at most 2,147,483,647.
     /// </summary>
     /// <value>The default value is 1.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is outside its range.</exception>

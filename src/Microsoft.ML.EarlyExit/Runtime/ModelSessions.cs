@@ -121,7 +121,7 @@ internal sealed unsafe class ModelSessions : IDisposable
 
     /// <summary>What a caller is told of a run that failed, other than by being cancelled.</summary>
     public Exception Failure(Exception exception) =>
-        _gpu.Device is { } device
+        exception is OnnxRuntimeException && _gpu.Device is { } device
             ? new InvalidOperationException(
                 $"ONNX Runtime could not run the model on CUDA device {device}: {exception.Message} Free memory on it, name another device, or run on the CPU.",
                 exception)
