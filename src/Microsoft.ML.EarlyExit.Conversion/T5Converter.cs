@@ -144,6 +144,7 @@ public static class T5Converter
         private readonly int _heads = checkpoint.Configuration.HeadCount;
         private readonly int _headWidth = checkpoint.Configuration.KeyValueDimension;
         private readonly int _graphHeadWidth = GraphContract.GraphHeadDimension(checkpoint.Configuration.KeyValueDimension);
+        private readonly List<QuantizedTensor> _quantized = [];
         private int _tensorsDone;
 
         private int GraphInner => _heads * _graphHeadWidth;
@@ -208,7 +209,9 @@ public static class T5Converter
                 foreach (string part in _configuration.GatedFeedForward ? ["wi_0", "wi_1", "wo"] : (ReadOnlySpan<string>)["wi", "wo"])
                 {
                     CheckpointTensor tensor = checkpoint[$"{feedForward}.DenseReluDense.{part}.weight"];
-                    Add(writer, $"{to}.ff.{part}", [tensor.Shape[1], tensor.Shape[0]], elements => TensorStreaming.WriteTransposed(tensor, elements));
+                    AddMatrix(
+                        writer, $"{to}.ff.{part}", tensor.Shape[0], tensor.Shape[1],
+                        (row, weights) => tensor.Read((long)row * weights.Length, weights), elements => TensorStreaming.WriteTransposed(tensor, elements));
                 }
             }
 
@@ -221,17 +224,38 @@ public static class T5Converter
             AddProjection(writer, $"{to}.q", $"{layer}.{attention}.q.weight");
             AddProjection(writer, $"{to}.kv", $"{layer}.{attention}.k.weight", $"{layer}.{attention}.v.weight");
             CheckpointTensor output = checkpoint[$"{layer}.{attention}.o.weight"];
-            Add(writer, $"{to}.o", [GraphInner, _width], elements => WriteOutputProjection(output, elements));
+            AddMatrix(
+                writer, $"{to}.o", _width, GraphInner,
+                (row, weights) => ReadOutputRow(output, row, weights), elements => WriteOutputProjection(output, elements));
         }
 
-        /// <summary>Query, key or value projections side by side: [d, heads · head], each head filled up with zero columns.</summary>
+        /// <summary>Query, key or value projections side by side: heads · head outputs, each head filled up with zeros.</summary>
         private void AddProjection(BundleWriter writer, string to, params string[] from)
         {
             CheckpointTensor[] tensors = [.. from.Select(name => checkpoint[name])];
-            int width = from.Length * GraphInner;
+            AddMatrix(
+                writer, to, from.Length * GraphInner, _width,
+                (row, weights) => ReadProjectionRow(tensors, row, weights), elements => WriteProjection(tensors, elements));
+        }
+
+        private void ReadProjectionRow(CheckpointTensor[] tensors, int row, Span<float> weights)
+        {
+            (int head, int at) = Math.DivRem(row % GraphInner, _graphHeadWidth);
+            if (at < _headWidth)
+            {
+                tensors[row / GraphInner].Read((((long)head * _headWidth) + at) * _width, weights);
+            }
+            else
+            {
+                weights.Clear();
+            }
+        }
+
+        private void WriteProjection(CheckpointTensor[] tensors, ElementWriter elements)
+        {
             if (_graphHeadWidth == _headWidth)
             {
-                Add(writer, to, [_width, width], elements => TensorStreaming.WriteTransposedConcatenated(tensors, elements));
+                TensorStreaming.WriteTransposedConcatenated(tensors, elements);
                 return;
             }
 
@@ -242,7 +266,16 @@ public static class T5Converter
                     parts.Add(new TransposedPart(tensors[index], head * _headWidth, _headWidth, (index * GraphInner) + (head * _graphHeadWidth)));
             }
 
-            Add(writer, to, [_width, width], elements => TensorStreaming.WriteTransposed(parts, width, 0, _width, elements));
+            TensorStreaming.WriteTransposed(parts, tensors.Length * GraphInner, 0, _width, elements);
+        }
+
+        private void ReadOutputRow(CheckpointTensor output, int row, Span<float> weights)
+        {
+            weights.Clear();
+            for (int head = 0; head < _heads; head++)
+            {
+                output.Read((((long)row * _heads) + head) * _headWidth, weights.Slice(head * _graphHeadWidth, _headWidth));
+            }
         }
 
         /// <summary>[heads · head, d]: each head followed by the zero rows that fill it up.</summary>
@@ -286,19 +319,40 @@ public static class T5Converter
                 byBucket.AsSpan(bucket * _heads, _heads).CopyTo(byDistance.AsSpan(row * _heads));
             }
 
-            Add(writer, to, [rows, _heads], elements => elements.Write(byDistance));
+            Add(writer, to, [rows, _heads], WeightPrecision.Float32, elements => elements.Write(byDistance));
         }
 
         private void AddAsIs(BundleWriter writer, string to, string from)
         {
             CheckpointTensor tensor = checkpoint[from];
-            Add(writer, to, tensor.Shape, elements => TensorStreaming.Write(tensor, elements));
+            Add(writer, to, tensor.Shape, StoredTypes.Of(options.Weights, to, 0), elements => TensorStreaming.Write(tensor, elements));
         }
 
-        private void Add(BundleWriter writer, string name, IReadOnlyList<int> shape, Action<ElementWriter> write)
+        /// <summary>A layer's matrix, which is stored with a row for each input, or as whole numbers with a row for each output.</summary>
+        private void AddMatrix(
+            BundleWriter writer, string name, int outputs, int inputs, MatrixRowReader readRow, Action<ElementWriter> writeTransposed)
+        {
+            WeightPrecision type = StoredTypes.Of(options.Weights, name, inputs);
+            if (!WeightFormat.Of(type).HasScales)
+            {
+                Add(writer, name, [inputs, outputs], type, writeTransposed);
+                return;
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
+            _quantized.Add(MatrixQuantizer.Write(writer, name, type, outputs, inputs, readRow));
+            ReportProgress();
+        }
+
+        private void Add(BundleWriter writer, string name, IReadOnlyList<int> shape, WeightPrecision type, Action<ElementWriter> write)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            writer.AddTensor(name, shape, T5TensorNames.IsMatrix(name) ? options.Weights : WeightPrecision.Float32, write);
+            writer.AddTensor(name, shape, type, write);
+            ReportProgress();
+        }
+
+        private void ReportProgress()
+        {
             int perLayer = _configuration.GatedFeedForward ? 8 : 7;
             int total = 6 + (_configuration.EncoderLayerCount * perLayer) + (_configuration.DecoderLayerCount * (perLayer + 4));
             options.Progress?.Report(Math.Min(1, ++_tensorsDone / (double)total));
