@@ -25,7 +25,8 @@ public static class T5Converter
     /// <param name="options">How to convert; null for the defaults.</param>
     /// <param name="cancellationToken">Looked at between tensors; a cancelled conversion leaves nothing behind.</param>
     /// <returns>What there is to say about the conversion.</returns>
-    /// <exception cref="ArgumentException">A folder is null or empty.</exception>
+    /// <exception cref="ArgumentException">A folder is null or empty, or an item of <see cref="T5ConversionOptions.Keep"/> names no matrix that could be
+    /// kept.</exception>
     /// <exception cref="DirectoryNotFoundException">The source folder does not exist.</exception>
     /// <exception cref="InvalidModelException">The checkpoint is damaged, incomplete, or not a T5 this library knows.</exception>
     /// <exception cref="IOException">The target exists and is not to be replaced, is no bundle, or the disk has no room.</exception>
@@ -41,12 +42,16 @@ public static class T5Converter
         using T5Checkpoint checkpoint = T5Checkpoint.Open(sourceFolder);
         List<string> warnings = [.. checkpoint.Warnings];
         T5TokenizerSettings? tokenizer = CheckpointTokenizer.Read(checkpoint, warnings);
-        CheckSpace(checkpoint, bundleFolder, options.Weights);
+        var types = new MatrixTypes(checkpoint.Configuration, options);
+        CheckSpace(checkpoint, bundleFolder, options.Weights, types);
         string[] read = [.. checkpoint.FilesRead.Order(StringComparer.Ordinal)];
         string[] others =
             [.. Directory.EnumerateFileSystemEntries(sourceFolder).Select(path => Path.GetFileName(path)).Except(read).Order(StringComparer.Ordinal)];
-        BundleManifest manifest = new Conversion(checkpoint, tokenizer, options, cancellationToken).Run(bundleFolder);
-        return new T5ConversionReport(warnings, read, others, manifest.FormatVersion, manifest.Files.Sum(file => file.Bytes));
+        var conversion = new Conversion(checkpoint, tokenizer, options, types, cancellationToken);
+        BundleManifest manifest = conversion.Run(bundleFolder);
+        var summary = new QuantizationSummary(conversion.Quantized);
+        return new T5ConversionReport(
+            [.. warnings, .. summary.Warnings], read, others, manifest.FormatVersion, manifest.Files.Sum(file => file.Bytes), summary.Errors);
     }
 
     /// <summary>Writes encoder and decoder of a bundle as one ONNX file with its weights inside, for ML.NET's <c>ApplyOnnxModel</c> and other tools: what every
@@ -122,11 +127,11 @@ public static class T5Converter
         }
     }
 
-    private static void CheckSpace(T5Checkpoint checkpoint, string bundleFolder, WeightPrecision weights)
+    private static void CheckSpace(T5Checkpoint checkpoint, string bundleFolder, WeightPrecision weights, MatrixTypes types)
     {
-        var sizes = new MatrixSizes(checkpoint.Configuration, GraphContract.GraphHeadDimension(checkpoint.Configuration.KeyValueDimension));
-        long elements = sizes.Layers + ((checkpoint.HeadName == T5TensorShapes.Shared ? 1 : 2) * sizes.Embedding);
-        long needed = WeightFormat.Of(weights).ByteCount(elements);
+        long embedding = BundleTensor.ElementsOf(T5TensorShapes.Embedding(checkpoint.Configuration));
+        WeightFormat format = WeightFormat.Of(StoredTypes.OfEmbedding(weights));
+        long needed = types.Bytes + ((checkpoint.HeadName == T5TensorShapes.Shared ? 1 : 2) * format.ByteCount(embedding));
         string parent = Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(bundleFolder))) ?? Path.GetFullPath(bundleFolder);
         if (DiskSpace.Available(parent) is { } available && available < needed)
         {
@@ -137,7 +142,8 @@ public static class T5Converter
     }
 
     /// <summary>One conversion under way.</summary>
-    private sealed class Conversion(T5Checkpoint checkpoint, T5TokenizerSettings? tokenizer, T5ConversionOptions options, CancellationToken cancellationToken)
+    private sealed class Conversion(
+        T5Checkpoint checkpoint, T5TokenizerSettings? tokenizer, T5ConversionOptions options, MatrixTypes types, CancellationToken cancellationToken)
     {
         private readonly T5Configuration _configuration = checkpoint.Configuration;
         private readonly int _width = checkpoint.Configuration.ModelDimension;
@@ -146,6 +152,9 @@ public static class T5Converter
         private readonly int _graphHeadWidth = GraphContract.GraphHeadDimension(checkpoint.Configuration.KeyValueDimension);
         private readonly List<QuantizedTensor> _quantized = [];
         private int _tensorsDone;
+
+        /// <summary>The matrices that were written as whole numbers.</summary>
+        public IReadOnlyList<QuantizedTensor> Quantized => _quantized;
 
         private int GraphInner => _heads * _graphHeadWidth;
 
@@ -332,7 +341,7 @@ public static class T5Converter
         private void AddMatrix(
             BundleWriter writer, string name, int outputs, int inputs, MatrixRowReader readRow, Action<ElementWriter> writeTransposed)
         {
-            WeightPrecision type = StoredTypes.Of(options.Weights, name, inputs);
+            WeightPrecision type = types[name];
             if (!WeightFormat.Of(type).HasScales)
             {
                 Add(writer, name, [inputs, outputs], type, writeTransposed);
