@@ -196,8 +196,8 @@ internal sealed unsafe class ModelSessions : IDisposable
             using SessionOptions options = CreateOptions();
             if (key.Form == SegmentForm.Packed)
                 _attention.AddTo(options);
-            List<TensorProto> weights = ExternalWeights(model);
             IReadOnlySet<string> widened = WidenedWeights.LeaveOutWidening(model.Graph);
+            List<TensorProto> weights = ExternalWeights(model);
             _widened.Widen(widened);
             foreach (TensorProto weight in weights)
                 options.AddInitializer(weight.Name, widened.Contains(weight.Name) ? _widened[weight.Name] : _weights.GetOrAdd(weight.Name, CreateWeight));
@@ -265,7 +265,7 @@ internal sealed unsafe class ModelSessions : IDisposable
             if (!widened.Contains(weight.Name))
                 _bundle.ReleasePages(tensor);
             // Those of the file would come back if they were read after all; these would not.
-            else if (_packing.Packs(tensor.Shape[0], tensor.Shape[1], Path.GetFileName(_bundle.WeightsPath)))
+            else if (_packing.Packs(tensor.WidenedShape[0], tensor.WidenedShape[1], Path.GetFileName(_bundle.WeightsPath)))
                 _widened.Discard(weight.Name);
         }
     }
