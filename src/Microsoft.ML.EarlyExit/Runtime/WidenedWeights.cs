@@ -1,6 +1,5 @@
 using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Model.Bundle;
-using Microsoft.ML.EarlyExit.Model.Weights;
 using Microsoft.ML.EarlyExit.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -17,24 +16,14 @@ internal sealed unsafe class WidenedWeights(ModelBundle bundle, int threadCount)
     private readonly Dictionary<string, (BundleTensor Tensor, NativeBuffer Buffer, OrtValue Value)> _weights = new(StringComparer.Ordinal);
     private readonly HashSet<string> _filled = new(StringComparer.Ordinal);
 
-    /// <summary>
-    /// Takes the nodes that widen weights out of a graph, to which those weights must then be given in single precision, and in the shape that products take.
-    /// </summary>
+    /// <summary>Takes the nodes that widen weights out of a graph, to which those weights must then be given in single precision.</summary>
     /// <returns>Their names.</returns>
     public static IReadOnlySet<string> LeaveOutWidening(GraphProto graph)
     {
         List<NodeProto> nodes = [.. graph.Node.Where(node => node.Name.EndsWith(GraphContract.WidenedSuffix, StringComparison.Ordinal))];
-        var scaled = graph.Node.Where(node => node.Name.EndsWith(GraphContract.DequantizedSuffix, StringComparison.Ordinal))
-            .ToDictionary(node => node.Output[0], StringComparer.Ordinal);
-        var stored = nodes.ToDictionary(
-            node => node.Output[0],
-            node => scaled.TryGetValue(node.Input[0], out NodeProto? dequantized) ? dequantized.Input[0] : node.Input[0],
-            StringComparer.Ordinal);
-        var scales = scaled.Values.Select(node => node.Input[1]).ToHashSet(StringComparer.Ordinal);
-        foreach (NodeProto node in nodes.Concat(scaled.Values))
+        var stored = nodes.ToDictionary(node => node.Output[0], node => node.Input[0], StringComparer.Ordinal);
+        foreach (NodeProto node in nodes)
             graph.Node.Remove(node);
-        foreach (TensorProto scale in graph.Initializer.Where(initializer => scales.Contains(initializer.Name)).ToList())
-            graph.Initializer.Remove(scale);
         foreach (NodeProto node in graph.Node)
         {
             for (int input = 0; input < node.Input.Count; input++)
@@ -45,17 +34,8 @@ internal sealed unsafe class WidenedWeights(ModelBundle bundle, int threadCount)
         }
 
         HashSet<string> names = [.. stored.Values];
-        var numbers = scaled.Values.Select(node => node.Input[0]).ToHashSet(StringComparer.Ordinal);
         foreach (TensorProto weight in graph.Initializer.Where(initializer => names.Contains(initializer.Name)))
-        {
             weight.DataType = (int)DataType.Float;
-            if (!numbers.Contains(weight.Name))
-                continue;
-            long outputs = weight.Dims[0];
-            weight.Dims.RemoveAt(0);
-            weight.Dims.Add(outputs);
-        }
-
         return names;
     }
 
@@ -75,17 +55,7 @@ internal sealed unsafe class WidenedWeights(ModelBundle bundle, int threadCount)
         Parallel.ForEach(missing, new ParallelOptions { MaxDegreeOfParallelism = threadCount }, name =>
         {
             (BundleTensor tensor, NativeBuffer buffer, _) = _weights[name];
-            if (WeightFormat.Of(tensor.Type).HasScales)
-            {
-                QuantizedMatrix matrix = bundle.QuantizedMatrix(tensor);
-                using var rows = new NativeBuffer((long)QuantizedMatrix.TileRows * matrix.Width * sizeof(float));
-                matrix.ReadTransposed((float*)buffer.Address, rows.Span<float>(0, QuantizedMatrix.TileRows * matrix.Width));
-            }
-            else
-            {
-                bundle.Tensor(tensor).ReadAll((float*)buffer.Address);
-            }
-
+            bundle.Tensor(tensor).ReadAll((float*)buffer.Address);
             bundle.ReleasePages(tensor);
         });
         _filled.UnionWith(missing);
@@ -111,6 +81,6 @@ internal sealed unsafe class WidenedWeights(ModelBundle bundle, int threadCount)
     {
         bundle.TryGetTensor(name, out BundleTensor tensor);
         var buffer = new NativeBuffer(tensor.ElementCount * sizeof(float));
-        return (tensor, buffer, BoundTensor.Floats(buffer, [.. tensor.WidenedShape.Select(dimension => (long)dimension)]));
+        return (tensor, buffer, BoundTensor.Floats(buffer, [.. tensor.Shape.Select(dimension => (long)dimension)]));
     }
 }

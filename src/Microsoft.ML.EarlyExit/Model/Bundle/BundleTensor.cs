@@ -16,10 +16,6 @@ internal sealed record BundleTensor(
     [JsonIgnore]
     public long ElementCount => ElementsOf(Shape);
 
-    /// <summary>The shape in which a graph's product takes it: of a matrix with scales, the shape turned.</summary>
-    [JsonIgnore]
-    public IReadOnlyList<int> WidenedShape => WeightFormat.Of(Type).HasScales ? [Shape[1], Shape[0]] : Shape;
-
     /// <summary>How many bytes of the weights file it takes; checked against overflow.</summary>
     [JsonIgnore]
     public long ByteCount => WeightFormat.Of(Type).ByteCount(ElementCount);

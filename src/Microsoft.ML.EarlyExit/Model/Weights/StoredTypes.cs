@@ -43,11 +43,11 @@ internal static class StoredTypes
     public static int Block(string name, WeightPrecision type, int width)
     {
         int block = type == WeightPrecision.Int4 ? Int4Block : Int8Block;
-
-        // Those that many positions pass at a time are bound by arithmetic, which one scale a row keeps whole.
-        bool isForManyPositions = !T5TensorNames.IsOfDecoder(name) || name.EndsWith(".cross.kv", StringComparison.Ordinal);
-        return isForManyPositions || width % block != 0 ? width : block;
+        return IsForManyPositions(name) || width % block != 0 ? width : block;
     }
+
+    /// <summary>Whether many positions pass a layer's matrix at a time: they are bound by arithmetic, which one scale a row keeps whole.</summary>
+    public static bool IsForManyPositions(string name) => !T5TensorNames.IsOfDecoder(name) || name.EndsWith(".cross.kv", StringComparison.Ordinal);
 
     private static bool Scaled(WeightPrecision precision) => WeightFormat.Of(precision).HasScales;
 
