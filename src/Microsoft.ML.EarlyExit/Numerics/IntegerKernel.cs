@@ -15,37 +15,66 @@ internal static unsafe class IntegerKernel
     /// <summary>The largest rounded input: the sum of a <see cref="LongestRun"/> of products with any weights fits 32 bits.</summary>
     public const int LargestInput = 32766;
 
+    /// <summary>Blocks that are not whole rows are multiples of it: the weights of the widest vector.</summary>
+    public const int BlockMultiple = 64;
+
+    /// <summary>Inputs that are multiplied at a time.</summary>
+    public const int InputTile = 4;
+
     private const int LongestRun = 512;
 
     // Inputs of a tile that stay in the first cache beside a few rows of weights.
     private const int Chunk = 1024;
     private const int RowGroup = 12;
-    private const int InputTile = 4;
 
     // The first pass over a row waits for memory; so far ahead it does not.
     private const int Ahead = 1024;
 
-    /// <summary>Rounds an input to 16 bits.</summary>
-    /// <returns>What a unit of the rounded ones stands for; NaN, with zeros, where the input has a value that is not finite.</returns>
-    public static float Round(ReadOnlySpan<float> input, Span<short> rounded)
+    /// <summary>Rounds inputs [inputCount, width] to 16 bits, for groups [first, end) of <see cref="InputTile"/>.</summary>
+    /// <param name="inputs">All inputs.</param>
+    /// <param name="width">Values of an input.</param>
+    /// <param name="inputCount">How many inputs.</param>
+    /// <param name="first">The first group; the last one of all may be smaller than the others.</param>
+    /// <param name="end">The group after the last.</param>
+    /// <param name="rounded">Takes inputCount · width values. Those of a whole group lie in turns, as many of each input as a vector has; others in order.</param>
+    /// <param name="scales">Takes what a unit of each input stands for; NaN, with zeros, where an input has a value that is not finite.</param>
+    public static void Round(float* inputs, int width, int inputCount, int first, int end, short* rounded, float* scales)
     {
-        float scale = Rounding.Scale(input, LargestInput, out float inverse);
-        ref float source = ref MemoryMarshal.GetReference(input);
-        int at = 0;
-        if (Avx2.IsSupported)
+        if (UsesVectors512)
+            Round<Integer512, Vector512<int>>(inputs, width, inputCount, first, end, rounded, scales);
+        else if (Avx2.IsSupported)
+            Round<Integer256, Vector256<int>>(inputs, width, inputCount, first, end, rounded, scales);
+        else if (Vector128.IsHardwareAccelerated)
+            Round<Integer128, Vector128<int>>(inputs, width, inputCount, first, end, rounded, scales);
+        else
+            Round<IntegerScalar, int>(inputs, width, inputCount, first, end, rounded, scales);
+    }
+
+    /// <summary>The same for a given width of vectors.</summary>
+    public static void Round<TSimd, TVector>(float* inputs, int width, int inputCount, int first, int end, short* rounded, float* scales)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        for (int group = first; group < end; group++)
         {
-            Vector256<float> factor = Vector256.Create(inverse);
-            for (; at + Vector256<short>.Count <= input.Length; at += Vector256<short>.Count)
+            int start = group * InputTile;
+            int count = Math.Min(InputTile, inputCount - start);
+            int step = count == InputTile ? InputTile * TSimd.Count : TSimd.Count;
+            for (int index = 0; index < count; index++)
             {
-                Vector256<int> lower = Avx.ConvertToVector256Int32(Vector256.LoadUnsafe(ref source, (nuint)at) * factor);
-                Vector256<int> upper = Avx.ConvertToVector256Int32(Vector256.LoadUnsafe(ref source, (nuint)at + 8) * factor);
-                Avx2.Permute4x64(Avx2.PackSignedSaturate(lower, upper).AsInt64(), 0b11_01_10_00).AsInt16().CopyTo(rounded[at..]);
+                var input = new ReadOnlySpan<float>(inputs + ((long)(start + index) * width), width);
+                scales[start + index] = Rounding.Scale(input, LargestInput, out float inverse);
+                short* target = rounded + ((long)start * width);
+                // What is left of the width does not lie in turns.
+                int whole = width - (width % TSimd.Count);
+                short* places = target + (count == InputTile ? index * TSimd.Count : index * width);
+                for (int at = 0; at < whole; at += TSimd.Count, places += step)
+                    Round(input.Slice(at, TSimd.Count), inverse, new Span<short>(places, TSimd.Count));
+                int tail = width - whole;
+                places = count == InputTile ? target + (InputTile * whole) + (index * tail) : target + (index * width) + whole;
+                Round(input[whole..], inverse, new Span<short>(places, tail));
             }
         }
-
-        for (; at < input.Length; at++)
-            rounded[at] = (short)MathF.Round(input[at] * inverse);
-        return scale;
     }
 
     /// <summary>
@@ -54,10 +83,10 @@ internal static unsafe class IntegerKernel
     /// <param name="values">Weights, [rows, width].</param>
     /// <param name="scales">[rows, width / block].</param>
     /// <param name="width">Weights of a row.</param>
-    /// <param name="block">Weights that have one scale; divides <paramref name="width"/>.</param>
+    /// <param name="block">Weights that have one scale: a multiple of <see cref="BlockMultiple"/> that divides the width, or the width.</param>
     /// <param name="first">The first row.</param>
     /// <param name="end">The row after the last.</param>
-    /// <param name="inputs">Rounded inputs, [inputCount, width].</param>
+    /// <param name="inputs">What <see cref="Round(float*, int, int, int, int, short*, float*)"/> made of the inputs.</param>
     /// <param name="inputScales">[inputCount].</param>
     /// <param name="inputCount">How many inputs.</param>
     /// <param name="outputs">Takes the products, [inputCount, outputStride].</param>
@@ -66,7 +95,7 @@ internal static unsafe class IntegerKernel
         sbyte* values, float* scales, int width, int block, int first, int end, short* inputs, float* inputScales, int inputCount, float* outputs,
         int outputStride)
     {
-        if (Avx512BW.IsSupported && Vector512.IsHardwareAccelerated && !AvxVnni.IsSupported)
+        if (UsesVectors512)
             Multiply<Integer512, Vector512<int>>(values, scales, width, block, first, end, inputs, inputScales, inputCount, outputs, outputStride);
         else if (Avx2.IsSupported)
             Multiply<Integer256, Vector256<int>>(values, scales, width, block, first, end, inputs, inputScales, inputCount, outputs, outputStride);
@@ -84,27 +113,21 @@ internal static unsafe class IntegerKernel
         where TVector : struct
     {
         var rows = new Rows(values, scales, width, block);
+        int tiled = inputCount - (inputCount % InputTile);
         for (int group = first; group < end; group += RowGroup)
         {
             int groupEnd = Math.Min(group + RowGroup, end);
-            int tiled = inputCount - (inputCount % InputTile);
             for (int chunk = 0; chunk < rows.RunCount && tiled > 0; chunk += rows.RunsOfChunk)
             {
                 int chunkEnd = Math.Min(chunk + rows.RunsOfChunk, rows.RunCount);
                 for (int input = 0; input < tiled; input += InputTile)
                 {
-                    short* tile = inputs + ((long)input * width);
-                    float* products = outputs + ((long)input * outputStride);
-                    int row = group;
-                    for (; row + 2 <= groupEnd; row += 2)
-                        Tile<TSimd, TVector>(rows, row, chunk, chunkEnd, tile, inputScales + input, products, outputStride);
-                    if (row < groupEnd)
+                    for (int row = group; row < groupEnd; row += 2)
                     {
-                        for (int index = 0; index < InputTile && chunk == 0; index++)
-                        {
-                            products[((long)index * outputStride) + row] =
-                                inputScales[input + index] * Dot<TSimd, TVector>(rows, row, tile + ((long)index * width));
-                        }
+                        // A last row that has no other beside it is multiplied twice.
+                        Tile<TSimd, TVector>(
+                            rows, row, Math.Min(row + 1, groupEnd - 1), chunk, chunkEnd, inputs + ((long)input * width), inputScales + input,
+                            outputs + ((long)input * outputStride), outputStride);
                     }
                 }
             }
@@ -115,6 +138,27 @@ internal static unsafe class IntegerKernel
                     outputs[((long)input * outputStride) + row] = inputScales[input] * Dot<TSimd, TVector>(rows, row, inputs + ((long)input * width));
             }
         }
+    }
+
+    private static bool UsesVectors512 => Avx512BW.IsSupported && Vector512.IsHardwareAccelerated && !AvxVnni.IsSupported;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static void Round(ReadOnlySpan<float> input, float inverse, Span<short> rounded)
+    {
+        int at = 0;
+        if (Avx2.IsSupported)
+        {
+            Vector256<float> factor = Vector256.Create(inverse);
+            for (; at + Vector256<short>.Count <= input.Length; at += Vector256<short>.Count)
+            {
+                Vector256<int> lower = Avx.ConvertToVector256Int32(Vector256.Create(input[at..]) * factor);
+                Vector256<int> upper = Avx.ConvertToVector256Int32(Vector256.Create(input[(at + Vector256<float>.Count)..]) * factor);
+                Avx2.Permute4x64(Avx2.PackSignedSaturate(lower, upper).AsInt64(), 0b11_01_10_00).AsInt16().CopyTo(rounded[at..]);
+            }
+        }
+
+        for (; at < input.Length; at++)
+            rounded[at] = (short)MathF.Round(input[at] * inverse);
     }
 
     private static float Dot<TSimd, TVector>(in Rows rows, int row, short* input)
@@ -166,60 +210,56 @@ internal static unsafe class IntegerKernel
 
     /// <summary>Two rows and four inputs; the sums so far are in the outputs but for the first chunk.</summary>
     private static void Tile<TSimd, TVector>(
-        in Rows rows, int row, int firstRun, int endRun, short* input0, float* inputScales, float* outputs, int outputStride)
+        in Rows rows, int row0, int row1, int firstRun, int endRun, short* inputs, float* inputScales, float* outputs, int outputStride)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
     {
-        sbyte* values0 = rows.Values + ((long)row * rows.Width);
-        sbyte* values1 = values0 + rows.Width;
-        float* scales = rows.Scales + ((long)row * rows.BlockCount);
-        short* input1 = input0 + rows.Width;
-        short* input2 = input1 + rows.Width;
-        short* input3 = input2 + rows.Width;
-        float* products0 = outputs + row;
-        float* products1 = products0 + outputStride;
-        float* products2 = products1 + outputStride;
-        float* products3 = products2 + outputStride;
+        sbyte* values0 = rows.Values + ((long)row0 * rows.Width);
+        sbyte* values1 = rows.Values + ((long)row1 * rows.Width);
+        float* scales0 = rows.Scales + ((long)row0 * rows.BlockCount);
+        float* scales1 = rows.Scales + ((long)row1 * rows.BlockCount);
         Vector128<float> total0 = Vector128<float>.Zero, total1 = Vector128<float>.Zero;
         if (firstRun > 0)
-        {
-            total0 = Vector128.Create(products0[0], products1[0], products2[0], products3[0]);
-            total1 = Vector128.Create(products0[1], products1[1], products2[1], products3[1]);
-        }
-
+            (total0, total1) = (Gather(outputs + row0, outputStride), Gather(outputs + row1, outputStride));
         for (int run = firstRun; run < endRun; run++)
         {
-            int at = rows.Start(run, out int length, out int block);
-            int end = at + length;
+            int start = rows.Start(run, out int length, out int block);
+            short* tile = inputs + (start * InputTile);
+            sbyte* weights0 = values0 + start;
+            sbyte* weights1 = values1 + start;
             TVector sums00 = TSimd.Zero, sums01 = TSimd.Zero, sums02 = TSimd.Zero, sums03 = TSimd.Zero;
             TVector sums10 = TSimd.Zero, sums11 = TSimd.Zero, sums12 = TSimd.Zero, sums13 = TSimd.Zero;
-            for (; at + TSimd.Count <= end; at += TSimd.Count)
+            int left = length;
+            for (; left >= TSimd.Count; left -= TSimd.Count)
             {
-                TVector weight0 = TSimd.LoadWide(values0 + at), weight1 = TSimd.LoadWide(values1 + at);
-                TVector value = TSimd.Load(input0 + at);
+                TVector weight0 = TSimd.LoadWide(weights0), weight1 = TSimd.LoadWide(weights1);
+                TVector value = TSimd.Load(tile);
                 sums00 = TSimd.MultiplyAdd(weight0, value, sums00);
                 sums10 = TSimd.MultiplyAdd(weight1, value, sums10);
-                value = TSimd.Load(input1 + at);
+                value = TSimd.Load(tile + TSimd.Count);
                 sums01 = TSimd.MultiplyAdd(weight0, value, sums01);
                 sums11 = TSimd.MultiplyAdd(weight1, value, sums11);
-                value = TSimd.Load(input2 + at);
+                value = TSimd.Load(tile + (2 * TSimd.Count));
                 sums02 = TSimd.MultiplyAdd(weight0, value, sums02);
                 sums12 = TSimd.MultiplyAdd(weight1, value, sums12);
-                value = TSimd.Load(input3 + at);
+                value = TSimd.Load(tile + (3 * TSimd.Count));
                 sums03 = TSimd.MultiplyAdd(weight0, value, sums03);
                 sums13 = TSimd.MultiplyAdd(weight1, value, sums13);
+                weights0 += TSimd.Count;
+                weights1 += TSimd.Count;
+                tile += InputTile * TSimd.Count;
             }
 
-            Vector128<int> row0 = TSimd.Sum(sums00, sums01, sums02, sums03), row1 = TSimd.Sum(sums10, sums11, sums12, sums13);
-            for (; at < end; at++)
+            Vector128<int> products0 = TSimd.Sum(sums00, sums01, sums02, sums03), products1 = TSimd.Sum(sums10, sums11, sums12, sums13);
+            for (int at = 0; at < left; at++)
             {
-                Vector128<int> tail = Vector128.Create(input0[at], input1[at], input2[at], input3[at]);
-                row0 += tail * values0[at];
-                row1 += tail * values1[at];
+                Vector128<int> tail = Vector128.Create(tile[at], tile[at + left], tile[at + (2 * left)], tile[at + (3 * left)]);
+                products0 += tail * weights0[at];
+                products1 += tail * weights1[at];
             }
 
-            total0 += Vector128.ConvertToSingle(row0) * scales[block];
-            total1 += Vector128.ConvertToSingle(row1) * scales[block + rows.BlockCount];
+            total0 += Vector128.ConvertToSingle(products0) * scales0[block];
+            total1 += Vector128.ConvertToSingle(products1) * scales1[block];
         }
 
         if (endRun == rows.RunCount)
@@ -229,9 +269,17 @@ internal static unsafe class IntegerKernel
             total1 *= factors;
         }
 
-        (products0[0], products1[0], products2[0], products3[0]) = (total0[0], total0[1], total0[2], total0[3]);
-        (products0[1], products1[1], products2[1], products3[1]) = (total1[0], total1[1], total1[2], total1[3]);
+        Scatter(total0, outputs + row0, outputStride);
+        Scatter(total1, outputs + row1, outputStride);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Gather(float* outputs, int stride) =>
+        Vector128.Create(outputs[0], outputs[stride], outputs[2L * stride], outputs[3L * stride]);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Scatter(Vector128<float> products, float* outputs, int stride) =>
+        (outputs[0], outputs[stride], outputs[2L * stride], outputs[3L * stride]) = (products[0], products[1], products[2], products[3]);
 
     /// <summary>Rows cut into runs whose products are summed exactly: blocks, or pieces of those that are longer.</summary>
     private readonly struct Rows(sbyte* values, float* scales, int width, int block)
@@ -253,6 +301,7 @@ internal static unsafe class IntegerKernel
 
         public int RunsOfChunk => Math.Max(1, Chunk / Run);
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public int Start(int run, out int length, out int blockOfRun)
         {
             if (RunsOfBlock == 1)

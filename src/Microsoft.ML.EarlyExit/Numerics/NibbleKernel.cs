@@ -15,35 +15,51 @@ internal static unsafe class NibbleKernel
 
     private const int Chunk = 1024;
     private const int RowGroup = 12;
-    private const int InputTile = 4;
+    private const int InputTile = IntegerKernel.InputTile;
     private const int Ahead = 512;
 
-    /// <summary>Puts a rounded input, whose length is a multiple of <see cref="BlockMultiple"/>, into the order that <see cref="Multiply"/> takes.</summary>
-    public static void Arrange(ReadOnlySpan<short> rounded, Span<short> arranged)
+    /// <summary>
+    /// Rounds inputs, whose width is a multiple of <see cref="BlockMultiple"/>: see
+    /// <see cref="IntegerKernel.Round(float*, int, int, int, int, short*, float*)"/>. Those of a whole group lie in turns, as many of each as are unpacked from
+    /// one vector.
+    /// </summary>
+    public static void Round(float* inputs, int width, int inputCount, int first, int end, short* rounded, float* scales)
     {
         if (Avx2.IsSupported)
-            Arrange<Integer256, Vector256<int>>(rounded, arranged);
+            Round<Integer256, Vector256<int>>(inputs, width, inputCount, first, end, rounded, scales);
         else if (Vector128.IsHardwareAccelerated)
-            Arrange<Integer128, Vector128<int>>(rounded, arranged);
+            Round<Integer128, Vector128<int>>(inputs, width, inputCount, first, end, rounded, scales);
         else
-            Arrange<IntegerScalar, int>(rounded, arranged);
+            Round<IntegerScalar, int>(inputs, width, inputCount, first, end, rounded, scales);
     }
 
     /// <summary>The same for a given width of vectors.</summary>
-    public static void Arrange<TSimd, TVector>(ReadOnlySpan<short> rounded, Span<short> arranged)
+    public static void Round<TSimd, TVector>(float* inputs, int width, int inputCount, int first, int end, short* rounded, float* scales)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
     {
         int unit = 4 * TSimd.Count;
-        for (int start = 0; start < rounded.Length; start += unit)
+        Span<short> inOrder = stackalloc short[unit];
+        for (int group = first; group < end; group++)
         {
-            for (int at = 0; at < TSimd.Count; at++)
+            int start = group * InputTile;
+            int count = Math.Min(InputTile, inputCount - start);
+            for (int index = 0; index < count; index++)
             {
-                int from = start + (4 * at), to = start + at;
-                arranged[to] = rounded[from];
-                arranged[to + TSimd.Count] = rounded[from + 1];
-                arranged[to + (2 * TSimd.Count)] = rounded[from + 2];
-                arranged[to + (3 * TSimd.Count)] = rounded[from + 3];
+                var input = new ReadOnlySpan<float>(inputs + ((long)(start + index) * width), width);
+                scales[start + index] = Rounding.Scale(input, IntegerKernel.LargestInput, out float inverse);
+                short* target = rounded + ((long)start * width) + (count == InputTile ? index * unit : index * width);
+                for (int at = 0; at < width; at += unit, target += count == InputTile ? InputTile * unit : unit)
+                {
+                    IntegerKernel.Round(input.Slice(at, unit), inverse, inOrder);
+                    for (int quarter = 0; quarter < TSimd.Count; quarter++)
+                    {
+                        target[quarter] = inOrder[4 * quarter];
+                        target[quarter + TSimd.Count] = inOrder[(4 * quarter) + 1];
+                        target[quarter + (2 * TSimd.Count)] = inOrder[(4 * quarter) + 2];
+                        target[quarter + (3 * TSimd.Count)] = inOrder[(4 * quarter) + 3];
+                    }
+                }
             }
         }
     }
@@ -83,7 +99,7 @@ internal static unsafe class NibbleKernel
                     {
                         Tile<TSimd, TVector>(
                             values + ((long)row * width / 2), scales + ((long)row * blocks), block, chunk, chunkEnd, chunkEnd == blocks,
-                            inputs + ((long)input * width), width, inputScales + input, outputs + ((long)input * outputStride) + row, outputStride);
+                            inputs + ((long)input * width), inputScales + input, outputs + ((long)input * outputStride) + row, outputStride);
                     }
                 }
             }
@@ -146,14 +162,10 @@ internal static unsafe class NibbleKernel
 
     /// <summary>One row and four inputs; the sums so far are in the outputs but for the first chunk.</summary>
     private static void Tile<TSimd, TVector>(
-        byte* values, float* scales, int block, int firstBlock, int endBlock, bool isLast, short* inputs, int width, float* inputScales, float* outputs,
-        int outputStride)
+        byte* values, float* scales, int block, int firstBlock, int endBlock, bool isLast, short* inputs, float* inputScales, float* outputs, int outputStride)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
     {
-        short* input1 = inputs + width;
-        short* input2 = input1 + width;
-        short* input3 = input2 + width;
         float* products1 = outputs + outputStride;
         float* products2 = products1 + outputStride;
         float* products3 = products2 + outputStride;
@@ -163,32 +175,30 @@ internal static unsafe class NibbleKernel
         for (int at = firstBlock; at < endBlock; at++)
         {
             TVector sums0 = TSimd.Zero, sums1 = TSimd.Zero, sums2 = TSimd.Zero, sums3 = TSimd.Zero;
-            for (int start = at * block; start < (at + 1) * block; start += 4 * TSimd.Count)
+            short* tile = inputs + (at * block * InputTile);
+            for (int start = at * block; start < (at + 1) * block; start += 4 * TSimd.Count, tile += InputTile * 4 * TSimd.Count)
             {
                 TVector packed = TSimd.Load(values + (start / 2));
                 TVector weight = TSimd.Nibble(packed, 0);
-                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(inputs + start), sums0);
-                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(input1 + start), sums1);
-                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(input2 + start), sums2);
-                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(input3 + start), sums3);
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(tile), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (4 * TSimd.Count)), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (8 * TSimd.Count)), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (12 * TSimd.Count)), sums3);
                 weight = TSimd.Nibble(packed, 1);
-                int next = start + TSimd.Count;
-                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(inputs + next), sums0);
-                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(input1 + next), sums1);
-                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(input2 + next), sums2);
-                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(input3 + next), sums3);
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + TSimd.Count), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (5 * TSimd.Count)), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (9 * TSimd.Count)), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (13 * TSimd.Count)), sums3);
                 weight = TSimd.Nibble(packed, 2);
-                next += TSimd.Count;
-                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(inputs + next), sums0);
-                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(input1 + next), sums1);
-                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(input2 + next), sums2);
-                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(input3 + next), sums3);
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (2 * TSimd.Count)), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (6 * TSimd.Count)), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (10 * TSimd.Count)), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (14 * TSimd.Count)), sums3);
                 weight = TSimd.Nibble(packed, 3);
-                next += TSimd.Count;
-                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(inputs + next), sums0);
-                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(input1 + next), sums1);
-                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(input2 + next), sums2);
-                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(input3 + next), sums3);
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (3 * TSimd.Count)), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (7 * TSimd.Count)), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (11 * TSimd.Count)), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (15 * TSimd.Count)), sums3);
             }
 
             total += Vector128.ConvertToSingle(TSimd.Sum(sums0, sums1, sums2, sums3)) * scales[at];

@@ -146,13 +146,7 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
                 return failure;
 
             long values = (long)work.InputCount * work.Width;
-            long roundedBytes = form switch
-            {
-                Form.Rows8 => values * sizeof(short),
-                // As they are rounded, and as they are arranged.
-                Form.Rows4 => 2 * values * sizeof(short),
-                _ => PanelKernel.PanelBytes(work.Width, work.InputCount),
-            };
+            long roundedBytes = form == Form.Panels ? PanelKernel.PanelBytes(work.Width, work.InputCount) : values * sizeof(short);
             long scales = form == Form.Panels ? PanelKernel.ScaleCount(work.Width, work.InputCount) : work.InputCount;
             // Scales first: both begin where vectors are aligned.
             long scaleBytes = ((scales * sizeof(float)) + 63) & ~63;
@@ -160,7 +154,8 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
             work.InputScales = (float*)scratch.Address;
             work.Rounded = (byte*)scratch.Address + scaleBytes;
 
-            int rounds = form == Form.Panels ? (work.InputCount + PanelKernel.InputTile - 1) / PanelKernel.InputTile : work.InputCount;
+            int group = form == Form.Panels ? PanelKernel.InputTile : IntegerKernel.InputTile;
+            int rounds = (work.InputCount + group - 1) / group;
             failure = For(context, &work, &RoundInput, rounds, values >= LeastRoundedForThreads);
             if (failure is not null)
                 return failure;
@@ -192,24 +187,19 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
     private static void RoundInput(void* state, nuint item)
     {
         var work = (Work*)state;
-        int width = work->Width;
-        if (work->Form == Form.Panels)
+        int group = (int)item;
+        switch (work->Form)
         {
-            PanelKernel.Pack(work->Inputs, width, work->InputCount, (int)item, (int)item + 1, work->Rounded, work->InputScales);
-            return;
+            case Form.Rows8:
+                IntegerKernel.Round(work->Inputs, work->Width, work->InputCount, group, group + 1, (short*)work->Rounded, work->InputScales);
+                break;
+            case Form.Rows4:
+                NibbleKernel.Round(work->Inputs, work->Width, work->InputCount, group, group + 1, (short*)work->Rounded, work->InputScales);
+                break;
+            default:
+                PanelKernel.Pack(work->Inputs, work->Width, work->InputCount, group, group + 1, work->Rounded, work->InputScales);
+                break;
         }
-
-        var input = new ReadOnlySpan<float>(work->Inputs + ((long)item * width), width);
-        var rounded = new Span<short>((short*)work->Rounded + ((long)item * width), width);
-        if (work->Form == Form.Rows8)
-        {
-            work->InputScales[item] = IntegerKernel.Round(input, rounded);
-            return;
-        }
-
-        var unarranged = new Span<short>((short*)work->Rounded + ((work->InputCount + (long)item) * width), width);
-        work->InputScales[item] = IntegerKernel.Round(input, unarranged);
-        NibbleKernel.Arrange(unarranged, rounded);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
