@@ -31,7 +31,7 @@ internal sealed class MatrixTypes
 
         foreach (string kept in options.Keep)
         {
-            string pattern = kept[T5ConversionOptions.KeepPrefix.Length..];
+            string pattern = kept[LayerMatrix.KeepPrefix.Length..];
             string[] names = [.. types.Keys.Where(name => FileSystemName.MatchesSimpleExpression(pattern, name, ignoreCase: false))];
             if (names.Length == 0)
             {

@@ -1,11 +1,10 @@
+using Microsoft.ML.EarlyExit.Conversion.Bundle;
+
 namespace Microsoft.ML.EarlyExit.Conversion;
 
 /// <summary>How a checkpoint is converted. Immutable.</summary>
 public sealed record T5ConversionOptions
 {
-    /// <summary>Begins an item of <see cref="Keep"/>: the precision that matrices are kept in.</summary>
-    internal const string KeepPrefix = "fp32:";
-
     private readonly WeightPrecision _weights;
     private readonly IReadOnlyList<string> _keep = [];
 
@@ -42,11 +41,11 @@ public sealed record T5ConversionOptions
             string[] items = [.. value];
             foreach (string item in items)
             {
-                if (item is null || !item.StartsWith(KeepPrefix, StringComparison.Ordinal) || item.Length == KeepPrefix.Length)
+                if (item is null || !item.StartsWith(LayerMatrix.KeepPrefix, StringComparison.Ordinal) || item.Length == LayerMatrix.KeepPrefix.Length)
                 {
                     throw new ArgumentException(
-                        $"'{item}' does not say what to keep: it must be {KeepPrefix} and a pattern for names of matrices, such as {KeepPrefix}decoder.3.ff.wo "
-                        + $"or {KeepPrefix}encoder.*.",
+                        $"'{item}' does not say what to keep: it must be {LayerMatrix.KeepPrefix} and a pattern for names of matrices, such as "
+                        + $"{LayerMatrix.KeepPrefix}decoder.3.ff.wo or {LayerMatrix.KeepPrefix}encoder.*.",
                         nameof(Keep));
                 }
             }

@@ -82,6 +82,51 @@ public sealed class ConvertCommandTests : IDisposable
             read);
     }
 
+    [Theory]
+    [InlineData("int8")]
+    [InlineData("int4")]
+    public void Whole_numbers_come_with_what_they_are_off_by(string weights)
+    {
+        string source = Repository.Fixture("models/hf-tiny/tiny-v10");
+        ToolResult result = ToolRunner.Run(
+            "convert", source, _folder.File("b"), "--weights", weights, "--json", "--keep", "fp32:encoder.*", "--keep", "fp32:*.wi");
+        Assert.Equal(0, result.ExitCode);
+        JsonElement json = JsonDocument.Parse(result.Output).RootElement;
+        Assert.Equal(2, json.GetProperty("formatVersion").GetInt32());
+        JsonElement[] kinds = [.. json.GetProperty("quantization").EnumerateArray()];
+        Assert.Equal(
+            ["self.q", "self.kv", "self.o", "cross.q", "cross.kv", "cross.o", "ff.wo"],
+            kinds.Select(kind => kind.GetProperty("kind").GetString()!.Replace("decoder.", "", StringComparison.Ordinal)));
+        JsonElement last = kinds[^1];
+        Assert.Equal((weights, 6), (last.GetProperty("type").GetString(), last.GetProperty("matrices").GetInt32()));
+        double error = last.GetProperty("error").GetDouble();
+        Assert.InRange(error, weights == "int4" ? 0.05 : 0.003, weights == "int4" ? 0.15 : 0.01);
+        Assert.InRange(last.GetProperty("worstError").GetDouble(), error, 1.5 * error);
+        Assert.Matches("^decoder\\.[0-5]\\.ff\\.wo$", last.GetProperty("worst").GetString());
+        Assert.Matches($"decoder\\.ff\\.wo +{weights} +[0-9.]+ %, at most [0-9.]+ % \\({last.GetProperty("worst").GetString()}\\)", result.Error);
+
+        JsonElement inspected = JsonDocument.Parse(ToolRunner.Run("inspect", _folder.File("b"), "--json").Output).RootElement;
+        Assert.Equal(weights, inspected.GetProperty("precision").GetString());
+        Assert.Equal(
+            weights == "int8" ? """{"fp32":16,"int8":42}""" : """{"fp32":16,"int8":36,"int4":6}""",
+            JsonSerializer.Serialize(inspected.GetProperty("matrices")));
+        Assert.Contains(
+            weights == "int8" ? "16 in fp32, 42 in int8" : "16 in fp32, 36 in int8, 6 in int4", ToolRunner.Run("inspect", _folder.File("b")).Output);
+    }
+
+    [Theory]
+    [InlineData(2, "must be fp32:", "--weights", "int8", "--keep", "int8:decoder.*")]
+    [InlineData(2, "must be fp32:", "--weights", "int8", "--keep", "fp32:encoder.*", "--keep", "decoder.*")]
+    [InlineData(2, "must be fp32:", "--weights", "int4", "--keep", "fp32:")]
+    [InlineData(2, "--weights int8", "--keep", "fp32:decoder.*")]
+    [InlineData(2, "--weights int8", "--weights", "bf16", "--keep", "fp32:decoder.*")]
+    [InlineData(1, "'fp32:decoder.9.ff.wo' keeps nothing", "--weights", "int8", "--keep", "fp32:decoder.9.ff.wo")]
+    public void What_cannot_be_kept_is_said(int exitCode, string said, params string[] arguments)
+    {
+        ToolRunner.Run(["convert", Repository.Fixture("models/hf-tiny/tiny-v10"), _folder.File("b"), .. arguments]).AssertFailed(exitCode, said);
+        Assert.False(Directory.Exists(_folder.File("b")));
+    }
+
     [Fact]
     public void Shows_progress_on_a_terminal()
     {

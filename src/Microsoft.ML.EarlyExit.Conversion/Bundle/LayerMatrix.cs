@@ -6,6 +6,9 @@ namespace Microsoft.ML.EarlyExit.Conversion.Bundle;
 /// <summary>A matrix of a layer, as the graphs have it: heads are filled up to the width that the attention kernel takes.</summary>
 internal readonly record struct LayerMatrix(string Name, int Outputs, int Inputs)
 {
+    /// <summary>Begins what names matrices that are kept: the precision that they have then; a pattern follows.</summary>
+    public const string KeepPrefix = "fp32:";
+
     /// <summary>All of a model, in the order of the weights file.</summary>
     public static IEnumerable<LayerMatrix> All(T5Configuration configuration) =>
         Stack("encoder", configuration.EncoderLayerCount, ["self"], configuration)

@@ -20,6 +20,7 @@ internal sealed class MatrixQuantizer
     private readonly float[] scales;
     private readonly double[] errors;
     private readonly double[] norms;
+    private readonly double[] roots;
 
     private MatrixQuantizer(string name, WeightPrecision type, int rows, int width, MatrixRowReader read)
     {
@@ -29,6 +30,7 @@ internal sealed class MatrixQuantizer
         scales = new float[checked(rows * blocks)];
         errors = new double[rows];
         norms = new double[rows];
+        roots = new double[rows];
     }
 
     /// <summary>Appends the numbers of a matrix, a row for each output, and its scales as a tensor of their own.</summary>
@@ -45,7 +47,9 @@ internal sealed class MatrixQuantizer
         writer.AddTensor(name, [rows, width], type, quantizer.WriteNumbers);
         writer.AddTensor(
             T5TensorNames.Scales(name), [rows, quantizer.blocks], WeightPrecision.Float32, elements => elements.Write(quantizer.scales));
-        return new QuantizedTensor(name, type, quantizer.errors.Sum(), quantizer.norms.Sum());
+        long count = (long)rows * width;
+        double root = quantizer.roots.Sum() / count;
+        return new QuantizedTensor(name, type, quantizer.errors.Sum(), quantizer.norms.Sum(), count, root * root);
     }
 
     private void WriteNumbers(ElementWriter elements)
@@ -73,7 +77,7 @@ internal sealed class MatrixQuantizer
                     throw new InvalidModelException(
                         $"The matrix '{name}' has among the weights of its output {invalid} one that is not a number, or above "
                         + $"{BlockQuantizer.Largest:G1} in magnitude, which {WeightFormat.Of(type).Name} cannot store. Keep the matrix in single "
-                        + $"precision with '{T5ConversionOptions.KeepPrefix}{name}', or take another checkpoint.");
+                        + $"precision with '{LayerMatrix.KeepPrefix}{name}', or take another checkpoint.");
                 }
 
                 elements.Write(numbers.AsSpan(0, count * width));
@@ -98,6 +102,7 @@ internal sealed class MatrixQuantizer
         foreach (float weight in weights)
         {
             norms[row] += (double)weight * weight;
+            roots[row] += MathF.Sqrt(MathF.Abs(weight));
         }
 
         for (int at = 0; at < blocks; at++)

@@ -35,8 +35,8 @@ internal sealed class ConvertCommand : ToolCommand
         var json = new Option<bool>("--json")
         {
             Description =
-                "Write a JSON object to standard output: the files that were read and ignored, the bundle's format and size, the warnings, with int8 and int4 the "
-                + "quantisation errors.",
+                "Write a JSON object to standard output: the files that were read and ignored, the bundle's format and size, the warnings, with int8 and int4 "
+                + "the quantisation errors.",
         };
         Add(source);
         Add(bundle);

@@ -87,11 +87,15 @@ public sealed class WeightPrecisionTests(ConvertedModels models) : IDisposable
     }
 
     [Theory]
-    [InlineData("tiny-v10")]
-    [InlineData("tiny-v11")]
-    public void Every_graph_over_stored_weights_loads_in_ONNX_Runtime_from_its_path(string name)
+    [InlineData("tiny-v10", WeightPrecision.BFloat16)]
+    [InlineData("tiny-v11", WeightPrecision.BFloat16)]
+    [InlineData("tiny-v10", WeightPrecision.Int8)]
+    [InlineData("tiny-v11", WeightPrecision.Int8)]
+    [InlineData("tiny-v10", WeightPrecision.Int4)]
+    [InlineData("tiny-buckets", WeightPrecision.Int4)]
+    public void Every_graph_over_stored_weights_loads_in_ONNX_Runtime_from_its_path(string name, WeightPrecision weights)
     {
-        string[] paths = Directory.GetFiles(models.Bundle(name, WeightPrecision.BFloat16), "*.onnx");
+        string[] paths = Directory.GetFiles(models.Bundle(name, weights), "*.onnx");
         Assert.True(paths.Length > 10);
         foreach (string path in paths)
         {

@@ -20,6 +20,9 @@ public sealed class LayerScoringExportTests(ConvertedModels models) : IDisposabl
     [InlineData("tiny-v11", WeightPrecision.Float32)]
     [InlineData("tiny-v10", WeightPrecision.BFloat16)]
     [InlineData("tiny-v11", WeightPrecision.BFloat16)]
+    [InlineData("tiny-v10", WeightPrecision.Int8)]
+    [InlineData("tiny-v11", WeightPrecision.Int8)]
+    [InlineData("tiny-v10", WeightPrecision.Int4)]
     public void It_computes_what_the_bundle_s_graphs_compute_also_beside_padding(string name, WeightPrecision weights)
     {
         string bundle = models.Bundle(name, weights);

@@ -24,7 +24,7 @@ public sealed class DamagedBundleTests
         ["version absurd"] = (root => root["formatVersion"] = 1e300, "formatVersion is 1E+300; it must be a whole number"),
         ["version null"] = (root => root["formatVersion"] = null, "formatVersion is null; it must be a whole number"),
         ["no version"] = (root => root.AsObject().Remove("formatVersion"), "formatVersion is missing"),
-        ["other precision"] = (root => root["precision"] = "int4", "'int4'"),
+        ["other precision"] = (root => root["precision"] = "int3", "'int3'"),
         ["no graph head"] = (root => root["graphHeadDimension"] = 0, "graphHeadDimension"),
         ["other graph head"] = (root => root["graphHeadDimension"] = 24, "graphHeadDimension"),
         ["activation unknown"] = (root => root["configuration"]!["activation"] = "Tanh", "activation"),

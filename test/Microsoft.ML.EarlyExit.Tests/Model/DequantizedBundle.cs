@@ -37,7 +37,8 @@ internal static class DequantizedBundle
 
         Assert.NotEqual(0, replaced);
         File.WriteAllBytes(weightsPath, weights);
-        manifest["files"]!.AsArray().Single(file => (string)file!["name"]! == "weights.bin")!["sha256"] = System.Convert.ToHexStringLower(SHA256.HashData(weights));
+        JsonNode entry = manifest["files"]!.AsArray().Single(file => (string)file!["name"]! == "weights.bin")!;
+        entry["sha256"] = System.Convert.ToHexStringLower(SHA256.HashData(weights));
         File.WriteAllText(manifestPath, manifest.ToJsonString());
     }
 

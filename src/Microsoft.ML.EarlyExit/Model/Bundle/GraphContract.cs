@@ -63,7 +63,8 @@ internal static class GraphContract
     public const string RowSelectionSuffix = "/row_selection";
 
     /// <summary>
-    /// Ends the names of nodes that give a weight, which is stored in fewer bits, as a product takes it; they are omitted where it is given in single precision.
+    /// Ends the names of nodes that give a weight, which is stored in fewer bits, as a product takes it; they are omitted where it is given in single
+    /// precision.
     /// </summary>
     public const string WidenedSuffix = "/widened";
 

@@ -1,6 +1,7 @@
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Conversion.Bundle;
 
-namespace Microsoft.ML.EarlyExit.Conversion.Bundle;
+namespace Microsoft.ML.EarlyExit.Conversion;
 
 /// <summary>Quantisation errors by kind of matrix, and the matrices that stand out.</summary>
 internal sealed class QuantizationSummary
@@ -20,15 +21,15 @@ internal sealed class QuantizationSummary
             errors.Add(new QuantizationError(
                 kind.Key.Kind, kind.Key.Type, kind.Count(), squares > 0 ? Math.Sqrt(kind.Sum(matrix => matrix.SquaredError) / squares) : 0,
                 worst.Name, worst.RelativeError));
-            double[] sorted = [.. kind.Select(matrix => matrix.RelativeError).Order()];
+            double[] sorted = [.. kind.Select(matrix => matrix.TypicalError).Order()];
             double middle = sorted[(sorted.Length - 1) / 2];
-            foreach (QuantizedTensor matrix in kind.Where(matrix => matrix.RelativeError > FarWorse * middle))
+            foreach (QuantizedTensor matrix in kind.Where(matrix => matrix.TypicalError > FarWorse * middle))
             {
                 warnings.Add(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"The matrix '{matrix.Name}' has a quantisation error of {100 * matrix.RelativeError:0.##} %, the middle one of its kind "
-                    + $"{100 * middle:0.##} %: it has outliers. Where the outputs suffer, keep it in single precision with "
-                    + $"'{T5ConversionOptions.KeepPrefix}{matrix.Name}'."));
+                    $"The matrix '{matrix.Name}' has outliers: as whole numbers its weights are off by {100 * matrix.TypicalError:0.#} % of their typical "
+                    + $"magnitude, those of the middle one of its kind by {100 * middle:0.#} %. Where the outputs suffer, keep it in single precision with "
+                    + $"'{LayerMatrix.KeepPrefix}{matrix.Name}'."));
             }
         }
 
