@@ -108,7 +108,7 @@ internal sealed class BenchCommand : ToolCommand
         if (parsed.GetValue(_json))
             _context.Output.WriteLine(figures.ToJson());
         else
-            WriteText(model, figures, benchmark.Rounds, Math.Min(options.BatchSize, inputs.Count));
+            WriteText(model, benchmark, figures);
         return ExitCode.Done;
     }
 
@@ -141,14 +141,14 @@ internal sealed class BenchCommand : ToolCommand
         return inputs;
     }
 
-    private void WriteText(EarlyExitModel model, BenchFigures figures, int rounds, int slots)
+    private void WriteText(EarlyExitModel model, Benchmark benchmark, BenchFigures figures)
     {
         int layers = model.Configuration.DecoderLayerCount;
         Line("bundle", $"{model.Bundle.Folder} ({WeightFormat.Of(model.Bundle.Manifest.Precision).Name}, {layers} decoder layers)");
         Line(
             "calls",
-            $"{GenerationRun.CountRows(figures.FullDepth.Rows)}, {slots} side by side, {CountRounds(rounds)}, {Count(model.Sessions.ThreadCount, "thread")}; "
-            + "medians, in brackets the lowest and the highest");
+            $"{GenerationRun.CountRows(figures.FullDepth.Rows)}, {benchmark.Slots} side by side, {CountRounds(benchmark.Rounds)}, "
+            + $"{Count(benchmark.Threads, "thread")}; medians, in brackets the lowest and the highest");
         if (figures.Policy is { } policy)
             Line("policy", Calls(policy));
         Line("full depth", Calls(figures.FullDepth));
@@ -180,7 +180,8 @@ internal sealed class BenchCommand : ToolCommand
 
         static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
-        static string Calls(CallFigures calls) => $"{calls.TokensPerSecond.Show("0.0")} tokens/s: {Text($"{calls.Tokens} tokens in {calls.Seconds.Median:0.000} s")}";
+        static string Calls(CallFigures calls) =>
+            $"{calls.TokensPerSecond.Show("0.0")} tokens/s: {Text($"{calls.Tokens} tokens in {calls.Seconds.Median:0.000} s")}";
     }
 
     private static string CountRounds(int count) => Count(count, "round");

@@ -22,6 +22,12 @@ internal sealed class Benchmark(ToolContext context, EarlyExitModel model, TextG
     private readonly List<double> _bandwidths = [];
     private long _residentBytes;
 
+    /// <summary>How many rows run side by side.</summary>
+    public int Slots => _fullDepth.Slots;
+
+    /// <summary>Threads of a step.</summary>
+    public int Threads => model.Sessions.ThreadCount;
+
     /// <summary>Rounds that were measured to their end.</summary>
     public int Rounds { get; private set; }
 
@@ -35,7 +41,7 @@ internal sealed class Benchmark(ToolContext context, EarlyExitModel model, TextG
         _fullDepth.WarmUp(context.Cancellation);
         _policy?.WarmUp(context.Cancellation);
         _residentBytes = Environment.WorkingSet;
-        using var bandwidth = new MemoryBandwidth(model.Sessions.ThreadPool, model.Sessions.ThreadCount);
+        using var bandwidth = new MemoryBandwidth(model.Sessions.ThreadPool, Threads);
         int ended = 0;
         for (int round = 0; round < rounds; round++)
         {
@@ -64,7 +70,7 @@ internal sealed class Benchmark(ToolContext context, EarlyExitModel model, TextG
     public BenchFigures Complete(double loadSeconds)
     {
         int steps = Math.Clamp(_fullDepth.Tokens / inputs.Count, 1, MostPartSteps);
-        PreparedInput[] sound = [.. inputs.Zip(_fullDepth.Results).Where(pair => pair.Second.Error is null).Select(pair => pair.First).Take(_fullDepth.Slots)];
+        PreparedInput[] sound = [.. inputs.Zip(_fullDepth.Results).Where(pair => pair.Second.Error is null).Select(pair => pair.First).Take(Slots)];
         (double[] block, double[] head) = FullDepthStep.Measure(model.Loaded, sound, steps, context.Cancellation);
         bool hasLaterSteps = _fullDepth.LaterSteps.Count > 0;
         return new BenchFigures
@@ -79,7 +85,7 @@ internal sealed class Benchmark(ToolContext context, EarlyExitModel model, TextG
             BlockMilliseconds = MeasuredRange.Of(block).Median,
             HeadMilliseconds = MeasuredRange.Of(head).Median,
             StepMilliseconds = hasLaterSteps ? 1000 * MeasuredRange.Of(_fullDepth.LaterSteps).Median : null,
-            Reads = hasLaterSteps && !model.Sessions.BindingCopies ? StepReads.Of(model, inputs, _fullDepth.Results, _fullDepth.Slots) : null,
+            Reads = hasLaterSteps && !model.Sessions.BindingCopies ? StepReads.Of(model, inputs, _fullDepth.Results, Slots) : null,
             Bandwidth = MeasuredRange.Of(_bandwidths).Median,
             ResidentBytes = _residentBytes,
             LoadSeconds = loadSeconds,

@@ -15,12 +15,12 @@ internal static class BuiltInRows
     private static readonly string[] s_texts =
     [
         "Translate to German: How old are you, and where did you grow up?",
-        "summarize: The council met on Tuesday evening to decide about the old railway bridge. Engineers had warned for years that its piers were worn, and the "
-            + "repair would cost more than a new one. Residents of the eastern quarter spoke against closing it, since their way to school and work would take "
-            + "half an hour longer. In the end the council voted for a new bridge beside the old one, which stays open to walkers until the work is done.",
+        "summarize: The council met on Tuesday evening to decide about the old railway bridge. Engineers had warned for years that its piers were worn, and "
+            + "the repair would cost more than a new one. Residents of the eastern quarter spoke against closing it, since their way to school and work would "
+            + "take half an hour longer. In the end the council voted for a new bridge beside the old one, which stays open to walkers until the work is done.",
         "What is the capital of Australia?",
-        "question: When was the lighthouse automated? context: The lighthouse was built in 1871 of local granite. Three keepers lived there with their families "
-            + "until it was automated in 1984, and the houses have been a museum since.",
+        "question: When was the lighthouse automated? context: The lighthouse was built in 1871 of local granite. Three keepers lived there with their "
+            + "families until it was automated in 1984, and the houses have been a museum since.",
         "Describe in one sentence a small Italian restaurant by the river that is cheap and welcomes children.",
         "Is this review positive or negative? The battery lasts two days, the screen is bright even in the sun, and it arrived a week early.",
         "Write a short answer: why is the sky blue during the day and red in the evening?",
