@@ -111,13 +111,6 @@ internal sealed unsafe class ModelBundle : IDisposable
     /// <summary>A tensor that opening has checked to exist.</summary>
     public WeightTensor Tensor(string name) => Tensor(_tensors[name]);
 
-    /// <summary>A matrix of the weights file whose type has scales.</summary>
-    public QuantizedMatrix QuantizedMatrix(BundleTensor tensor)
-    {
-        BundleTensor scales = _tensors[T5TensorNames.Scales(tensor.Name)];
-        return new(tensor, scales, _weights.Start + tensor.Offset, (float*)(_weights.Start + scales.Offset));
-    }
-
     /// <summary>Says that a tensor will hardly be read again: its pages leave memory, and come back from the file if it is.</summary>
     public void ReleasePages(BundleTensor tensor) => _weights.ReleasePages(tensor.Offset, tensor.ByteCount);
 
@@ -526,9 +519,15 @@ internal sealed unsafe class ModelBundle : IDisposable
                     + $"for numbers of [{string.Join(", ", tensor.Shape)}] it must have {tensor.Shape[0]} rows and a number of columns that divides {width}");
             }
 
-            // Two of four bits share a byte, and no byte two blocks.
-            if (tensor.Type == WeightPrecision.Int4 && width / scales.Shape[1] % 2 != 0)
-                throw Invalid(folder, $"tensor '{tensor.Name}' is of type int4 in blocks of {width / scales.Shape[1]}, which must be an even number");
+            // Of eight bits a block may also be a whole row.
+            int block = width / scales.Shape[1];
+            if (block % StoredTypes.BlockMultiple != 0 && (tensor.Type == WeightPrecision.Int4 || block != width))
+            {
+                throw Invalid(
+                    folder,
+                    $"tensor '{tensor.Name}' is of type {WeightFormat.Of(tensor.Type).Name} in blocks of {block}, "
+                    + $"which must be a multiple of {StoredTypes.BlockMultiple}");
+            }
         }
     }
 

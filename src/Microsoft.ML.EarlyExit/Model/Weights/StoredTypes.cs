@@ -5,8 +5,11 @@ namespace Microsoft.ML.EarlyExit.Model.Weights;
 /// <summary>In which type and blocks a bundle of a precision stores each of its tensors.</summary>
 internal static class StoredTypes
 {
-    private const int Int8Block = 128;
-    private const int Int4Block = 64;
+    /// <summary>Blocks are multiples of it, or whole rows of eight bits: products take so many numbers at a time.</summary>
+    public const int BlockMultiple = 64;
+
+    private const int Int8Block = 2 * BlockMultiple;
+    private const int Int4Block = BlockMultiple;
 
     /// <summary>The type of embedding and LM head.</summary>
     public static WeightPrecision OfEmbedding(WeightPrecision precision) => Scaled(precision) ? WeightPrecision.Float32 : precision;

@@ -5,7 +5,8 @@ namespace Microsoft.ML.EarlyExit.Model.Weights;
 
 /// <summary>
 /// How the weights of one precision lie in the weights file, little endian: their size, and the way to single precision and back. Of a precision with scales
-/// what is here called a weight is the whole number that a scale multiplies: see <see cref="QuantizedMatrix"/>.
+/// what is here called a weight is the whole number that a scale multiplies: a matrix has a row for each output, and each row a scale for each of its equal
+/// blocks.
 /// </summary>
 internal abstract unsafe class WeightFormat
 {

@@ -1,7 +1,9 @@
 using System.Numerics.Tensors;
 using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Graphs;
+using Microsoft.ML.EarlyExit.Model.Weights;
 
-namespace Microsoft.ML.EarlyExit.Model.Weights;
+namespace Microsoft.ML.EarlyExit.Conversion.Tests;
 
 /// <summary>
 /// A matrix of an open bundle that is stored as whole numbers, where it lies in memory, which lives as long as the bundle: a row for each output, and in each
@@ -9,21 +11,17 @@ namespace Microsoft.ML.EarlyExit.Model.Weights;
 /// </summary>
 internal readonly unsafe struct QuantizedMatrix
 {
-    /// <summary>Rows that are turned at a time: one cache line of what is written.</summary>
-    public const int TileRows = 16;
-
     private readonly WeightFormat _format;
     private readonly byte* _numbers;
 
-    /// <param name="numbers">What the manifest says of the numbers, [outputs, inputs].</param>
-    /// <param name="scales">What it says of the scales, [outputs, blocks].</param>
-    /// <param name="numbersStart">The first byte of the numbers.</param>
-    /// <param name="scalesStart">The first scale.</param>
-    public QuantizedMatrix(BundleTensor numbers, BundleTensor scales, byte* numbersStart, float* scalesStart)
+    /// <param name="bundle">The open bundle.</param>
+    /// <param name="numbers">What its manifest says of the numbers, [outputs, inputs].</param>
+    public QuantizedMatrix(ModelBundle bundle, BundleTensor numbers)
     {
         _format = WeightFormat.Of(numbers.Type);
-        _numbers = numbersStart;
-        Scales = scalesStart;
+        _numbers = (byte*)bundle.Tensor(numbers).Address;
+        bundle.TryGetTensor(T5TensorNames.Scales(numbers.Name), out BundleTensor scales);
+        Scales = (float*)bundle.Tensor(scales).Address;
         (Rows, Width, Blocks) = (numbers.Shape[0], numbers.Shape[1], scales.Shape[1]);
     }
 
@@ -60,25 +58,6 @@ internal readonly unsafe struct QuantizedMatrix
         {
             Span<float> part = destination.Slice(block * Block, Block);
             TensorPrimitives.Multiply(part, Scales[((long)row * Blocks) + block], part);
-        }
-    }
-
-    /// <summary>Gives all weights with a row for each input, as ONNX's products take them.</summary>
-    /// <param name="destination">The first of as many floats.</param>
-    /// <param name="rows">Room for <see cref="TileRows"/> rows, <see cref="Width"/> floats each.</param>
-    public void ReadTransposed(float* destination, Span<float> rows)
-    {
-        for (int first = 0; first < Rows; first += TileRows)
-        {
-            int count = Math.Min(TileRows, Rows - first);
-            for (int row = 0; row < count; row++)
-                ReadRow(first + row, rows.Slice(row * Width, Width));
-            for (int column = 0; column < Width; column++)
-            {
-                float* line = destination + ((long)column * Rows) + first;
-                for (int row = 0; row < count; row++)
-                    line[row] = rows[(row * Width) + column];
-            }
         }
     }
 }
