@@ -36,7 +36,8 @@ internal static unsafe class IntegerKernel
     /// <param name="inputCount">How many inputs.</param>
     /// <param name="first">The first group; the last one of all may be smaller than the others.</param>
     /// <param name="end">The group after the last.</param>
-    /// <param name="rounded">Takes inputCount · width values. Those of a whole group lie in turns, as many of each input as a vector has; others in order.</param>
+    /// <param name="rounded">Takes inputCount · width values. Those of a whole group lie in turns, as many of each input as a vector has; others in
+    /// order.</param>
     /// <param name="scales">Takes what a unit of each input stands for; NaN, with zeros, where an input has a value that is not finite.</param>
     public static void Round(float* inputs, int width, int inputCount, int first, int end, short* rounded, float* scales)
     {

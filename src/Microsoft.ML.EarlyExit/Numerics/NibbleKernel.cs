@@ -5,8 +5,8 @@ using System.Runtime.Intrinsics.X86;
 namespace Microsoft.ML.EarlyExit.Numerics;
 
 /// <summary>
-/// As <see cref="IntegerKernel"/>, for weights of 4 bits: two in a byte, the lower half first, in two's complement. Four at a time are unpacked from 16 bits, so
-/// the inputs lie in the order in which those come out.
+/// As <see cref="IntegerKernel"/>, for weights of 4 bits: two in a byte, the lower half first, in two's complement. Four at a time are unpacked from 16 bits,
+/// and the inputs lie in the order in which those come out.
 /// </summary>
 internal static unsafe class NibbleKernel
 {

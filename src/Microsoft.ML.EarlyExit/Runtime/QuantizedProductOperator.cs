@@ -1,7 +1,7 @@
+using System.Buffers;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Google.Protobuf;
-using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.EarlyExit.Model.Weights;
 using Microsoft.ML.EarlyExit.Numerics;
@@ -35,8 +35,7 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
     private const int PartRows = 12;
     private const int MostParts = 64;
 
-    // Scratch memory that a thread keeps; where more is needed, the work outweighs asking for it.
-    private const long KeptBytes = 1 << 20;
+    private const int Alignment = 64;
 
     // No tensor of a bundle's graphs has more dimensions.
     private const int MostDimensions = 4;
@@ -44,9 +43,6 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
     private static readonly NativeApi.CustomOperator* s_rows8 = NativeApi.DescribeProduct(Rows8, isSigned: true, &MultiplyRows8);
     private static readonly NativeApi.CustomOperator* s_rows4 = NativeApi.DescribeProduct(Rows4, isSigned: false, &MultiplyRows4);
     private static readonly NativeApi.CustomOperator* s_panels = NativeApi.DescribeProduct(Panels, isSigned: true, &MultiplyPanels);
-
-    [ThreadStatic]
-    private static NativeBuffer? s_scratch;
 
     private readonly nint _domain = NativeApi.CreateDomain(Domain, s_rows8, s_rows4, s_panels);
 
@@ -121,7 +117,7 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
 
     private static void* Run(void* context, Form form)
     {
-        NativeBuffer? own = null;
+        byte[]? scratch = null;
         try
         {
             Span<long> shape = stackalloc long[MostDimensions];
@@ -149,20 +145,14 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
             long roundedBytes = form == Form.Panels ? PanelKernel.PanelBytes(work.Width, work.InputCount) : values * sizeof(short);
             long scales = form == Form.Panels ? PanelKernel.ScaleCount(work.Width, work.InputCount) : work.InputCount;
             // Scales first: both begin where vectors are aligned.
-            long scaleBytes = ((scales * sizeof(float)) + 63) & ~63;
-            NativeBuffer scratch = scaleBytes + roundedBytes > KeptBytes ? own = new NativeBuffer(scaleBytes + roundedBytes) : s_scratch ??= new(KeptBytes);
-            work.InputScales = (float*)scratch.Address;
-            work.Rounded = (byte*)scratch.Address + scaleBytes;
-
-            int group = form == Form.Panels ? PanelKernel.InputTile : IntegerKernel.InputTile;
-            int rounds = (work.InputCount + group - 1) / group;
-            failure = For(context, &work, &RoundInput, rounds, values >= LeastRoundedForThreads);
-            if (failure is not null)
-                return failure;
-            long multiplications = values * work.RowCount;
-            long parts = Math.Clamp(multiplications / PartMultiplications, 1, MostParts);
-            work.PartRows = (int)(((work.RowCount + parts - 1) / parts) + PartRows - 1) / PartRows * PartRows;
-            return For(context, &work, &MultiplyPart, (work.RowCount + work.PartRows - 1) / work.PartRows, multiplications >= LeastForThreads);
+            long scaleBytes = ((scales * sizeof(float)) + Alignment - 1) & -Alignment;
+            scratch = ArrayPool<byte>.Shared.Rent(checked((int)(Alignment - 1 + scaleBytes + roundedBytes)));
+            fixed (byte* start = scratch)
+            {
+                work.InputScales = (float*)(((nint)start + Alignment - 1) & -Alignment);
+                work.Rounded = (byte*)work.InputScales + scaleBytes;
+                return Multiply(context, &work, values);
+            }
         }
         catch (Exception exception) when (exception is OutOfMemoryException or OverflowException)
         {
@@ -170,8 +160,21 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
         }
         finally
         {
-            own?.Dispose();
+            if (scratch is not null)
+                ArrayPool<byte>.Shared.Return(scratch);
         }
+    }
+
+    private static void* Multiply(void* context, Work* work, long values)
+    {
+        int group = work->Form == Form.Panels ? PanelKernel.InputTile : IntegerKernel.InputTile;
+        void* failure = For(context, work, &RoundInputs, (work->InputCount + group - 1) / group, values >= LeastRoundedForThreads);
+        if (failure is not null)
+            return failure;
+        long multiplications = values * work->RowCount;
+        long parts = Math.Clamp(multiplications / PartMultiplications, 1, MostParts);
+        work->PartRows = (int)(((work->RowCount + parts - 1) / parts) + PartRows - 1) / PartRows * PartRows;
+        return For(context, work, &MultiplyPart, (work->RowCount + work->PartRows - 1) / work->PartRows, multiplications >= LeastForThreads);
     }
 
     private static void* For(void* context, Work* work, delegate* unmanaged[Cdecl]<void*, nuint, void> body, int count, bool onThreads)
@@ -184,7 +187,7 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void RoundInput(void* state, nuint item)
+    private static void RoundInputs(void* state, nuint item)
     {
         var work = (Work*)state;
         int group = (int)item;

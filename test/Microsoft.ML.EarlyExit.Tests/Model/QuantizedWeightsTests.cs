@@ -29,7 +29,7 @@ public sealed class QuantizedWeightsTests : IDisposable
         ["self-speculation"] = new ExitPolicy { MinimumLayer = 2, Threshold = 0.4f, SelfSpeculation = new SelfSpeculation() },
     };
 
-    private const double LargestDifference = 0.03;
+    private const double LargestDifference = 0.15;
 
     private readonly TemporaryFolder _folder = new(Path.GetTempPath());
 
@@ -74,7 +74,7 @@ public sealed class QuantizedWeightsTests : IDisposable
                 Assert.Null(results[row].Error);
                 Assert.Equal(expected[row].TokenIds, results[row].TokenIds);
                 Assert.Equal(expected[row].ExitLayers, results[row].ExitLayers);
-                Assert.Equal(expected[row].Confidences!, results[row].Confidences!, (left, right) => MathF.Abs(left - right) < 1e-4);
+                Assert.Equal(expected[row].Confidences!, results[row].Confidences!, (left, right) => left.Equals(right) || MathF.Abs(left - right) < 1e-4);
             }
         }
 
@@ -215,7 +215,7 @@ public sealed class QuantizedWeightsTests : IDisposable
     [InlineData("scales of scales", "'decoder.0.ff.wo.scales.scales'", "not stored as whole numbers")]
     [InlineData("scales of no numbers", "'decoder.0.ff.wo.scales'", "not stored as whole numbers")]
     [InlineData("numbers of no matrix", "'decoder.0.ff.wo' is of type int4 and not a matrix")]
-    [InlineData("odd blocks of four bits", "'decoder.0.ff.wo'", "blocks of 1", "even")]
+    [InlineData("odd blocks of four bits", "'decoder.0.ff.wo'", "blocks of 1", "multiple of 64")]
     [InlineData("four bits in attention", "'decoder.0.self.q' is of type int4", "fp32 or int8")]
     [InlineData("four bits in the encoder", "'encoder.0.ff.wo' is of type int4", "fp32 or int8")]
     [InlineData("four bits in a bundle of eight", "'decoder.0.ff.wi' is of type int4", "precision int8", "fp32 or int8")]
