@@ -10,16 +10,13 @@ namespace Microsoft.ML.EarlyExit.Numerics;
 /// </summary>
 internal static unsafe class NibbleKernel
 {
-    /// <summary>Blocks are multiples of it: the weights of the widest vector.</summary>
-    public const int BlockMultiple = 64;
-
     private const int Chunk = 1024;
     private const int RowGroup = 12;
     private const int InputTile = IntegerKernel.InputTile;
     private const int Ahead = 512;
 
     /// <summary>
-    /// Rounds inputs, whose width is a multiple of <see cref="BlockMultiple"/>: see
+    /// Rounds inputs, whose width is a multiple of <see cref="IntegerKernel.BlockMultiple"/>: see
     /// <see cref="IntegerKernel.Round(float*, int, int, int, int, short*, float*)"/>. Those of a whole group lie in turns, as many of each as are unpacked from
     /// one vector.
     /// </summary>

@@ -58,7 +58,7 @@ public sealed unsafe class IntegerKernelTests
     public Property Any_shape_gives_its_definition() => Prop.ForAll(
         (from kind in Gen.Elements(Enum.GetValues<Kind>())
          from blocks in Gen.Choose(1, 5)
-         from block in kind == Kind.Rows4 ? Gen.Choose(1, 4).Select(count => count * NibbleKernel.BlockMultiple)
+         from block in kind == Kind.Rows4 ? Gen.Choose(1, 4).Select(count => count * IntegerKernel.BlockMultiple)
              : kind == Kind.Rows8 ? Gen.Choose(1, 12).Select(count => count * IntegerKernel.BlockMultiple) : Gen.Choose(1, 700)
          from rows in Gen.Choose(1, 40)
          from inputs in Gen.Choose(1, 11)

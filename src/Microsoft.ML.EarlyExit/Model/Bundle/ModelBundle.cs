@@ -6,6 +6,7 @@ using Microsoft.ML.EarlyExit.Files;
 using Microsoft.ML.EarlyExit.Model.Graphs;
 using Microsoft.ML.EarlyExit.Model.Tokenization;
 using Microsoft.ML.EarlyExit.Model.Weights;
+using Microsoft.ML.EarlyExit.Numerics;
 using Microsoft.Win32.SafeHandles;
 
 namespace Microsoft.ML.EarlyExit.Model.Bundle;
@@ -521,12 +522,12 @@ internal sealed unsafe class ModelBundle : IDisposable
 
             // Of eight bits a block may also be a whole row.
             int block = width / scales.Shape[1];
-            if (block % StoredTypes.BlockMultiple != 0 && (tensor.Type == WeightPrecision.Int4 || block != width))
+            if (block % IntegerKernel.BlockMultiple != 0 && (tensor.Type == WeightPrecision.Int4 || block != width))
             {
                 throw Invalid(
                     folder,
                     $"tensor '{tensor.Name}' is of type {WeightFormat.Of(tensor.Type).Name} in blocks of {block}, "
-                    + $"which must be a multiple of {StoredTypes.BlockMultiple}");
+                    + $"which must be a multiple of {IntegerKernel.BlockMultiple}");
             }
         }
     }

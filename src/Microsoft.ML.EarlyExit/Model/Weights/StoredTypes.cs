@@ -1,15 +1,13 @@
 using Microsoft.ML.EarlyExit.Model.Graphs;
+using Microsoft.ML.EarlyExit.Numerics;
 
 namespace Microsoft.ML.EarlyExit.Model.Weights;
 
 /// <summary>In which type and blocks a bundle of a precision stores each of its tensors.</summary>
 internal static class StoredTypes
 {
-    /// <summary>Blocks are multiples of it, or whole rows of eight bits: products take so many numbers at a time.</summary>
-    public const int BlockMultiple = 64;
-
-    private const int Int8Block = 2 * BlockMultiple;
-    private const int Int4Block = BlockMultiple;
+    private const int Int8Block = 2 * IntegerKernel.BlockMultiple;
+    private const int Int4Block = IntegerKernel.BlockMultiple;
 
     /// <summary>The type of embedding and LM head.</summary>
     public static WeightPrecision OfEmbedding(WeightPrecision precision) => Scaled(precision) ? WeightPrecision.Float32 : precision;
