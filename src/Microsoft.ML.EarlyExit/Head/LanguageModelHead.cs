@@ -7,9 +7,12 @@ namespace Microsoft.ML.EarlyExit.Head;
 
 /// <summary>The decoder's final norm and its LM head: <c>z = W · s · RMSNorm(h)</c>, the same at every exit. Reads its weights where the bundle has
 /// them.</summary>
-internal sealed unsafe class LanguageModelHead
+internal sealed unsafe class LanguageModelHead : IDisposable
 {
     private const int ChunksPerThread = 4;
+
+    // Below, multiplying all is faster than choosing.
+    private const long LeastForScreen = 1 << 20;
 
     private readonly HeadWeights _weights;
     private readonly WeightTensor _norm;
@@ -29,11 +32,26 @@ internal sealed unsafe class LanguageModelHead
         _norm = bundle.Tensor(bundle.Manifest.TensorNames.DecoderFinalNorm);
         _epsilon = configuration.LayerNormEpsilon;
         _scale = configuration.HeadScale;
+        Counts = new ScreenCounts(configuration.DecoderLayerCount);
     }
 
     public int Width { get; }
 
     public int VocabularySize { get; }
+
+    /// <summary>What products that need only the best logits read first; null where the head is small, or <see cref="MakeScreen"/> was not called. Measurements
+    /// take it away, to compare.</summary>
+    public HeadScreen? Screen { get; set; }
+
+    /// <summary>What of the head was multiplied again after its screen.</summary>
+    public ScreenCounts Counts { get; }
+
+    /// <summary>Makes the screen, where one pays.</summary>
+    public void MakeScreen(OnnxThreadPool.Lane lane)
+    {
+        if ((long)VocabularySize * Width >= LeastForScreen)
+            Screen = HeadScreen.Make(_weights, VocabularySize, Width, lane, _chunks);
+    }
 
     /// <summary>The head's input for a hidden state: normed and scaled.</summary>
     public void Normalize(ReadOnlySpan<float> hidden, Span<float> normed)
@@ -52,7 +70,17 @@ internal sealed unsafe class LanguageModelHead
     public void Multiply(OnnxThreadPool.Lane lane, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
         HeadProduct.Run(lane, _chunks, _weights.Kernel, _weights.Address, Width, VocabularySize, inputs, count, logits);
 
+    /// <summary>What the screen says of the logits over the full vocabulary: inputs [count, d] → estimates [count, V].</summary>
+    public void Estimate(OnnxThreadPool.Lane lane, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
+        ScreenProduct.Run(lane, _chunks, Screen!, inputs, count, logits);
+
+    /// <summary>Logits of some tokens for one input, at their places among those of all; as the whole product gives them, to the bit.</summary>
+    public void MultiplyRows(OnnxThreadPool.Lane lane, ReadOnlySpan<int> ids, ReadOnlySpan<float> input, Span<float> logits) =>
+        RowsProduct.Run(lane, _chunks, _weights, Width, ids, input, logits);
+
     /// <summary>Logits over some rows, which were gathered in single precision: rows [rowCount, d], inputs [count, d] → logits [count, rowCount].</summary>
     public void Multiply(OnnxThreadPool.Lane lane, float* rows, int rowCount, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
         HeadProduct.Run(lane, _chunks, &HeadKernel.Multiply<Float32Rows>, rows, Width, rowCount, inputs, count, logits);
+
+    public void Dispose() => Screen?.Dispose();
 }
