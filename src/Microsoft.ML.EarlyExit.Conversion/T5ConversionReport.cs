@@ -4,18 +4,20 @@ namespace Microsoft.ML.EarlyExit.Conversion;
 public sealed class T5ConversionReport
 {
     internal T5ConversionReport(
-        IReadOnlyList<string> warnings, IReadOnlyList<string> filesRead, IReadOnlyList<string> filesIgnored, int formatVersion, long bundleBytes)
+        IReadOnlyList<string> warnings, IReadOnlyList<string> filesRead, IReadOnlyList<string> filesIgnored, int formatVersion, long bundleBytes,
+        IReadOnlyList<QuantizationError> quantizationErrors)
     {
         Warnings = warnings;
         FilesRead = filesRead;
         FilesIgnored = filesIgnored;
         FormatVersion = formatVersion;
         BundleBytes = bundleBytes;
+        QuantizationErrors = quantizationErrors;
     }
 
     /// <summary>
     /// A sentence for each thing that makes the bundle behave otherwise than one may expect: what the checkpoint asks for and the library cannot do, where its
-    /// files disagree, that there is no tokenizer. Empty where there is none.
+    /// files disagree, that there is no tokenizer, which matrix whole numbers fit far worse than others of its kind. Empty where there is none.
     /// </summary>
     public IReadOnlyList<string> Warnings { get; }
 
@@ -30,4 +32,7 @@ public sealed class T5ConversionReport
 
     /// <summary>The size of the bundle's files in bytes, without <c>model.json</c>.</summary>
     public long BundleBytes { get; }
+
+    /// <summary>How far the matrices that are stored as whole numbers are from the checkpoint's, by kind; empty where none is.</summary>
+    public IReadOnlyList<QuantizationError> QuantizationErrors { get; }
 }

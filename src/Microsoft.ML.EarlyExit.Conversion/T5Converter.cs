@@ -25,7 +25,8 @@ public static class T5Converter
     /// <param name="options">How to convert; null for the defaults.</param>
     /// <param name="cancellationToken">Looked at between tensors; a cancelled conversion leaves nothing behind.</param>
     /// <returns>What there is to say about the conversion.</returns>
-    /// <exception cref="ArgumentException">A folder is null or empty.</exception>
+    /// <exception cref="ArgumentException">A folder is null or empty, or an item of <see cref="T5ConversionOptions.Keep"/> names no matrix that could be
+    /// kept.</exception>
     /// <exception cref="DirectoryNotFoundException">The source folder does not exist.</exception>
     /// <exception cref="InvalidModelException">The checkpoint is damaged, incomplete, or not a T5 this library knows.</exception>
     /// <exception cref="IOException">The target exists and is not to be replaced, is no bundle, or the disk has no room.</exception>
@@ -41,12 +42,16 @@ public static class T5Converter
         using T5Checkpoint checkpoint = T5Checkpoint.Open(sourceFolder);
         List<string> warnings = [.. checkpoint.Warnings];
         T5TokenizerSettings? tokenizer = CheckpointTokenizer.Read(checkpoint, warnings);
-        CheckSpace(checkpoint, bundleFolder, options.Weights);
+        var types = new MatrixTypes(checkpoint.Configuration, options);
+        CheckSpace(checkpoint, bundleFolder, options.Weights, types);
         string[] read = [.. checkpoint.FilesRead.Order(StringComparer.Ordinal)];
         string[] others =
             [.. Directory.EnumerateFileSystemEntries(sourceFolder).Select(path => Path.GetFileName(path)).Except(read).Order(StringComparer.Ordinal)];
-        BundleManifest manifest = new Conversion(checkpoint, tokenizer, options, cancellationToken).Run(bundleFolder);
-        return new T5ConversionReport(warnings, read, others, manifest.FormatVersion, manifest.Files.Sum(file => file.Bytes));
+        var conversion = new Conversion(checkpoint, tokenizer, options, types, cancellationToken);
+        BundleManifest manifest = conversion.Run(bundleFolder);
+        var summary = new QuantizationSummary(conversion.Quantized);
+        return new T5ConversionReport(
+            [.. warnings, .. summary.Warnings], read, others, manifest.FormatVersion, manifest.Files.Sum(file => file.Bytes), summary.Errors);
     }
 
     /// <summary>Writes encoder and decoder of a bundle as one ONNX file with its weights inside, for ML.NET's <c>ApplyOnnxModel</c> and other tools: what every
@@ -122,11 +127,11 @@ public static class T5Converter
         }
     }
 
-    private static void CheckSpace(T5Checkpoint checkpoint, string bundleFolder, WeightPrecision weights)
+    private static void CheckSpace(T5Checkpoint checkpoint, string bundleFolder, WeightPrecision weights, MatrixTypes types)
     {
-        var sizes = new MatrixSizes(checkpoint.Configuration, GraphContract.GraphHeadDimension(checkpoint.Configuration.KeyValueDimension));
-        long elements = sizes.Layers + ((checkpoint.HeadName == T5TensorShapes.Shared ? 1 : 2) * sizes.Embedding);
-        long needed = WeightFormat.Of(weights).ByteCount(elements);
+        long embedding = BundleTensor.ElementsOf(T5TensorShapes.Embedding(checkpoint.Configuration));
+        WeightFormat format = WeightFormat.Of(StoredTypes.OfEmbedding(weights));
+        long needed = types.Bytes + ((checkpoint.HeadName == T5TensorShapes.Shared ? 1 : 2) * format.ByteCount(embedding));
         string parent = Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(bundleFolder))) ?? Path.GetFullPath(bundleFolder);
         if (DiskSpace.Available(parent) is { } available && available < needed)
         {
@@ -137,14 +142,19 @@ public static class T5Converter
     }
 
     /// <summary>One conversion under way.</summary>
-    private sealed class Conversion(T5Checkpoint checkpoint, T5TokenizerSettings? tokenizer, T5ConversionOptions options, CancellationToken cancellationToken)
+    private sealed class Conversion(
+        T5Checkpoint checkpoint, T5TokenizerSettings? tokenizer, T5ConversionOptions options, MatrixTypes types, CancellationToken cancellationToken)
     {
         private readonly T5Configuration _configuration = checkpoint.Configuration;
         private readonly int _width = checkpoint.Configuration.ModelDimension;
         private readonly int _heads = checkpoint.Configuration.HeadCount;
         private readonly int _headWidth = checkpoint.Configuration.KeyValueDimension;
         private readonly int _graphHeadWidth = GraphContract.GraphHeadDimension(checkpoint.Configuration.KeyValueDimension);
+        private readonly List<QuantizedTensor> _quantized = [];
         private int _tensorsDone;
+
+        /// <summary>The matrices that were written as whole numbers.</summary>
+        public IReadOnlyList<QuantizedTensor> Quantized => _quantized;
 
         private int GraphInner => _heads * _graphHeadWidth;
 
@@ -208,7 +218,9 @@ public static class T5Converter
                 foreach (string part in _configuration.GatedFeedForward ? ["wi_0", "wi_1", "wo"] : (ReadOnlySpan<string>)["wi", "wo"])
                 {
                     CheckpointTensor tensor = checkpoint[$"{feedForward}.DenseReluDense.{part}.weight"];
-                    Add(writer, $"{to}.ff.{part}", [tensor.Shape[1], tensor.Shape[0]], elements => TensorStreaming.WriteTransposed(tensor, elements));
+                    AddMatrix(
+                        writer, $"{to}.ff.{part}", tensor.Shape[0], tensor.Shape[1],
+                        (row, weights) => tensor.Read((long)row * weights.Length, weights), elements => TensorStreaming.WriteTransposed(tensor, elements));
                 }
             }
 
@@ -221,17 +233,38 @@ public static class T5Converter
             AddProjection(writer, $"{to}.q", $"{layer}.{attention}.q.weight");
             AddProjection(writer, $"{to}.kv", $"{layer}.{attention}.k.weight", $"{layer}.{attention}.v.weight");
             CheckpointTensor output = checkpoint[$"{layer}.{attention}.o.weight"];
-            Add(writer, $"{to}.o", [GraphInner, _width], elements => WriteOutputProjection(output, elements));
+            AddMatrix(
+                writer, $"{to}.o", _width, GraphInner,
+                (row, weights) => ReadOutputRow(output, row, weights), elements => WriteOutputProjection(output, elements));
         }
 
-        /// <summary>Query, key or value projections side by side: [d, heads · head], each head filled up with zero columns.</summary>
+        /// <summary>Query, key or value projections side by side: heads · head outputs, each head filled up with zeros.</summary>
         private void AddProjection(BundleWriter writer, string to, params string[] from)
         {
             CheckpointTensor[] tensors = [.. from.Select(name => checkpoint[name])];
-            int width = from.Length * GraphInner;
+            AddMatrix(
+                writer, to, from.Length * GraphInner, _width,
+                (row, weights) => ReadProjectionRow(tensors, row, weights), elements => WriteProjection(tensors, elements));
+        }
+
+        private void ReadProjectionRow(CheckpointTensor[] tensors, int row, Span<float> weights)
+        {
+            (int head, int at) = Math.DivRem(row % GraphInner, _graphHeadWidth);
+            if (at < _headWidth)
+            {
+                tensors[row / GraphInner].Read((((long)head * _headWidth) + at) * _width, weights);
+            }
+            else
+            {
+                weights.Clear();
+            }
+        }
+
+        private void WriteProjection(CheckpointTensor[] tensors, ElementWriter elements)
+        {
             if (_graphHeadWidth == _headWidth)
             {
-                Add(writer, to, [_width, width], elements => TensorStreaming.WriteTransposedConcatenated(tensors, elements));
+                TensorStreaming.WriteTransposedConcatenated(tensors, elements);
                 return;
             }
 
@@ -242,7 +275,16 @@ public static class T5Converter
                     parts.Add(new TransposedPart(tensors[index], head * _headWidth, _headWidth, (index * GraphInner) + (head * _graphHeadWidth)));
             }
 
-            Add(writer, to, [_width, width], elements => TensorStreaming.WriteTransposed(parts, width, 0, _width, elements));
+            TensorStreaming.WriteTransposed(parts, tensors.Length * GraphInner, 0, _width, elements);
+        }
+
+        private void ReadOutputRow(CheckpointTensor output, int row, Span<float> weights)
+        {
+            weights.Clear();
+            for (int head = 0; head < _heads; head++)
+            {
+                output.Read((((long)row * _heads) + head) * _headWidth, weights.Slice(head * _graphHeadWidth, _headWidth));
+            }
         }
 
         /// <summary>[heads · head, d]: each head followed by the zero rows that fill it up.</summary>
@@ -286,19 +328,40 @@ public static class T5Converter
                 byBucket.AsSpan(bucket * _heads, _heads).CopyTo(byDistance.AsSpan(row * _heads));
             }
 
-            Add(writer, to, [rows, _heads], elements => elements.Write(byDistance));
+            Add(writer, to, [rows, _heads], WeightPrecision.Float32, elements => elements.Write(byDistance));
         }
 
         private void AddAsIs(BundleWriter writer, string to, string from)
         {
             CheckpointTensor tensor = checkpoint[from];
-            Add(writer, to, tensor.Shape, elements => TensorStreaming.Write(tensor, elements));
+            Add(writer, to, tensor.Shape, StoredTypes.Of(options.Weights, to, 0), elements => TensorStreaming.Write(tensor, elements));
         }
 
-        private void Add(BundleWriter writer, string name, IReadOnlyList<int> shape, Action<ElementWriter> write)
+        /// <summary>A layer's matrix, which is stored with a row for each input, or as whole numbers with a row for each output.</summary>
+        private void AddMatrix(
+            BundleWriter writer, string name, int outputs, int inputs, MatrixRowReader readRow, Action<ElementWriter> writeTransposed)
+        {
+            WeightPrecision type = types[name];
+            if (!WeightFormat.Of(type).HasScales)
+            {
+                Add(writer, name, [inputs, outputs], type, writeTransposed);
+                return;
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
+            _quantized.Add(MatrixQuantizer.Write(writer, name, type, outputs, inputs, readRow));
+            ReportProgress();
+        }
+
+        private void Add(BundleWriter writer, string name, IReadOnlyList<int> shape, WeightPrecision type, Action<ElementWriter> write)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            writer.AddTensor(name, shape, T5TensorNames.IsMatrix(name) ? options.Weights : WeightPrecision.Float32, write);
+            writer.AddTensor(name, shape, type, write);
+            ReportProgress();
+        }
+
+        private void ReportProgress()
+        {
             int perLayer = _configuration.GatedFeedForward ? 8 : 7;
             int total = 6 + (_configuration.EncoderLayerCount * perLayer) + (_configuration.DecoderLayerCount * (perLayer + 4));
             options.Progress?.Report(Math.Min(1, ++_tensorsDone / (double)total));

@@ -23,7 +23,7 @@ internal static class EarlyExitTool
             ToolContext.ToolName, "T5 text generation with early exit: converts, inspects and runs models, and draws what they do.")
         {
             new ConvertCommand(context), new InspectCommand(context), new GenerateCommand(context), new ScoreCommand(context), new EvaluateCommand(context),
-            new CalibrateCommand(context), new FiguresCommand(context), new ReproduceCommand(context), new CompletionCommand(context),
+            new CalibrateCommand(context), new BenchCommand(context), new FiguresCommand(context), new ReproduceCommand(context), new CompletionCommand(context),
             verbose, new VersionOption(), ExampleHelpAction.CreateOption(),
         };
         bool isVerbose = false;

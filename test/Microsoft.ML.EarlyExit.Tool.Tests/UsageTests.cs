@@ -23,6 +23,8 @@ public sealed class UsageTests
         ["figures", "f", "--output", "o"], ["figures", "--scores", "", "--output", "o"], ["figures", "f", "g"],
         ["figures", "--scores", "s", "t", "--output", "o"],
         ["calibrate"], ["calibrate", "b"], ["figures", "--certificate", "c"],
+        ["bench"], ["bench", ""], ["bench", "b", "c"], ["bench", "b", "--rounds", "0"], ["bench", "b", "--rounds", "1001"], ["bench", "b", "--batch", "0"],
+        ["bench", "b", "--input", ""], ["bench", "b", "--text", "a"], ["bench", "b", "--json=1"],
         ["completion"], ["completion", "tcsh"], ["inspect", "--jsn"], ["generate", "b", "--text", "a", "--json=1"],
         ["evaluate"], ["evaluate", "rouge"], ["evaluate", "meteor", "--input", "f"], ["evaluate", "squad", "--input", "f", "--stemmer"],
     ]);
@@ -51,8 +53,8 @@ public sealed class UsageTests
     [InlineData("There is no option --polcy. Did you mean --policy?", "generate", "--polcy", "p.json", "b", "--text", "a")]
     [InlineData("There is no option --jsn. Did you mean --json?", "inspect", "--jsn")]
     [InlineData("There is no option --temperature.\n", "generate", "b", "--text", "a", "--temperature", "1")]
-    [InlineData("--weights is 'fp23'; it must be one of fp32, bf16. Did you mean fp32?", "convert", "a", "b", "--weights", "fp23")]
-    [InlineData("--weights is 'int9'; it must be one of fp32, bf16.", "convert", "a", "b", "--weights", "int9")]
+    [InlineData("--weights is 'fp23'; it must be one of fp32, bf16, int8, int4. Did you mean fp32?", "convert", "a", "b", "--weights", "fp23")]
+    [InlineData("--weights is 'int9'; it must be one of fp32, bf16, int8, int4.", "convert", "a", "b", "--weights", "int9")]
     [InlineData("KIND is 'rogue'; it must be one of rouge, squad, bleu, chrf, exits. Did you mean rouge?", "evaluate", "rogue", "--input", "f")]
     [InlineData("--loss is 'rougel'; it must be one of", "calibrate", "b", "--loss", "rougel")]
     [InlineData("--format is 'squat'; it must be one of", "reproduce", "--model", "m", "--data", "d", "--output", "o", "--format", "squat")]
@@ -66,6 +68,8 @@ public sealed class UsageTests
     [InlineData("--input FILE is missing. Rows to evaluate", "evaluate", "rouge")]
     [InlineData("--text has no TEXT after it. One text", "generate", "b", "--text")]
     [InlineData("'c' is one argument too many.", "inspect", "b", "c")]
+    [InlineData("There is no option --round. Did you mean --rounds?", "bench", "b", "--round", "3")]
+    [InlineData("For example: early-exit bench flan-t5-small.bundle", "bench")]
     [InlineData("Name a command: convert, inspect, generate", "--verbose")]
     public void Mistakes_are_named_with_what_was_meant(string message, params string[] arguments)
     {
@@ -98,6 +102,8 @@ public sealed class UsageTests
     [InlineData("early-exit evaluate ", "bleu chrf exits rouge squad")]
     [InlineData("early-exit inspect b --", "--help --json --verbose")]
     [InlineData("early-exit inspect ", "")]
+    [InlineData("early-exit ben", "bench")]
+    [InlineData("early-exit bench b --", "--batch --gpu --help --input --json --options --policy --rounds --threads --verbose")]
     [InlineData("early-exit generate b --text ", "")]
     [InlineData("early-exit generate \"a b\" --thres", "--threshold")]
     [InlineData("early", "")]
@@ -127,6 +133,7 @@ public sealed class UsageTests
     [InlineData("reproduce")]
     [InlineData("evaluate")]
     [InlineData("calibrate")]
+    [InlineData("bench")]
     [InlineData("figures")]
     [InlineData("completion")]
     public void Help_has_an_example_of_the_command(string command)
@@ -143,7 +150,7 @@ public sealed class UsageTests
         ToolResult result = ToolRunner.Run("--help");
         Assert.Equal(0, result.ExitCode);
         Assert.All(
-            ["convert", "inspect", "generate", "score", "evaluate", "calibrate", "figures", "reproduce"],
+            ["convert", "inspect", "generate", "score", "evaluate", "calibrate", "bench", "figures", "reproduce"],
             command => Assert.Contains($"  early-exit {command} ", result.Output));
     }
 

@@ -6,6 +6,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using Microsoft.ML.EarlyExit.Model;
 using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Graphs;
 using Microsoft.ML.EarlyExit.Model.Weights;
 using Microsoft.ML.EarlyExit.Tool.Interaction;
 using Microsoft.ML.EarlyExit.Tool.Output;
@@ -47,6 +48,14 @@ internal sealed class InspectCommand : ToolCommand
             writer.WriteNumber("formatVersion", manifest.FormatVersion);
             writer.WriteString("createdBy", manifest.CreatedBy);
             writer.WriteString("precision", WeightFormat.Of(manifest.Precision).Name);
+            if (WeightFormat.Of(manifest.Precision).HasScales)
+            {
+                writer.WriteStartObject("matrices");
+                foreach ((string name, int count) in CountMatrices(manifest))
+                    writer.WriteNumber(name, count);
+                writer.WriteEndObject();
+            }
+
             writer.WriteNumber("parameters", ParameterCount(manifest));
             writer.WriteString("tokenizer", manifest.TokenizerFile);
             if (manifest.Tokenizer is { } tokenizer)
@@ -73,6 +82,8 @@ internal sealed class InspectCommand : ToolCommand
         T5Configuration configuration = manifest.Configuration;
         Line("bundle", $"{bundle.Folder} (format {manifest.FormatVersion}, by {manifest.CreatedBy})");
         Line("precision", WeightFormat.Of(manifest.Precision).Name);
+        if (WeightFormat.Of(manifest.Precision).HasScales)
+            Line("", $"matrices: {string.Join(", ", CountMatrices(manifest).Select(type => $"{type.Count} in {type.Name}"))}; all else in fp32");
         Line("parameters", $"{ParameterCount(manifest):N0}");
         Line("layers", $"{configuration.EncoderLayerCount} encoder, {configuration.DecoderLayerCount} decoder");
         Line("model width", $"{configuration.ModelDimension}");
@@ -103,6 +114,11 @@ internal sealed class InspectCommand : ToolCommand
     }
 
     private static bool IsTied(BundleManifest manifest) => manifest.TensorNames.Head == manifest.TensorNames.Embedding;
+
+    /// <summary>How many matrices of layers are stored in each type.</summary>
+    private static IEnumerable<(string Name, int Count)> CountMatrices(BundleManifest manifest) =>
+        manifest.Tensors.Where(tensor => T5TensorNames.IsLayerMatrix(tensor.Name)).GroupBy(tensor => tensor.Type).OrderBy(type => type.Key)
+            .Select(type => (WeightFormat.Of(type.Key).Name, type.Count()));
 
     /// <summary>The parameters of the checkpoint: the bundle's own tensors are partly filled up with zeros or laid out by distance.</summary>
     private static long ParameterCount(BundleManifest manifest)

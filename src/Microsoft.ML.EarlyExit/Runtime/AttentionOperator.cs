@@ -66,7 +66,7 @@ internal sealed unsafe class AttentionOperator : IDisposable
             IsCross = which % 2 == 1,
             Input = (float*)NativeApi.Input(context, 0),
         };
-        void* failure = NativeApi.Output(context, job->TokenCount, job->HeadCount * job->HeadWidth, &work.Output);
+        void* failure = NativeApi.Output(context, [1, job->TokenCount, job->HeadCount * job->HeadWidth], &work.Output);
         if (failure is not null)
             return failure;
         int items = job->PartCount * job->HeadCount;

@@ -24,6 +24,7 @@ internal sealed unsafe class ModelSessions : IDisposable
     private readonly GpuSelection _gpu;
     private readonly PrePackedWeightsContainer _packedWeights;
     private readonly AttentionOperator _attention;
+    private readonly QuantizedProductOperator _products;
     private readonly WidenedWeights _widened;
     private readonly PackingProbe _packing;
     private readonly ConcurrentDictionary<string, OrtValue> _weights = new(StringComparer.Ordinal);
@@ -43,6 +44,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         ThreadPool = new OnnxThreadPool(poolOptions);
         _packedWeights = new PrePackedWeightsContainer();
         _attention = new AttentionOperator();
+        _products = new QuantizedProductOperator();
         if (_gpu.Device is null)
             return;
         try
@@ -141,6 +143,7 @@ internal sealed unsafe class ModelSessions : IDisposable
 
         ThreadPool.Dispose();
         _attention.Dispose();
+        _products.Dispose();
         _packedWeights.Dispose();
         foreach (OrtValue weight in _weights.Values)
             weight.Dispose();
@@ -196,8 +199,10 @@ internal sealed unsafe class ModelSessions : IDisposable
             using SessionOptions options = CreateOptions();
             if (key.Form == SegmentForm.Packed)
                 _attention.AddTo(options);
-            List<TensorProto> weights = ExternalWeights(model);
+            if (QuantizedProductOperator.Replace(model))
+                _products.AddTo(options);
             IReadOnlySet<string> widened = WidenedWeights.LeaveOutWidening(model.Graph);
+            List<TensorProto> weights = ExternalWeights(model);
             _widened.Widen(widened);
             foreach (TensorProto weight in weights)
                 options.AddInitializer(weight.Name, widened.Contains(weight.Name) ? _widened[weight.Name] : _weights.GetOrAdd(weight.Name, CreateWeight));
@@ -254,7 +259,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         }
     }
 
-    /// <summary>Matrices that only products read are packed by now; their mapped pages, or widened copies, would be a second copy in memory.</summary>
+    /// <summary>Matrices that only the runtime's products read are packed by now; their mapped pages, or widened copies, would be a second copy.</summary>
     private void ReleasePackedPages(GraphProto graph, IReadOnlyList<TensorProto> weights, IReadOnlySet<string> widened)
     {
         var read = graph.Node.Where(node => node.OpType != "MatMul").SelectMany(node => node.Input).ToHashSet(StringComparer.Ordinal);
@@ -274,9 +279,12 @@ internal sealed unsafe class ModelSessions : IDisposable
     {
         if (!_bundle.TryGetTensor(name, out BundleTensor tensor))
             throw new InvalidOperationException($"Tensor '{name}' was not checked.");
+        // The runtime numbers types as graphs do, and has none of four bits.
+        bool isPacked = tensor.Type == WeightPrecision.Int4;
+        var type = isPacked ? TensorElementType.UInt8 : (TensorElementType)WeightFormat.Of(tensor.Type).OnnxType;
         long[] shape = [.. tensor.Shape.Select(dimension => (long)dimension)];
-        // The runtime numbers types as graphs do.
-        var type = (TensorElementType)WeightFormat.Of(tensor.Type).OnnxType;
+        if (isPacked)
+            shape[^1] /= 2;
         return OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, type, shape, _bundle.Tensor(tensor).Address, tensor.ByteCount);
     }
 

@@ -10,18 +10,26 @@ namespace Microsoft.ML.EarlyExit.Runtime;
 /// </summary>
 internal static unsafe class NativeApi
 {
+    private const int CreateStatus = 0;
     private const int CreateCustomOpDomain = 26;
     private const int CustomOpDomainAdd = 27;
     private const int AddCustomOpDomain = 28;
     private const int GetTensorMutableData = 51;
+    private const int GetDimensionsCount = 61;
+    private const int GetDimensions = 62;
+    private const int GetTensorTypeAndShape = 65;
     private const int KernelContextGetInput = 90;
     private const int KernelContextGetOutput = 91;
+    private const int ReleaseTensorTypeAndShapeInfo = 99;
     private const int ReleaseCustomOpDomain = 101;
     private const int KernelContextParallelFor = 274;
 
     // The first version that has all of them; also that of an operator's description below.
     private const uint ApiVersion = 16;
+    private const int Fail = 1;
     private const int FloatElementType = 1;
+    private const int ByteElementType = 2;
+    private const int SignedByteElementType = 3;
     private const int Int64ElementType = 7;
 
     private static readonly void** s_api = Open();
@@ -49,15 +57,26 @@ internal static unsafe class NativeApi
         return description;
     }
 
-    /// <summary>A domain that offers one operator; to be released after the sessions that use it.</summary>
-    public static nint CreateDomain(string name, CustomOperator* description)
+    /// <summary>Describes an operator of the inputs float, int8 or uint8, float, int64 and one output of floats.</summary>
+    public static CustomOperator* DescribeProduct(string name, bool isSigned, delegate* unmanaged[Cdecl]<void*, void*, void*> compute)
+    {
+        CustomOperator* description = Describe(name, compute);
+        description->GetInputType = isSigned ? &GetProductOfSignedBytes : &GetProductOfBytes;
+        description->GetInputTypeCount = &GetFour;
+        description->GetOutputType = &GetFloat;
+        return description;
+    }
+
+    /// <summary>A domain that offers operators; to be released after the sessions that use it.</summary>
+    public static nint CreateDomain(string name, params CustomOperator*[] descriptions)
     {
         nint utf8 = Marshal.StringToCoTaskMemUTF8(name);
         try
         {
             nint domain;
             Check(((delegate* unmanaged[Cdecl]<nint, nint*, void*>)s_api[CreateCustomOpDomain])(utf8, &domain));
-            Check(((delegate* unmanaged[Cdecl]<nint, CustomOperator*, void*>)s_api[CustomOpDomainAdd])(domain, description));
+            foreach (CustomOperator* description in descriptions)
+                Check(((delegate* unmanaged[Cdecl]<nint, CustomOperator*, void*>)s_api[CustomOpDomainAdd])(domain, description));
             return domain;
         }
         finally
@@ -82,13 +101,39 @@ internal static unsafe class NativeApi
         return data;
     }
 
-    /// <summary>Makes memory for a kernel's output [1, <paramref name="rows"/>, <paramref name="width"/>].</summary>
-    /// <returns>Null, or why there is none, which the kernel returns to the runtime.</returns>
-    public static void* Output(void* context, int rows, int width, float** data)
+    /// <summary>The dimensions of a kernel's input.</summary>
+    /// <returns>How many there are; those that have no room are left out.</returns>
+    public static int Shape(void* context, int index, Span<long> dimensions)
     {
-        long* shape = stackalloc long[] { 1, rows, width };
+        // These fail for what a tensor rules out.
+        void* input;
+        void* shape;
+        nuint count;
+        ((delegate* unmanaged[Cdecl]<void*, nuint, void**, void*>)s_api[KernelContextGetInput])(context, (nuint)index, &input);
+        ((delegate* unmanaged[Cdecl]<void*, void**, void*>)s_api[GetTensorTypeAndShape])(input, &shape);
+        ((delegate* unmanaged[Cdecl]<void*, nuint*, void*>)s_api[GetDimensionsCount])(shape, &count);
+        fixed (long* dimension = dimensions)
+        {
+            ((delegate* unmanaged[Cdecl]<void*, long*, nuint, void*>)s_api[GetDimensions])(
+                shape, dimension, (nuint)Math.Min((int)count, dimensions.Length));
+        }
+
+        ((delegate* unmanaged[Cdecl]<void*, void>)s_api[ReleaseTensorTypeAndShapeInfo])(shape);
+        return (int)count;
+    }
+
+    /// <summary>Makes memory for a kernel's output.</summary>
+    /// <returns>Null, or why there is none, which the kernel returns to the runtime.</returns>
+    public static void* Output(void* context, ReadOnlySpan<long> shape, float** data)
+    {
         void* output;
-        void* status = ((delegate* unmanaged[Cdecl]<void*, nuint, long*, nuint, void**, void*>)s_api[KernelContextGetOutput])(context, 0, shape, 3, &output);
+        void* status;
+        fixed (long* dimensions = shape)
+        {
+            status = ((delegate* unmanaged[Cdecl]<void*, nuint, long*, nuint, void**, void*>)s_api[KernelContextGetOutput])(
+                context, 0, dimensions, (nuint)shape.Length, &output);
+        }
+
         return status is null ? ((delegate* unmanaged[Cdecl]<void*, void**, void*>)s_api[GetTensorMutableData])(output, (void**)data) : status;
     }
 
@@ -97,6 +142,20 @@ internal static unsafe class NativeApi
     public static void* ParallelFor(void* context, delegate* unmanaged[Cdecl]<void*, nuint, void> body, nuint count, void* state) =>
         ((delegate* unmanaged[Cdecl]<void*, delegate* unmanaged[Cdecl]<void*, nuint, void>, nuint, nuint, void*, void*>)s_api[KernelContextParallelFor])(
             context, body, count, 0, state);
+
+    /// <summary>What a kernel returns where it cannot go on.</summary>
+    public static void* Failure(string message)
+    {
+        nint utf8 = Marshal.StringToCoTaskMemUTF8(message);
+        try
+        {
+            return ((delegate* unmanaged[Cdecl]<int, nint, void*>)s_api[CreateStatus])(Fail, utf8);
+        }
+        finally
+        {
+            Marshal.FreeCoTaskMem(utf8);
+        }
+    }
 
     private static void** Open()
     {
@@ -157,10 +216,21 @@ internal static unsafe class NativeApi
     private static int GetFloatThenInt64(CustomOperator* op, nuint index) => index == 0 ? FloatElementType : Int64ElementType;
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static int GetProductOfSignedBytes(CustomOperator* op, nuint index) =>
+        index == 1 ? SignedByteElementType : index == 3 ? Int64ElementType : FloatElementType;
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static int GetProductOfBytes(CustomOperator* op, nuint index) =>
+        index == 1 ? ByteElementType : index == 3 ? Int64ElementType : FloatElementType;
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static nuint GetOne(CustomOperator* op) => 1;
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static nuint GetThree(CustomOperator* op) => 3;
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static nuint GetFour(CustomOperator* op) => 4;
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static int GetRequired(CustomOperator* op, nuint index) => 0;

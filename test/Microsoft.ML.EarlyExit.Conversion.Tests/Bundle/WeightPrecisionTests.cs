@@ -39,7 +39,7 @@ public sealed class WeightPrecisionTests(ConvertedModels models) : IDisposable
     {
         string page = File.ReadAllText(Path.Combine(Repository.Folder, "docs", "model-bundle.md"));
         Assert.Equal(Enum.GetValues<WeightPrecision>(), WeightFormat.All.Select(format => format.Precision));
-        Assert.All(WeightFormat.All, format => Assert.Contains($"| `{format.Name}` | {format.ElementBytes} bytes |", page, StringComparison.Ordinal));
+        Assert.All(WeightFormat.All, format => Assert.Contains($"| `{format.Name}` | {format.ElementBits} bits |", page, StringComparison.Ordinal));
     }
 
     [Theory]
@@ -103,8 +103,8 @@ public sealed class WeightPrecisionTests(ConvertedModels models) : IDisposable
     [Fact]
     public void Other_values_than_the_enumerations_are_refused()
     {
-        var exception = Assert.Throws<ArgumentOutOfRangeException>(() => new T5ConversionOptions { Weights = (WeightPrecision)2 });
-        Assert.Contains("Float32, BFloat16", exception.Message);
+        var exception = Assert.Throws<ArgumentOutOfRangeException>(() => new T5ConversionOptions { Weights = (WeightPrecision)4 });
+        Assert.Contains("Float32, BFloat16, Int8, Int4", exception.Message);
     }
 
     private (ModelBundle Single, ModelBundle Half) Convert(TinyCheckpoint checkpoint)

@@ -205,6 +205,8 @@ internal static class BundleGraph
         // A table of biases has a row for every distance up to the one from which on all are equal.
         int?[] shape = tensor.Name.Split('.')[^1] switch
         {
+            // Opening the bundle compared it with the shape of what it scales.
+            "scales" => [null, null],
             "norm" or "final_norm" => [width],
             "q" => [width, inner],
             "kv" => [width, 2 * inner],
@@ -214,6 +216,8 @@ internal static class BundleGraph
             "relative_bias" => [null, sizes.HeadCount],
             _ => [sizes.VocabularySize, width],
         };
+        if (WeightFormat.Of(tensor.Type).HasScales)
+            Array.Reverse(shape);
         if (shape.Length != tensor.Shape.Count || shape.Zip(tensor.Shape).Any(pair => pair.First is { } size && size != pair.Second))
         {
             throw Invalid(

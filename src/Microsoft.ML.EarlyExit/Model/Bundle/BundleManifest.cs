@@ -24,7 +24,7 @@ internal sealed record BundleManifest
 
     public required string CreatedBy { get; init; }
 
-    /// <summary>How the matrices are stored; all else is in single precision.</summary>
+    /// <summary>How the matrices are stored; all else is in single precision. <see cref="StoredTypes"/> has what that gives each tensor.</summary>
     public required WeightPrecision Precision { get; init; }
 
     public required T5Configuration Configuration { get; init; }

@@ -62,8 +62,13 @@ internal static class GraphContract
     /// <summary>Node names ending so only move rows between slots and rows; they are left out where both are the same.</summary>
     public const string RowSelectionSuffix = "/row_selection";
 
-    /// <summary>Ends the names of nodes that widen a weight, which is stored in fewer bits; they are omitted where it is given in single precision.</summary>
+    /// <summary>
+    /// Ends the names of nodes that give a weight, which is stored in fewer bits, as a product takes it; they are omitted where it is given in single precision.
+    /// </summary>
     public const string WidenedSuffix = "/widened";
+
+    /// <summary>Ends the names of nodes that multiply a weight's numbers by their scales; a node that widens reads them.</summary>
+    public const string DequantizedSuffix = "/dequantized";
 
     /// <summary>Added to a score that must not count: far below any real one, and its sum with a bias stays finite.</summary>
     public const float Masked = -1e30f;

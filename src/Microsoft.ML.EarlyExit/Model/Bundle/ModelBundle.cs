@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text.Json;
 using Microsoft.ML.EarlyExit.Evaluation.Json;
@@ -79,7 +80,17 @@ internal sealed unsafe class ModelBundle : IDisposable
                 CheckFile(folder, file);
         }
 
-        return new ModelBundle(folder, source, Convert.ToHexStringLower(SHA256.HashData(json)), manifest, tensors, OpenWeights(folder, manifest, copyWeights));
+        BundleWeights weights = OpenWeights(folder, manifest, copyWeights);
+        try
+        {
+            CheckScales(folder, manifest, weights);
+            return new ModelBundle(folder, source, Convert.ToHexStringLower(SHA256.HashData(json)), manifest, tensors, weights);
+        }
+        catch
+        {
+            weights.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Reads a manifest that is not in a folder, and checks all that can be without the other files.</summary>
@@ -99,6 +110,13 @@ internal sealed unsafe class ModelBundle : IDisposable
 
     /// <summary>A tensor that opening has checked to exist.</summary>
     public WeightTensor Tensor(string name) => Tensor(_tensors[name]);
+
+    /// <summary>A matrix of the weights file whose type has scales.</summary>
+    public QuantizedMatrix QuantizedMatrix(BundleTensor tensor)
+    {
+        BundleTensor scales = _tensors[T5TensorNames.Scales(tensor.Name)];
+        return new(tensor, scales, _weights.Start + tensor.Offset, (float*)(_weights.Start + scales.Offset));
+    }
 
     /// <summary>Says that a tensor will hardly be read again: its pages leave memory, and come back from the file if it is.</summary>
     public void ReleasePages(BundleTensor tensor) => _weights.ReleasePages(tensor.Offset, tensor.ByteCount);
@@ -425,18 +443,19 @@ internal sealed unsafe class ModelBundle : IDisposable
                 throw Invalid(folder, $"tensor '{tensor.Name}' has the impossible shape [{string.Join(", ", tensor.Shape)}]");
             CheckType(folder, manifest, tensor);
             // Counted in elements first: two dimensions of 31 bits fit 63, but not times their size.
-            int elementBytes = WeightFormat.Of(tensor.Type).ElementBytes;
-            if (tensor.ElementCount > weightsBytes / elementBytes
-                || tensor.Offset < 0 || tensor.Offset % elementBytes != 0 || tensor.Offset > weightsBytes - tensor.ByteCount)
+            WeightFormat format = WeightFormat.Of(tensor.Type);
+            if (tensor.ElementCount > 8 * weightsBytes / format.ElementBits
+                || tensor.Offset < 0 || tensor.Offset % format.Alignment != 0 || tensor.Offset > weightsBytes - tensor.ByteCount)
                 throw Invalid(folder, $"tensor '{tensor.Name}' at offset {tensor.Offset} does not lie inside '{manifest.WeightsFile}'");
             if (!tensors.TryAdd(tensor.Name, tensor))
                 throw Invalid(folder, $"tensor '{tensor.Name}' is listed twice");
         }
 
+        CheckScaleShapes(folder, tensors);
         T5Configuration configuration = manifest.Configuration;
         BundleTensorNames names = manifest.TensorNames;
-        Require(names.Embedding, manifest.Precision, configuration.VocabularySize, configuration.ModelDimension);
-        Require(names.Head, manifest.Precision, configuration.VocabularySize, configuration.ModelDimension);
+        Require(names.Embedding, StoredTypes.OfEmbedding(manifest.Precision), configuration.VocabularySize, configuration.ModelDimension);
+        Require(names.Head, StoredTypes.OfEmbedding(manifest.Precision), configuration.VocabularySize, configuration.ModelDimension);
         Require(names.DecoderFinalNorm, WeightPrecision.Float32, configuration.ModelDimension);
         Require(names.DecoderRelativeBias, WeightPrecision.Float32, null, configuration.HeadCount);
         BundleTensor bias = tensors[names.DecoderRelativeBias];
@@ -470,11 +489,72 @@ internal sealed unsafe class ModelBundle : IDisposable
     /// <summary>Refuses a tensor in another type than its bundle's precision gives it: what reads it counts on that.</summary>
     private static void CheckType(string folder, BundleManifest manifest, BundleTensor tensor)
     {
-        WeightPrecision expected = T5TensorNames.IsMatrix(tensor.Name) ? manifest.Precision : WeightPrecision.Float32;
-        if (tensor.Type != expected)
-            throw Invalid(folder, $"tensor '{tensor.Name}' is of type {Of(tensor.Type)}; with precision {Of(manifest.Precision)} it must be {Of(expected)}");
+        if (StoredTypes.Allows(manifest.Precision, tensor.Name, tensor.Type))
+            return;
+        IEnumerable<string> allowed =
+            WeightFormat.All.Where(format => StoredTypes.Allows(manifest.Precision, tensor.Name, format.Precision)).Select(format => format.Name);
+        throw Invalid(
+            folder,
+            $"tensor '{tensor.Name}' is of type {WeightFormat.Of(tensor.Type).Name}; "
+            + $"with precision {WeightFormat.Of(manifest.Precision).Name} it must be {string.Join(" or ", allowed)}");
+    }
 
-        static string Of(WeightPrecision precision) => WeightFormat.Of(precision).Name;
+    /// <summary>Refuses whole numbers without scales that fit them, and scales without numbers.</summary>
+    private static void CheckScaleShapes(string folder, Dictionary<string, BundleTensor> tensors)
+    {
+        foreach (BundleTensor tensor in tensors.Values)
+        {
+            if (tensor.Name.EndsWith(T5TensorNames.ScalesSuffix, StringComparison.Ordinal))
+            {
+                string numbers = tensor.Name[..^T5TensorNames.ScalesSuffix.Length];
+                if (!tensors.TryGetValue(numbers, out BundleTensor? scaled) || !WeightFormat.Of(scaled.Type).HasScales)
+                    throw Invalid(folder, $"tensor '{tensor.Name}' has the scales of '{numbers}', which is not stored as whole numbers");
+            }
+
+            if (!WeightFormat.Of(tensor.Type).HasScales)
+                continue;
+            if (tensor.Shape.Count != 2)
+                throw Invalid(folder, $"tensor '{tensor.Name}' is of type {WeightFormat.Of(tensor.Type).Name} and not a matrix");
+            if (!tensors.TryGetValue(T5TensorNames.Scales(tensor.Name), out BundleTensor? scales))
+                throw Invalid(folder, $"tensor '{T5TensorNames.Scales(tensor.Name)}', the scales of '{tensor.Name}', is missing");
+            int width = tensor.Shape[1];
+            if (scales.Shape.Count != 2 || scales.Shape[0] != tensor.Shape[0] || width % scales.Shape[1] != 0)
+            {
+                throw Invalid(
+                    folder,
+                    $"tensor '{scales.Name}' has shape [{string.Join(", ", scales.Shape)}]; "
+                    + $"for numbers of [{string.Join(", ", tensor.Shape)}] it must have {tensor.Shape[0]} rows and a number of columns that divides {width}");
+            }
+
+            // Two of four bits share a byte, and no byte two blocks.
+            if (tensor.Type == WeightPrecision.Int4 && width / scales.Shape[1] % 2 != 0)
+                throw Invalid(folder, $"tensor '{tensor.Name}' is of type int4 in blocks of {width / scales.Shape[1]}, which must be an even number");
+        }
+    }
+
+    /// <summary>Refuses scales that are no positive finite numbers; a few hundredths of what the hash was made of just before.</summary>
+    private static void CheckScales(string folder, BundleManifest manifest, BundleWeights weights)
+    {
+        foreach (BundleTensor tensor in manifest.Tensors.Where(tensor => tensor.Name.EndsWith(T5TensorNames.ScalesSuffix, StringComparison.Ordinal)))
+        {
+            int columns = tensor.Shape[1];
+            float* scales = (float*)(weights.Start + tensor.Offset);
+            for (int row = 0; row < tensor.Shape[0]; row++)
+            {
+                var line = new ReadOnlySpan<float>(scales + ((long)row * columns), columns);
+                for (int column = 0; column < columns; column++)
+                {
+                    if (!(line[column] > 0 && float.IsFinite(line[column])))
+                    {
+                        throw Invalid(
+                            folder,
+                            string.Create(
+                                CultureInfo.InvariantCulture,
+                                $"tensor '{tensor.Name}' has at [{row}, {column}] the scale {line[column]}, which is not a positive finite number"));
+                    }
+                }
+            }
+        }
     }
 
     private static InvalidModelException Invalid(string folder, string what) =>

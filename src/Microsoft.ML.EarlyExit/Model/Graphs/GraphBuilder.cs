@@ -30,10 +30,13 @@ internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, Bund
     /// <summary>A tensor of the weights file in single precision, whatever it is stored in.</summary>
     public string Weight(string weight)
     {
-        if (StoredWeight(weight) == WeightPrecision.Float32)
+        WeightPrecision type = StoredWeight(weight);
+        if (type == WeightPrecision.Float32)
             return weight;
         string widened = weight + GraphContract.WidenedSuffix;
-        return _names.Contains(widened) ? widened : Widen(widened, weight, widened);
+        if (_names.Contains(widened))
+            return widened;
+        return WeightFormat.Of(type).HasScales ? Dequantize(widened, weight) : Widen(widened, weight, widened);
     }
 
     /// <summary>Adds nodes that take rows of a matrix of the weights file, in single precision whatever it is stored in.</summary>
@@ -48,6 +51,17 @@ internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, Bund
 
     private string Widen(string node, string stored, string output) =>
         Node(node, "Cast", [stored], [output], "", Attribute("to", (long)TensorProto.Types.DataType.Float))[0];
+
+    /// <summary>Adds nodes that multiply the numbers of a matrix by their scales, and turn it: it is stored with a row for each output.</summary>
+    private string Dequantize(string node, string weight)
+    {
+        string scales = T5TensorNames.Scales(weight);
+        _ = StoredWeight(scales);
+        long block = weights[weight].Shape[1] / weights[scales].Shape[1];
+        string dequantized = Node(
+            weight + GraphContract.DequantizedSuffix, "DequantizeLinear", [weight, scales], Attribute("axis", 1L), Attribute("block_size", block));
+        return Node(node, "Transpose", [dequantized], Attribute("perm", 1L, 0L));
+    }
 
     /// <summary>Declares a tensor of the weights file, and says how it is stored.</summary>
     private WeightPrecision StoredWeight(string weight)

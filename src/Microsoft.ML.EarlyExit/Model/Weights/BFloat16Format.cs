@@ -15,7 +15,7 @@ internal sealed unsafe class BFloat16Format : WeightFormat
 
     public override string Name => "bf16";
 
-    public override int ElementBytes => sizeof(ushort);
+    public override int ElementBits => 8 * sizeof(ushort);
 
     public override DataType OnnxType => DataType.Bfloat16;
 

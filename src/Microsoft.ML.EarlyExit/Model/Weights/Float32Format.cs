@@ -10,7 +10,7 @@ internal sealed unsafe class Float32Format : WeightFormat
 
     public override string Name => "fp32";
 
-    public override int ElementBytes => sizeof(float);
+    public override int ElementBits => 8 * sizeof(float);
 
     public override DataType OnnxType => DataType.Float;
 

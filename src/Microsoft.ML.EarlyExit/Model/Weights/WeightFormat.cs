@@ -3,19 +3,28 @@ using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
 namespace Microsoft.ML.EarlyExit.Model.Weights;
 
-/// <summary>How the weights of one precision lie in the weights file, little endian: their size, and the way to single precision and back.</summary>
+/// <summary>
+/// How the weights of one precision lie in the weights file, little endian: their size, and the way to single precision and back. Of a precision with scales
+/// what is here called a weight is the whole number that a scale multiplies: see <see cref="QuantizedMatrix"/>.
+/// </summary>
 internal abstract unsafe class WeightFormat
 {
     /// <summary>Every format, in the order of <see cref="WeightPrecision"/>.</summary>
-    public static IReadOnlyList<WeightFormat> All { get; } = [new Float32Format(), new BFloat16Format()];
+    public static IReadOnlyList<WeightFormat> All { get; } = [new Float32Format(), new BFloat16Format(), new Int8Format(), new Int4Format()];
 
     public abstract WeightPrecision Precision { get; }
 
     /// <summary>What manifests and options call it.</summary>
     public abstract string Name { get; }
 
-    /// <summary>Bytes of one weight, at multiples of which every tensor begins.</summary>
-    public abstract int ElementBytes { get; }
+    /// <summary>Bits of one weight.</summary>
+    public abstract int ElementBits { get; }
+
+    /// <summary>Bytes at multiples of which every tensor begins.</summary>
+    public int Alignment => Math.Max(1, ElementBits / 8);
+
+    /// <summary>Whether the weights are whole numbers, of which every block has a scale.</summary>
+    public virtual bool HasScales => false;
 
     /// <summary>What graphs call it.</summary>
     public abstract DataType OnnxType { get; }
@@ -30,7 +39,7 @@ internal abstract unsafe class WeightFormat
         (format = All.FirstOrDefault(one => one.Name == name)) is not null;
 
     /// <summary>Bytes of so many weights.</summary>
-    public long ByteCount(long elements) => checked(elements * ElementBytes);
+    public long ByteCount(long elements) => (checked(elements * ElementBits) + 7) / 8;
 
     /// <summary>Gives stored weights in single precision, exactly.</summary>
     /// <param name="source">The first of them.</param>

@@ -1,0 +1,201 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace Microsoft.ML.EarlyExit.Numerics;
+
+/// <summary>
+/// As <see cref="IntegerKernel"/>, for weights of 4 bits: two in a byte, the lower half first, in two's complement. Four at a time are unpacked from 16 bits, so
+/// the inputs lie in the order in which those come out.
+/// </summary>
+internal static unsafe class NibbleKernel
+{
+    /// <summary>Blocks are multiples of it: the weights of the widest vector.</summary>
+    public const int BlockMultiple = 64;
+
+    private const int Chunk = 1024;
+    private const int RowGroup = 12;
+    private const int InputTile = 4;
+    private const int Ahead = 512;
+
+    /// <summary>Puts a rounded input, whose length is a multiple of <see cref="BlockMultiple"/>, into the order that <see cref="Multiply"/> takes.</summary>
+    public static void Arrange(ReadOnlySpan<short> rounded, Span<short> arranged)
+    {
+        if (Avx2.IsSupported)
+            Arrange<Integer256, Vector256<int>>(rounded, arranged);
+        else if (Vector128.IsHardwareAccelerated)
+            Arrange<Integer128, Vector128<int>>(rounded, arranged);
+        else
+            Arrange<IntegerScalar, int>(rounded, arranged);
+    }
+
+    /// <summary>The same for a given width of vectors.</summary>
+    public static void Arrange<TSimd, TVector>(ReadOnlySpan<short> rounded, Span<short> arranged)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        int unit = 4 * TSimd.Count;
+        for (int start = 0; start < rounded.Length; start += unit)
+        {
+            for (int at = 0; at < TSimd.Count; at++)
+            {
+                int from = start + (4 * at), to = start + at;
+                arranged[to] = rounded[from];
+                arranged[to + TSimd.Count] = rounded[from + 1];
+                arranged[to + (2 * TSimd.Count)] = rounded[from + 2];
+                arranged[to + (3 * TSimd.Count)] = rounded[from + 3];
+            }
+        }
+    }
+
+    /// <summary>See <see cref="IntegerKernel.Multiply"/>.</summary>
+    public static void Multiply(
+        byte* values, float* scales, int width, int block, int first, int end, short* inputs, float* inputScales, int inputCount, float* outputs,
+        int outputStride)
+    {
+        if (Avx2.IsSupported)
+            Multiply<Integer256, Vector256<int>>(values, scales, width, block, first, end, inputs, inputScales, inputCount, outputs, outputStride);
+        else if (Vector128.IsHardwareAccelerated)
+            Multiply<Integer128, Vector128<int>>(values, scales, width, block, first, end, inputs, inputScales, inputCount, outputs, outputStride);
+        else
+            Multiply<IntegerScalar, int>(values, scales, width, block, first, end, inputs, inputScales, inputCount, outputs, outputStride);
+    }
+
+    /// <summary>The same in a given width of vectors.</summary>
+    public static void Multiply<TSimd, TVector>(
+        byte* values, float* scales, int width, int block, int first, int end, short* inputs, float* inputScales, int inputCount, float* outputs,
+        int outputStride)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        int blocks = width / block;
+        int blocksOfChunk = Math.Max(1, Chunk / block);
+        int tiled = inputCount - (inputCount % InputTile);
+        for (int group = first; group < end; group += RowGroup)
+        {
+            int groupEnd = Math.Min(group + RowGroup, end);
+            for (int chunk = 0; chunk < blocks; chunk += blocksOfChunk)
+            {
+                int chunkEnd = Math.Min(chunk + blocksOfChunk, blocks);
+                for (int input = 0; input < tiled; input += InputTile)
+                {
+                    for (int row = group; row < groupEnd; row++)
+                    {
+                        Tile<TSimd, TVector>(
+                            values + ((long)row * width / 2), scales + ((long)row * blocks), block, chunk, chunkEnd, chunkEnd == blocks,
+                            inputs + ((long)input * width), width, inputScales + input, outputs + ((long)input * outputStride) + row, outputStride);
+                    }
+                }
+            }
+
+            for (int row = group; row < groupEnd; row++)
+            {
+                for (int input = tiled; input < inputCount; input++)
+                {
+                    outputs[((long)input * outputStride) + row] = inputScales[input] * Dot<TSimd, TVector>(
+                        values + ((long)row * width / 2), scales + ((long)row * blocks), block, blocks, inputs + ((long)input * width));
+                }
+            }
+        }
+    }
+
+    private static float Dot<TSimd, TVector>(byte* values, float* scales, int block, int blocks, short* input)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        float total = 0;
+        int at = 0;
+        for (; at + 4 <= blocks; at += 4, values += 2 * block, input += 4 * block)
+        {
+            if (Sse.IsSupported)
+            {
+                Sse.Prefetch0(values + Ahead);
+                Sse.Prefetch0(values + Ahead + 64);
+            }
+
+            Vector128<int> sums = TSimd.Sum(
+                Block<TSimd, TVector>(values, input, block), Block<TSimd, TVector>(values + (block / 2), input + block, block),
+                Block<TSimd, TVector>(values + block, input + (2 * block), block),
+                Block<TSimd, TVector>(values + (3 * block / 2), input + (3 * block), block));
+            Vector128<float> products = Vector128.ConvertToSingle(sums) * Vector128.Load(scales + at);
+            total = total + products[0] + products[1] + products[2] + products[3];
+        }
+
+        for (; at < blocks; at++, values += block / 2, input += block)
+            total += TSimd.Sum(Block<TSimd, TVector>(values, input, block)) * scales[at];
+        return total;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Block<TSimd, TVector>(byte* values, short* input, int length)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        TVector sums = TSimd.Zero, others = TSimd.Zero;
+        for (int at = 0; at < length; at += 4 * TSimd.Count)
+        {
+            TVector packed = TSimd.Load(values + (at / 2));
+            sums = TSimd.MultiplyAdd(TSimd.Nibble(packed, 0), TSimd.Load(input + at), sums);
+            others = TSimd.MultiplyAdd(TSimd.Nibble(packed, 1), TSimd.Load(input + at + TSimd.Count), others);
+            sums = TSimd.MultiplyAdd(TSimd.Nibble(packed, 2), TSimd.Load(input + at + (2 * TSimd.Count)), sums);
+            others = TSimd.MultiplyAdd(TSimd.Nibble(packed, 3), TSimd.Load(input + at + (3 * TSimd.Count)), others);
+        }
+
+        return TSimd.Add(sums, others);
+    }
+
+    /// <summary>One row and four inputs; the sums so far are in the outputs but for the first chunk.</summary>
+    private static void Tile<TSimd, TVector>(
+        byte* values, float* scales, int block, int firstBlock, int endBlock, bool isLast, short* inputs, int width, float* inputScales, float* outputs,
+        int outputStride)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        short* input1 = inputs + width;
+        short* input2 = input1 + width;
+        short* input3 = input2 + width;
+        float* products1 = outputs + outputStride;
+        float* products2 = products1 + outputStride;
+        float* products3 = products2 + outputStride;
+        Vector128<float> total = firstBlock == 0
+            ? Vector128<float>.Zero
+            : Vector128.Create(outputs[0], products1[0], products2[0], products3[0]);
+        for (int at = firstBlock; at < endBlock; at++)
+        {
+            TVector sums0 = TSimd.Zero, sums1 = TSimd.Zero, sums2 = TSimd.Zero, sums3 = TSimd.Zero;
+            for (int start = at * block; start < (at + 1) * block; start += 4 * TSimd.Count)
+            {
+                TVector packed = TSimd.Load(values + (start / 2));
+                TVector weight = TSimd.Nibble(packed, 0);
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(inputs + start), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(input1 + start), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(input2 + start), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(input3 + start), sums3);
+                weight = TSimd.Nibble(packed, 1);
+                int next = start + TSimd.Count;
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(inputs + next), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(input1 + next), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(input2 + next), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(input3 + next), sums3);
+                weight = TSimd.Nibble(packed, 2);
+                next += TSimd.Count;
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(inputs + next), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(input1 + next), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(input2 + next), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(input3 + next), sums3);
+                weight = TSimd.Nibble(packed, 3);
+                next += TSimd.Count;
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(inputs + next), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(input1 + next), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(input2 + next), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(input3 + next), sums3);
+            }
+
+            total += Vector128.ConvertToSingle(TSimd.Sum(sums0, sums1, sums2, sums3)) * scales[at];
+        }
+
+        if (isLast)
+            total *= Vector128.Load(inputScales);
+        (outputs[0], products1[0], products2[0], products3[0]) = (total[0], total[1], total[2], total[3]);
+    }
+}
