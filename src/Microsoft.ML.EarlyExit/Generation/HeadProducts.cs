@@ -27,6 +27,7 @@ internal sealed unsafe class HeadProducts : IDisposable
     private readonly int[] _found;
     private readonly ScreenedLogits?[] _screened;
     private readonly ScreenedLogits? _oneOfMany;
+    private readonly ScreenProduct? _estimates;
     private readonly TokenState[] _states;
     private readonly DecodingRow[] _rows;
     private readonly AliveRows?[] _alive;
@@ -56,6 +57,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         _screened = new ScreenedLogits?[slots];
         _found = head.Screen is null ? [] : new int[head.VocabularySize];
         _oneOfMany = CreateScreened();
+        _estimates = head.CreateEstimates(_lane);
         _states = new TokenState[slots];
         _rows = new DecodingRow[slots];
         _alive = new AliveRows?[slots];
@@ -93,7 +95,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
 
         bool isScreened = _head.Screen is not null && (isChoice || _plan.Confidence is not { UsesAllLogits: true });
-        MultiplyFull(full, isScreened);
+        MultiplyFull(full, isScreened, isFine: !isChoice);
         full = 0;
         for (int index = 0; index < _count; index++)
         {
@@ -133,7 +135,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
 
         // The current layer's logits are kept elsewhere.
-        MultiplyFull(missing, isScreened: false);
+        MultiplyFull(missing, isScreened: false, isFine: false);
         missing = 0;
         for (int index = 0; index < _count; index++)
         {
@@ -183,7 +185,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         Span<float> logits = _manyLogits!.Span<float>(0, count * _head.VocabularySize);
         for (int index = 0; index < count; index++)
             _head.Normalize(hiddenStates.Slice(index * _head.Width, _head.Width), normed.Slice(index * _head.Width, _head.Width));
-        Multiply(normed, count, logits, _oneOfMany is not null);
+        Multiply(normed, count, logits, _estimates is not null, isFine: false);
     }
 
     /// <summary>The logits of one of the positions of <see cref="ComputeMany"/>, for a row's next token to be chosen by.</summary>
@@ -198,6 +200,7 @@ internal sealed unsafe class HeadProducts : IDisposable
     public void Dispose()
     {
         _lane.Dispose();
+        _estimates?.Dispose();
         foreach (AliveRows? rows in _alive)
             rows?.Dispose();
         _manyLogits?.Dispose();
@@ -222,16 +225,16 @@ internal sealed unsafe class HeadProducts : IDisposable
         _rows[index].Count(isChoice ? _costs.ChoiceProduct(_head.VocabularySize) : _costs.ConfidenceProduct(_head.VocabularySize));
     }
 
-    private void MultiplyFull(int count, bool isScreened)
+    private void MultiplyFull(int count, bool isScreened, bool isFine)
     {
         if (count > 0)
-            Multiply(_normed.Span<float>(0, count * _head.Width), count, _logits.Span<float>(0, count * _head.VocabularySize), isScreened);
+            Multiply(_normed.Span<float>(0, count * _head.Width), count, _logits.Span<float>(0, count * _head.VocabularySize), isScreened, isFine);
     }
 
-    private void Multiply(ReadOnlySpan<float> normed, int count, Span<float> logits, bool isScreened)
+    private void Multiply(ReadOnlySpan<float> normed, int count, Span<float> logits, bool isScreened, bool isFine)
     {
         if (isScreened)
-            _head.Estimate(_lane, normed, count, logits);
+            _estimates!.Run(normed, count, isFine, logits);
         else
             _head.Multiply(_lane, normed, count, logits);
     }

@@ -1,7 +1,9 @@
 using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using Microsoft.ML.EarlyExit.Memory;
+using Microsoft.ML.EarlyExit.Numerics;
 using Microsoft.ML.EarlyExit.Runtime;
 
 namespace Microsoft.ML.EarlyExit.Head;
@@ -12,7 +14,7 @@ namespace Microsoft.ML.EarlyExit.Head;
 /// </summary>
 /// <remarks>
 /// Made of the rows when it is first needed, which costs no more than reading them, so that a bundle holds none and none is to be trusted. An error is ‖w - w~‖
-/// and what rounds when either product is summed, by the usual worst case: a sum of n products of floats is off by no more than γ(n) Σ|a||b|, γ(n) = n u /
+/// and what rounds when either product is summed, or the input to 16 bits, by the usual worst case: a sum of n products of floats is off by no more than γ(n) Σ|a||b|, γ(n) = n u /
 /// (1 - n u), u = 2^-24. A row that is no number, or too large to be sure of, has an infinite one.
 /// <para>
 /// Weights are rounded up or down at random, with a chance that makes each right on average: the errors of rows are then independent, whatever the rows are,
@@ -25,6 +27,7 @@ internal sealed unsafe class HeadScreen : IDisposable
 
     // Beyond, a product could overflow that does not with the row itself.
     private const float LargestNorm = 1e15f;
+    private const float SmallestWeight = 1e-15f;
 
     private readonly NativeBuffer _values;
     private readonly NativeBuffer _scales;
@@ -46,7 +49,7 @@ internal sealed unsafe class HeadScreen : IDisposable
     public sbyte* Values => (sbyte*)_values.Address;
 
     /// <summary>What each row's products with the bytes are to be multiplied with.</summary>
-    public ReadOnlySpan<float> Scales => _scales.Span<float>(0, Rows);
+    public float* Scales => (float*)_scales.Address;
 
     /// <summary>For each row, how far its products can be off, divided by the norm of the input.</summary>
     public ReadOnlySpan<float> Errors => _errors.Span<float>(0, Rows);
@@ -84,43 +87,24 @@ internal sealed unsafe class HeadScreen : IDisposable
     public static (float Scale, float Error) Quantize(ReadOnlySpan<float> row, uint seed, Span<sbyte> values)
     {
         float norm = TensorPrimitives.Norm(row);
-        float scale = TensorPrimitives.MaxMagnitude(row) / Largest;
+        float largest = MathF.Abs(TensorPrimitives.MaxMagnitude(row));
 
-        // A norm that is NaN is not small enough either. Numbers near the smallest have no precision left.
-        if (!(norm < LargestNorm) || (norm != 0 && scale < 1e-30f))
+        // A norm that is NaN is not small enough either. Squares of small numbers are none.
+        if (largest == 0 || largest < SmallestWeight || !(norm < LargestNorm))
         {
             values.Clear();
-            return (0, float.PositiveInfinity);
+            return (0, largest == 0 ? 0 : float.PositiveInfinity);
         }
 
-        if (norm == 0)
-        {
-            values.Clear();
-            return (0, 0);
-        }
+        float scale = largest / Largest;
 
-        float inverse = 1 / scale;
-        uint random = Scramble(seed);
-        double squares = 0;
-        for (int at = 0; at < row.Length; at++)
-        {
-            // A generator of Marsaglia's; the upper bits are the good ones.
-            random ^= random << 13;
-            random ^= random >> 17;
-            random ^= random << 5;
-            float scaled = row[at] * inverse;
-            float below = MathF.Floor(scaled + ((random >> 8) * (1f / (1 << 24))));
-            int value = Math.Clamp((int)below, -Largest, Largest);
-            values[at] = (sbyte)value;
-            double off = row[at] - ((double)scale * value);
-            squares += off * off;
-        }
+        double squares = RoundAtRandom(row, scale, seed, values);
 
         // Errors of rounding at random have 0.41 of a scale's length per root of a weight; by less than 0.4 the bound of a sum does not hold.
         double error = Math.Max(Math.Sqrt(squares), 0.4 * scale * Math.Sqrt(row.Length));
         double rounding = (row.Length + 16) * Math.ScaleB(1, -24);
-        error += 2 * rounding / (1 - rounding) * (norm + error);
-        return (scale, MathF.BitIncrement((float)(error * (1 + 1e-6))));
+        error += ((2 * rounding / (1 - rounding)) + (0.51 / IntegerKernel.LargestInput * Math.Sqrt(row.Length))) * (norm + error);
+        return (scale, (float)(error * (1 + 1e-4)));
     }
 
     public void Dispose()
@@ -128,6 +112,51 @@ internal sealed unsafe class HeadScreen : IDisposable
         _values.Dispose();
         _scales.Dispose();
         _errors.Dispose();
+    }
+
+    /// <returns>The sum of squares of what is off.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static double RoundAtRandom(ReadOnlySpan<float> row, float scale, uint seed, Span<sbyte> values)
+    {
+        const float Unit = 1f / (1 << 24);
+        float inverse = 1 / scale;
+        seed *= (uint)Vector256<float>.Count + 1;
+        Vector256<uint> random = Vector256.Create(
+            Scramble(seed), Scramble(seed + 1), Scramble(seed + 2), Scramble(seed + 3), Scramble(seed + 4), Scramble(seed + 5), Scramble(seed + 6),
+            Scramble(seed + 7));
+        Vector256<float> squares = Vector256<float>.Zero;
+        int at = 0;
+        for (; at + Vector256<float>.Count <= row.Length; at += Vector256<float>.Count)
+        {
+            // A generator of Marsaglia's; the upper bits are the good ones.
+            random ^= random << 13;
+            random ^= random >>> 17;
+            random ^= random << 5;
+            Vector256<float> weights = Vector256.Create(row[at..]);
+            Vector256<float> chance = Vector256.ConvertToSingle((random >>> 8).AsInt32()) * Unit;
+            Vector256<float> below = Vector256.Floor((weights * inverse) + chance);
+            below = Vector256.Min(Vector256.Max(below, Vector256.Create((float)-Largest)), Vector256.Create((float)Largest));
+            Vector256<float> off = Vector256.FusedMultiplyAdd(below, Vector256.Create(-scale), weights);
+            squares += off * off;
+            Vector256<int> whole = Vector256.ConvertToInt32(below);
+            Vector128<short> narrow = Vector128.Narrow(whole.GetLower(), whole.GetUpper());
+            MemoryMarshal.Write(MemoryMarshal.AsBytes(values[at..]), Vector128.Narrow(narrow, narrow).AsUInt64().ToScalar());
+        }
+
+        double sum = Vector256.Sum(squares);
+        uint last = Scramble(seed + (uint)Vector256<float>.Count);
+        for (; at < row.Length; at++)
+        {
+            last ^= last << 13;
+            last ^= last >> 17;
+            last ^= last << 5;
+            int value = Math.Clamp((int)MathF.Floor((row[at] * inverse) + ((last >> 8) * Unit)), -Largest, Largest);
+            values[at] = (sbyte)value;
+            double off = row[at] - ((double)scale * value);
+            sum += off * off;
+        }
+
+        return sum;
     }
 
     /// <summary>A number without 0, far from that of the next seed.</summary>

@@ -22,14 +22,24 @@ internal sealed unsafe class LanguageModelHead : IDisposable
     private readonly int _chunks;
 
     public LanguageModelHead(ModelBundle bundle, int threadCount)
+        : this(
+            bundle.Tensor(bundle.Manifest.TensorNames.Head), bundle.Tensor(bundle.Manifest.TensorNames.DecoderFinalNorm), bundle.Configuration, threadCount)
+    {
+    }
+
+    /// <summary>A head of given weights.</summary>
+    /// <param name="weights">[V, d].</param>
+    /// <param name="norm">The final norm's weights, [d].</param>
+    /// <param name="configuration">The model's sizes.</param>
+    /// <param name="threadCount">Threads that multiply.</param>
+    public LanguageModelHead(WeightTensor weights, WeightTensor norm, T5Configuration configuration, int threadCount)
     {
         // More than one each: a thread that starts late takes fewer.
         _chunks = threadCount == 1 ? 1 : ChunksPerThread * threadCount;
-        T5Configuration configuration = bundle.Configuration;
         Width = configuration.ModelDimension;
         VocabularySize = configuration.VocabularySize;
-        _weights = new HeadWeights(bundle.Tensor(bundle.Manifest.TensorNames.Head));
-        _norm = bundle.Tensor(bundle.Manifest.TensorNames.DecoderFinalNorm);
+        _weights = new HeadWeights(weights);
+        _norm = norm;
         _epsilon = configuration.LayerNormEpsilon;
         _scale = configuration.HeadScale;
         Counts = new ScreenCounts(configuration.DecoderLayerCount);
@@ -47,9 +57,12 @@ internal sealed unsafe class LanguageModelHead : IDisposable
     public ScreenCounts Counts { get; }
 
     /// <summary>Makes the screen, where one pays.</summary>
-    public void MakeScreen(OnnxThreadPool.Lane lane)
+    /// <param name="lane">Where loops are started from.</param>
+    /// <param name="always">Also where none pays.</param>
+    public void MakeScreen(OnnxThreadPool.Lane lane, bool always = false)
     {
-        if ((long)VocabularySize * Width >= LeastForScreen)
+        Screen?.Dispose();
+        if (always || (long)VocabularySize * Width >= LeastForScreen)
             Screen = HeadScreen.Make(_weights, VocabularySize, Width, lane, _chunks);
     }
 
@@ -70,9 +83,8 @@ internal sealed unsafe class LanguageModelHead : IDisposable
     public void Multiply(OnnxThreadPool.Lane lane, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
         HeadProduct.Run(lane, _chunks, _weights.Kernel, _weights.Address, Width, VocabularySize, inputs, count, logits);
 
-    /// <summary>What the screen says of the logits over the full vocabulary: inputs [count, d] → estimates [count, V].</summary>
-    public void Estimate(OnnxThreadPool.Lane lane, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
-        ScreenProduct.Run(lane, _chunks, Screen!, inputs, count, logits);
+    /// <summary>What computes what the screen says of the logits over the full vocabulary; null where there is no screen.</summary>
+    public ScreenProduct? CreateEstimates(OnnxThreadPool.Lane lane) => Screen is null ? null : new ScreenProduct(Screen, lane, _chunks);
 
     /// <summary>Logits of some tokens for one input, at their places among those of all; as the whole product gives them, to the bit.</summary>
     public void MultiplyRows(OnnxThreadPool.Lane lane, ReadOnlySpan<int> ids, ReadOnlySpan<float> input, Span<float> logits) =>

@@ -76,7 +76,7 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         (_input, _logits, _exactCount) = (input, logits, 0);
         _exact.AsSpan().Clear();
         _norm = MathF.BitIncrement(TensorPrimitives.Norm(input.Span) * (1 + 1e-4f));
-        if (!(_norm < 1e15f))
+        if (!(_norm is > 1e-25f and < 1e15f))
         {
             MultiplyAll();
             return;

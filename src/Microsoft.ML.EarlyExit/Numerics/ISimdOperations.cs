@@ -15,9 +15,6 @@ internal interface ISimdOperations<TVector>
     /// <summary>Loads floats of which only the upper halves are stored.</summary>
     static abstract unsafe TVector LoadUpper(ushort* source);
 
-    /// <summary>Loads signed bytes as floats.</summary>
-    static abstract unsafe TVector LoadSigned(sbyte* source);
-
     static abstract TVector MultiplyAdd(TVector left, TVector right, TVector addend);
 
     static abstract float Sum(TVector vector);

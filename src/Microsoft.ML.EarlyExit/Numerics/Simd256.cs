@@ -27,15 +27,6 @@ internal readonly struct Simd256 : ISimdOperations<Vector256<float>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static unsafe Vector256<float> LoadSigned(sbyte* source)
-    {
-        if (Avx2.IsSupported)
-            return Avx.ConvertToVector256Single(Avx2.ConvertToVector256Int32(source));
-        Vector128<short> wide = Vector128.WidenLower(Vector128.CreateScalarUnsafe(*(ulong*)source).AsSByte());
-        return Vector256.ConvertToSingle(Vector256.Create(Vector128.WidenLower(wide), Vector128.WidenUpper(wide)));
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> MultiplyAdd(Vector256<float> left, Vector256<float> right, Vector256<float> addend) =>
         Vector256.MultiplyAddEstimate(left, right, addend);
 

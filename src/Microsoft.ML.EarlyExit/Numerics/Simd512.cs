@@ -27,17 +27,6 @@ internal readonly struct Simd512 : ISimdOperations<Vector512<float>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static unsafe Vector512<float> LoadSigned(sbyte* source)
-    {
-        Vector128<sbyte> values = Vector128.Load(source);
-        if (Avx512F.IsSupported)
-            return Avx512F.ConvertToVector512Single(Avx512F.ConvertToVector512Int32(values));
-        (Vector128<short> lower, Vector128<short> upper) = Vector128.Widen(values);
-        return Vector512.ConvertToSingle(Vector512.Create(
-            Vector256.Create(Vector128.WidenLower(lower), Vector128.WidenUpper(lower)), Vector256.Create(Vector128.WidenLower(upper), Vector128.WidenUpper(upper))));
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> MultiplyAdd(Vector512<float> left, Vector512<float> right, Vector512<float> addend) =>
         Vector512.MultiplyAddEstimate(left, right, addend);
 

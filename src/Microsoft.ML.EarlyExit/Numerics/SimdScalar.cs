@@ -13,8 +13,6 @@ internal readonly struct SimdScalar : ISimdOperations<float>
 
     public static unsafe float LoadUpper(ushort* source) => BitConverter.UInt32BitsToSingle((uint)*source << 16);
 
-    public static unsafe float LoadSigned(sbyte* source) => *source;
-
     public static float MultiplyAdd(float left, float right, float addend) => float.MultiplyAddEstimate(left, right, addend);
 
     public static float Sum(float vector) => vector;
