@@ -196,7 +196,7 @@ internal sealed class DecodingSession : IDisposable
 
         int rows = _plan.Confidence.UsesLogits ? state.Logits.Values.Length : 0;
         row.Count(_costs.PaperEvaluation(_plan.PaperRows(state.Layer, rows, row.Confidence)));
-        if (state.Logits.SumError > 0)
+        if (state.Logits.SumError != 0)
         {
             // Most tokens that stay do so whatever the sum is.
             double most = SoftmaxMargin.AtMost(state.Logits);

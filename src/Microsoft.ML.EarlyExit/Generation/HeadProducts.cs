@@ -1,5 +1,8 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Microsoft.ML.EarlyExit.Exit;
 using Microsoft.ML.EarlyExit.Exit.Confidences;
+using Microsoft.ML.EarlyExit.Exit.Pruning;
 using Microsoft.ML.EarlyExit.Head;
 using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Model;
@@ -32,11 +35,14 @@ internal sealed unsafe class HeadProducts : IDisposable
     private readonly DecodingRow[] _rows;
     private readonly AliveRows?[] _alive;
     private readonly int[] _slots;
+    private readonly int[] _cut;
+    private readonly GCHandle _self;
     private readonly NativeBuffer _normed;
     private readonly NativeBuffer _logits;
     private NativeBuffer? _manyNormed;
     private NativeBuffer? _manyLogits;
     private int _count;
+    private int _firstCut;
 
     /// <param name="plan">What is evaluated after which layer.</param>
     /// <param name="head">The LM head.</param>
@@ -62,6 +68,8 @@ internal sealed unsafe class HeadProducts : IDisposable
         _rows = new DecodingRow[slots];
         _alive = new AliveRows?[slots];
         _slots = new int[slots];
+        _cut = new int[slots];
+        _self = GCHandle.Alloc(this, GCHandleType.Weak);
         _normed = new NativeBuffer((long)slots * head.Width * sizeof(float));
         _logits = new NativeBuffer((long)slots * head.VocabularySize * sizeof(float));
     }
@@ -109,18 +117,24 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
 
         // Each of the others has its own rows of the head.
+        int cut = 0;
         for (int index = 0; index < _count; index++)
         {
             TokenState state = _states[index];
             if (IsFull(state))
                 continue;
-            Span<float> normed = Normed(full);
-            Memory<float> logits = Logits(full++, state.Alive.Count);
-            _head.Normalize(state.Hidden, normed);
-            AliveRows alive = _alive[_slots[index]] ??= new AliveRows(_head);
-            _head.Multiply(_lane, alive.Gather(state.Alive), state.Alive.Count, normed, 1, logits.Span);
+            _head.Normalize(state.Hidden, Normed(full + cut));
+            (_alive[_slots[index]] ??= new AliveRows(_head)).Reserve(state.Alive);
+            _cut[cut++] = index;
+        }
+
+        MultiplyAlive(full, cut);
+        for (int at = 0; at < cut; at++)
+        {
+            TokenState state = _states[_cut[at]];
+            Memory<float> logits = Logits(full + at, state.Alive.Count);
             state.Logits.Set(logits, isFull: false, keep: KeepsLogits);
-            _rows[index].Count(isChoice ? _costs.ChoiceProduct(logits.Length) : _costs.ConfidenceProduct(logits.Length));
+            _rows[_cut[at]].Count(isChoice ? _costs.ChoiceProduct(logits.Length) : _costs.ConfidenceProduct(logits.Length));
         }
     }
 
@@ -199,6 +213,7 @@ internal sealed unsafe class HeadProducts : IDisposable
 
     public void Dispose()
     {
+        _self.Free();
         _lane.Dispose();
         _estimates?.Dispose();
         foreach (AliveRows? rows in _alive)
@@ -223,6 +238,33 @@ internal sealed unsafe class HeadProducts : IDisposable
     {
         _states[index].LogitsAt(layer).Set(Logits(at, _head.VocabularySize), isFull: true, keep: KeepsLogits);
         _rows[index].Count(isChoice ? _costs.ChoiceProduct(_head.VocabularySize) : _costs.ConfidenceProduct(_head.VocabularySize));
+    }
+
+    /// <summary>Multiplies the alive rows of those whose vocabulary is cut: one row's on all threads, several rows' side by side.</summary>
+    private void MultiplyAlive(int first, int count)
+    {
+        _firstCut = first;
+        if (count > 1)
+        {
+            _lane.Run(&MultiplyAlive, (void*)GCHandle.ToIntPtr(_self), count);
+        }
+        else if (count == 1)
+        {
+            AliveVocabulary alive = _states[_cut[0]].Alive;
+            float* rows = _alive[_slots[_cut[0]]]!.Gather(alive);
+            _head.Multiply(_lane, rows, alive.Count, Normed(first), 1, Logits(first, alive.Count).Span);
+        }
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void MultiplyAlive(void* state, nuint at)
+    {
+        var self = (HeadProducts)GCHandle.FromIntPtr((nint)state).Target!;
+        int index = self._cut[(int)at];
+        AliveVocabulary alive = self._states[index].Alive;
+        float* rows = self._alive[self._slots[index]]!.Gather(alive);
+        int place = self._firstCut + (int)at;
+        self._head.Multiply(rows, alive.Count, self.Normed(place), self.LogitsOf(place, alive.Count));
     }
 
     private void MultiplyFull(int count, bool isScreened, bool isFine)
@@ -272,6 +314,8 @@ internal sealed unsafe class HeadProducts : IDisposable
     }
 
     private Span<float> Normed(int at) => _normed.Span<float>((long)at * _head.Width, _head.Width);
+
+    private Span<float> LogitsOf(int at, int count) => _logits.Span<float>((long)at * _head.VocabularySize, count);
 
     private Memory<float> Logits(int at, int count) => _logits.Floats((long)at * _head.VocabularySize, count);
 }

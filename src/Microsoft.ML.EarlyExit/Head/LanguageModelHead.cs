@@ -94,5 +94,14 @@ internal sealed unsafe class LanguageModelHead : IDisposable
     public void Multiply(OnnxThreadPool.Lane lane, float* rows, int rowCount, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
         HeadProduct.Run(lane, _chunks, &HeadKernel.Multiply<Float32Rows>, rows, Width, rowCount, inputs, count, logits);
 
+    /// <summary>The same for one input on this thread alone.</summary>
+    public void Multiply(float* rows, int rowCount, ReadOnlySpan<float> input, Span<float> logits)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(input.Length, Width);
+        ArgumentOutOfRangeException.ThrowIfLessThan(logits.Length, rowCount);
+        fixed (float* values = input, output = logits)
+            HeadKernel.Multiply<Float32Rows>(rows, Width, 0, rowCount, values, 1, output, rowCount);
+    }
+
     public void Dispose() => Screen?.Dispose();
 }

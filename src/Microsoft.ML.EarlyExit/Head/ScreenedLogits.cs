@@ -17,7 +17,7 @@ namespace Microsoft.ML.EarlyExit.Head;
 /// errors of many rows, each of them up or down by itself, are not taken as if all were against us: with σ = s ‖h‖ / 2 the error of one row's estimate, of scale
 /// s, is sub-Gaussian (Hoeffding), so that of <c>Σ p</c> over the rows left is below <see cref="Deviations"/> · sqrt(Σ (p σ)²) but once in a billion. <see
 /// cref="Rank"/>: the best k are those of the whole product.
-/// Where a tenth of the rows would not be enough, or something is no number, the whole head is multiplied, and all is as without a screen.
+/// Where a tenth of the rows would not be enough, or for the margin a quarter, or something is no number, the whole head is multiplied, and all is as without a screen.
 /// </remarks>
 /// <param name="head">The head.</param>
 /// <param name="screen">Its screen.</param>
@@ -127,20 +127,26 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
             TensorPrimitives.Subtract(part, max, exponentials);
             TensorPrimitives.Exp(exponentials, exponentials);
             _sum += TensorPrimitives.Sum<float>(exponentials);
-            for (int word = start / 64; word < (start + part.Length + 63) / 64; word++)
-            {
-                for (ulong bits = _exact[word]; bits != 0; bits &= bits - 1)
-                    exponentials[(word * 64) + (int)ulong.TrailingZeroCount(bits) - start] = 0;
-            }
-
             ReadOnlySpan<float> errors = screen.Errors.Slice(start, part.Length);
-            TensorPrimitives.Multiply(exponentials, errors, exponentials);
+            MultiplyEstimated(exponentials, errors, start);
             _errors += TensorPrimitives.Sum<float>(exponentials);
             _squares += TensorPrimitives.SumOfSquares<float>(exponentials);
-            _excess += TensorPrimitives.Dot(exponentials, errors);
+            MultiplyEstimated(exponentials, errors, start);
+            _excess += TensorPrimitives.Sum<float>(exponentials);
         }
 
         Conclude(max);
+    }
+
+    /// <summary>Multiplies numbers with the errors of their rows, of which those that are exact have none.</summary>
+    private void MultiplyEstimated(Span<float> values, ReadOnlySpan<float> errors, int start)
+    {
+        TensorPrimitives.Multiply(values, errors, values);
+        for (int word = start / 64; word < (start + values.Length + 63) / 64; word++)
+        {
+            for (ulong bits = _exact[word]; bits != 0; bits &= bits - 1)
+                values[(word * 64) + (int)ulong.TrailingZeroCount(bits) - start] = 0;
+        }
     }
 
     /// <summary>After <see cref="Sum"/>: multiplies rows again, the likeliest first, until the margin is within <see cref="Tolerance"/>.</summary>
@@ -151,7 +157,7 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
             return;
         float max = TensorPrimitives.Max<float>(_logits.Span);
         for (float depth = FirstDepth + DepthStep; !IsExact && margin * DeviationOfSum() > Tolerance; depth += DepthStep)
-            MultiplyAtLeast(max - depth, max);
+            MultiplyAtLeast(max - depth, max, screen.Rows / 4);
         if (IsExact)
             return;
 
