@@ -43,6 +43,8 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
     private const float FirstDepth = 4;
     private const float DepthStep = 1;
 
+    private const int BorderSteps = 5;
+
     private readonly int _limit = screen.Rows / 10;
     private readonly ulong[] _exact = new ulong[(screen.Rows + 63) / 64];
     private ReadOnlyMemory<float> _input;
@@ -88,7 +90,7 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
             Touch(id, values);
         if (alsoTouched >= 0)
             Touch(alsoTouched, values);
-        count = FindBest(values, SecondAtLeast(values), count);
+        count = FindBest(values, SecondAtLeast(values), count, _limit);
         if (count > _limit)
             MultiplyAll();
         else
@@ -174,9 +176,25 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         if (IsExact)
             return;
 
-        // The bounds of as many rows are no lower than this, and those of a row that is not found are no higher.
-        float border = TopK.NearBorder(_logits.Span, count) - (2 * screen.LargestError * _norm);
-        MultiplyAtLeast(MathF.BitDecrement(border), within: Math.Min(count + _limit, screen.Rows / 2));
+        // As many logits are certainly as large as the lower of these; the steps bring the two together.
+        Span<float> values = _logits.Span;
+        float high = TopK.NearBorder(values, count);
+        float low = MathF.BitDecrement(high - (screen.LargestError * _norm * (1 + 1e-6f)));
+        for (int step = 0; step < BorderSteps; step++)
+        {
+            float middle = (low + high) / 2;
+            if (CountCertain(values, middle) >= count)
+                low = middle;
+            else
+                high = middle;
+        }
+
+        int limit = Math.Min(count + _limit, screen.Rows / 2);
+        int reaching = FindBest(values, low, 0, limit);
+        if (reaching > limit)
+            MultiplyAll();
+        else
+            Multiply(found.AsSpan(0, reaching));
     }
 
     /// <summary>Multiplies the whole head.</summary>
@@ -308,9 +326,39 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         }
     }
 
+    /// <summary>How many logits are certainly as large as a border.</summary>
+    private int CountCertain(ReadOnlySpan<float> values, float border)
+    {
+        int count = 0;
+        int at = 0;
+        ref float first = ref MemoryMarshal.GetReference(values);
+        ref float errors = ref MemoryMarshal.GetReference(screen.Errors);
+        if (Vector256.IsHardwareAccelerated)
+        {
+            Vector256<float> norm = Vector256.Create(_norm);
+            Vector256<float> borders = Vector256.Create(border);
+            Vector256<int> counts = Vector256<int>.Zero;
+            for (; at + Vector256<float>.Count <= values.Length; at += Vector256<float>.Count)
+            {
+                Vector256<float> value = Vector256.LoadUnsafe(ref first, (nuint)at) - (Vector256.LoadUnsafe(ref errors, (nuint)at) * norm);
+                counts -= Vector256.GreaterThanOrEqual(value, borders).AsInt32();
+            }
+
+            count = Vector256.Sum(counts);
+        }
+
+        for (; at < values.Length; at++)
+        {
+            if (values[at] - (screen.Errors[at] * _norm) >= border)
+                count++;
+        }
+
+        return count;
+    }
+
     /// <summary>Finds the rows, and marks them, whose logits can be as large as a border.</summary>
     /// <returns>How many are found; more than the limit where that is too many.</returns>
-    private int FindBest(ReadOnlySpan<float> values, float border, int count)
+    private int FindBest(ReadOnlySpan<float> values, float border, int count, int limit)
     {
         int at = 0;
         ref float first = ref MemoryMarshal.GetReference(values);
@@ -319,18 +367,18 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         {
             Vector256<float> norm = Vector256.Create(_norm);
             Vector256<float> borders = Vector256.Create(border);
-            for (; at + Vector256<float>.Count <= values.Length && count <= _limit; at += Vector256<float>.Count)
+            for (; at + Vector256<float>.Count <= values.Length && count <= limit; at += Vector256<float>.Count)
             {
                 Vector256<float> value = Vector256.LoadUnsafe(ref first, (nuint)at) + (Vector256.LoadUnsafe(ref errors, (nuint)at) * norm);
 
                 // Not less: so is what is no number.
                 uint bits = ~Vector256.LessThan(value, borders).ExtractMostSignificantBits() & 0xFF;
-                for (; bits != 0 && count <= _limit; bits &= bits - 1)
+                for (; bits != 0 && count <= limit; bits &= bits - 1)
                     Add(at + (int)uint.TrailingZeroCount(bits));
             }
         }
 
-        for (; at < values.Length && count <= _limit; at++)
+        for (; at < values.Length && count <= limit; at++)
         {
             if (!(values[at] + (screen.Errors[at] * _norm) < border))
                 Add(at);
