@@ -131,6 +131,13 @@ internal sealed class ExitPlan
     /// <summary>Whether a confidence is evaluated after a layer: one before the last, unless given targets are scored.</summary>
     public bool Evaluates(int layer) => layer < _evaluates.Length && _evaluates[layer];
 
+    /// <summary>Whether a confidence at a layer counts as a number also for a token that does not exit for it: no later one takes its place, or the pruning or
+    /// the threshold follows it.</summary>
+    public bool NeedsNumberAt(int layer) => Adapts || !Evaluates(layer + 1) || Cuts.Pruning.ShareOf(VocabularySize, 0) is not null;
+
+    /// <summary>The threshold at a layer for a token at a position.</summary>
+    public float ThresholdAt(int layer, int position) => _thresholds!.At(layer, position);
+
     /// <summary>Whether the hidden state after a layer is kept for a later one.</summary>
     public bool KeepsHiddenState(int layer) => _keepsHiddenState[layer];
 
@@ -151,5 +158,5 @@ internal sealed class ExitPlan
         Speculation!.DraftTokens ?? SelfSpeculation.BestDraftTokens(accepted, verified, (double)FirstEvaluatedLayer / LastLayer);
 
     /// <summary>Whether a token of that confidence exits: strictly above the threshold, so that threshold 1 is the full model.</summary>
-    public bool Exits(float confidence, int layer, int position) => confidence > _thresholds!.At(layer, position);
+    public bool Exits(float confidence, int layer, int position) => confidence > ThresholdAt(layer, position);
 }

@@ -16,6 +16,9 @@ internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacit
     private double _logSumExp;
     private bool _isSummed;
 
+    /// <summary>By how much of itself <c>Σ exp(z)</c> can be wrong, where most logits are estimates and the sum is not to be told; else 0.</summary>
+    public double SumError { get; private set; }
+
     /// <summary>Whether they are there for the current token.</summary>
     public bool IsSet => !_values.IsEmpty;
 
@@ -58,9 +61,20 @@ internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacit
 
         IsFull = isFull;
         _isSummed = false;
+        SumError = 0;
     }
 
-    public void Clear() => _values = default;
+    /// <summary>Takes the sum over logits of which only the best are exact.</summary>
+    public void SetSum(double logSumExp, double error)
+    {
+        (_isSummed, _logSumExp, SumError) = (true, logSumExp, error);
+        _max = TensorPrimitives.Max<float>(Values);
+    }
+
+    /// <summary>Takes back what <see cref="SetSum"/> gave: all logits are exact.</summary>
+    public void ClearSum() => (_isSummed, SumError) = (false, 0);
+
+    public void Clear() => (_values, SumError) = (default, 0);
 
     private void Sum()
     {

@@ -57,6 +57,9 @@ internal sealed class DecodingRow
     /// <summary>The ids of <see cref="Sequence"/>, each once; empty where no option needs them.</summary>
     public ReadOnlySpan<int> Seen => _seen.AsSpan(0, SeenCount);
 
+    /// <summary>Whether every confidence is told, also of tokens that do not exit for it.</summary>
+    public bool IsTraced => _trace is not null;
+
     /// <summary>The last confidence computed for the token at hand; NaN where none was.</summary>
     public float Confidence => _confidence;
 

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Exit.Confidences;
 using Microsoft.ML.EarlyExit.Generation.TokenChoice;
 using Microsoft.ML.EarlyExit.Head;
 using Microsoft.ML.EarlyExit.Memory;
@@ -43,7 +44,8 @@ internal sealed class DecodingSession : IDisposable
         _costs = new OperationCosts(_configuration);
         _head = head;
         _plan = plan;
-        _selector = new TokenSelector(new LogitRules(_configuration, options), head.VocabularySize);
+        var rules = new LogitRules(_configuration, options);
+        _selector = new TokenSelector(rules, head.VocabularySize);
         _maxNewTokens = maxNewTokens;
         _options = options;
         _scratch = new EvaluationScratch(head.VocabularySize);
@@ -52,7 +54,7 @@ internal sealed class DecodingSession : IDisposable
         _slots = new int[slots];
         _tokens = new int[slots];
         _ran = new bool[slots];
-        _products = new HeadProducts(plan, head, _costs, sessions.ThreadPool, slots);
+        _products = new HeadProducts(plan, head, _costs, sessions.ThreadPool, slots, !rules.IsEmpty, _configuration.EndOfSequenceTokenId);
         _decoder = new DecoderBatch(bundle, sessions, slots, plan.Segments, plan.StatePropagation, maxNewTokens, _costs, run);
         _learning = plan.Adapts ? new ThresholdLearning(plan, _decoder, _products, _costs, head.VocabularySize) : null;
         _verifier = plan.Speculation is null
@@ -194,6 +196,20 @@ internal sealed class DecodingSession : IDisposable
 
         int rows = _plan.Confidence.UsesLogits ? state.Logits.Values.Length : 0;
         row.Count(_costs.PaperEvaluation(_plan.PaperRows(state.Layer, rows, row.Confidence)));
+        if (state.Logits.SumError != 0)
+        {
+            // Most tokens that stay do so whatever the sum is.
+            double most = SoftmaxMargin.AtMost(state.Logits);
+            if (most < _plan.ThresholdAt(state.Layer, row.TokenCount) && !_plan.NeedsNumberAt(state.Layer) && !row.IsTraced)
+            {
+                row.DidNotExit((float)most);
+                Prune(slot, state, confidence: float.NaN);
+                return false;
+            }
+
+            _products.Narrow(slot, state);
+        }
+
         float confidence = _plan.Confidence.Evaluate(state);
         row.Evaluated(state.Layer, confidence, rows, state.AmateurLayer);
         if (LearnsFromBatches)
@@ -209,8 +225,15 @@ internal sealed class DecodingSession : IDisposable
             row.DidNotExit(confidence);
         else if (TryTake(slot, state, row))
             return true;
-        state.Prune(confidence);
+        Prune(slot, state, confidence);
         return false;
+    }
+
+    private void Prune(int slot, TokenState state, float confidence)
+    {
+        if (_plan.Cuts.RankedAt(state.Layer) is > 0 and int ranked)
+            _products.Rank(slot, state, ranked);
+        state.Prune(confidence);
     }
 
     /// <summary>Gives a row the token that may exit; false where none is allowed, and it does not.</summary>
@@ -247,7 +270,7 @@ internal sealed class DecodingSession : IDisposable
         if (token == TokenSelector.Forbidden && !state.Logits.IsFull)
         {
             // Of the alive ones none is allowed.
-            _products.ComputeFull(state);
+            _products.ComputeFull(state, row);
             row.Count(_costs.ChoiceProduct(_head.VocabularySize));
             token = Choose(state, row);
         }

@@ -70,11 +70,12 @@ internal sealed class DraftVerifier : IDisposable
                 count += row.DraftCount;
             }
 
-            Span<float> logits = count == 0 ? [] : _products.ComputeMany(_states.Span<float>(0, count * _head.Width), count);
+            if (count > 0)
+                _products.ComputeMany(_states.Span<float>(0, count * _head.Width), count);
             for (int at = 0, index = first; index < end; index++)
             {
                 int drafts = _rows[slots[index]]!.DraftCount;
-                _continues[slots[index]] = Verify(slots[index], logits.Slice(at * _head.VocabularySize, drafts * _head.VocabularySize));
+                _continues[slots[index]] = Verify(slots[index], at);
                 at += drafts;
             }
         }
@@ -105,7 +106,9 @@ internal sealed class DraftVerifier : IDisposable
     /// <summary>
     /// Takes the full model's choices in the place of a row's drafts; false where the row ends or a draft was wrong, and what came after it is forgotten.
     /// </summary>
-    private bool Verify(int slot, Span<float> logits)
+    /// <param name="slot">The row's slot.</param>
+    /// <param name="first">Where its logits are among those of the last product.</param>
+    private bool Verify(int slot, int first)
     {
         DecodingRow row = _rows[slot]!;
         int count = row.DraftCount;
@@ -117,7 +120,7 @@ internal sealed class DraftVerifier : IDisposable
             row.Count(_costs.ChoiceProduct(_head.VocabularySize));
         for (int index = 0; index < count; index++)
         {
-            int token = _selector.Choose(logits.Slice(index * _head.VocabularySize, _head.VocabularySize), [], row);
+            int token = _selector.Choose(_products.OneOfMany(first + index, row, _plan.LastLayer), [], row);
             if (token == TokenSelector.Invalid)
             {
                 row.FailAt(_plan.LastLayer);

@@ -1,4 +1,8 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Exit.Confidences;
+using Microsoft.ML.EarlyExit.Exit.Pruning;
 using Microsoft.ML.EarlyExit.Head;
 using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Model;
@@ -21,26 +25,51 @@ internal sealed unsafe class HeadProducts : IDisposable
     private readonly LanguageModelHead _head;
     private readonly OperationCosts _costs;
     private readonly OnnxThreadPool.Lane _lane;
+    private readonly bool _changesLogits;
+    private readonly int _endOfSequence;
+    private readonly int[] _found;
+    private readonly ScreenedLogits?[] _screened;
+    private readonly ScreenedLogits? _oneOfMany;
+    private readonly ScreenProduct? _estimates;
     private readonly TokenState[] _states;
     private readonly DecodingRow[] _rows;
     private readonly AliveRows?[] _alive;
     private readonly int[] _slots;
+    private readonly int[] _cut;
+    private readonly GCHandle _self;
     private readonly NativeBuffer _normed;
     private readonly NativeBuffer _logits;
     private NativeBuffer? _manyNormed;
     private NativeBuffer? _manyLogits;
     private int _count;
+    private int _firstCut;
 
-    public HeadProducts(ExitPlan plan, LanguageModelHead head, OperationCosts costs, OnnxThreadPool threadPool, int slots)
+    /// <param name="plan">What is evaluated after which layer.</param>
+    /// <param name="head">The LM head.</param>
+    /// <param name="costs">What products cost.</param>
+    /// <param name="threadPool">The threads.</param>
+    /// <param name="slots">Rows at the same time.</param>
+    /// <param name="changesLogits">Whether logits of tokens of a row's sequence, or of the one that ends it, are changed before its token is chosen.</param>
+    /// <param name="endOfSequence">The token that ends a sequence.</param>
+    public HeadProducts(
+        ExitPlan plan, LanguageModelHead head, OperationCosts costs, OnnxThreadPool threadPool, int slots, bool changesLogits, int endOfSequence)
     {
         _plan = plan;
         _head = head;
         _costs = costs;
         _lane = threadPool.CreateLane();
+        _changesLogits = changesLogits;
+        _endOfSequence = endOfSequence;
+        _screened = new ScreenedLogits?[slots];
+        _found = head.Screen is null ? [] : new int[head.VocabularySize];
+        _oneOfMany = CreateScreened();
+        _estimates = head.CreateEstimates(_lane);
         _states = new TokenState[slots];
         _rows = new DecodingRow[slots];
         _alive = new AliveRows?[slots];
         _slots = new int[slots];
+        _cut = new int[slots];
+        _self = GCHandle.Alloc(this, GCHandleType.Weak);
         _normed = new NativeBuffer((long)slots * head.Width * sizeof(float));
         _logits = new NativeBuffer((long)slots * head.VocabularySize * sizeof(float));
     }
@@ -73,27 +102,39 @@ internal sealed unsafe class HeadProducts : IDisposable
                 _head.Normalize(_states[index].Hidden, Normed(full++));
         }
 
-        MultiplyFull(full);
+        bool isScreened = _head.Screen is not null && (isChoice || _plan.Confidence is not { UsesAllLogits: true });
+        MultiplyFull(full, isScreened, isFine: !isChoice);
         full = 0;
         for (int index = 0; index < _count; index++)
         {
-            if (IsFull(_states[index]))
-                Set(index, _states[index].Layer, full++, isChoice);
+            if (!IsFull(_states[index]))
+                continue;
+            if (isScreened)
+                Settle(index, full, isChoice);
+            Set(index, _states[index].Layer, full++, isChoice);
+            if (isScreened && !isChoice)
+                TakeSum(_screened[_slots[index]]!, _states[index]);
         }
 
         // Each of the others has its own rows of the head.
+        int cut = 0;
         for (int index = 0; index < _count; index++)
         {
             TokenState state = _states[index];
             if (IsFull(state))
                 continue;
-            Span<float> normed = Normed(full);
-            Memory<float> logits = Logits(full++, state.Alive.Count);
-            _head.Normalize(state.Hidden, normed);
-            AliveRows alive = _alive[_slots[index]] ??= new AliveRows(_head);
-            _head.Multiply(_lane, alive.Gather(state.Alive), state.Alive.Count, normed, 1, logits.Span);
+            _head.Normalize(state.Hidden, Normed(full + cut));
+            (_alive[_slots[index]] ??= new AliveRows(_head)).Reserve(state.Alive);
+            _cut[cut++] = index;
+        }
+
+        MultiplyAlive(full, cut);
+        for (int at = 0; at < cut; at++)
+        {
+            TokenState state = _states[_cut[at]];
+            Memory<float> logits = Logits(full + at, state.Alive.Count);
             state.Logits.Set(logits, isFull: false, keep: KeepsLogits);
-            _rows[index].Count(isChoice ? _costs.ChoiceProduct(logits.Length) : _costs.ConfidenceProduct(logits.Length));
+            _rows[_cut[at]].Count(isChoice ? _costs.ChoiceProduct(logits.Length) : _costs.ConfidenceProduct(logits.Length));
         }
     }
 
@@ -108,7 +149,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
 
         // The current layer's logits are kept elsewhere.
-        MultiplyFull(missing);
+        MultiplyFull(missing, isScreened: false, isFine: false);
         missing = 0;
         for (int index = 0; index < _count; index++)
         {
@@ -117,16 +158,40 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
     }
 
+    /// <summary>Makes the sum over a row's logits, most of which are estimates, sure enough for its confidence to be told.</summary>
+    public void Narrow(int slot, TokenState state)
+    {
+        if (_screened[slot] is not { } screened)
+            return;
+        int before = screened.ExactCount;
+        screened.Narrow(SoftmaxMargin.Margin(state.Logits));
+        _head.Counts.AddRows(state.Layer, screened.ExactCount - before);
+        TakeSum(screened, state);
+    }
+
+    /// <summary>Makes a row's best logits exact, before the vocabulary is cut to them.</summary>
+    public void Rank(int slot, TokenState state, int count)
+    {
+        if (_screened[slot] is not { } screened || !state.Logits.IsFull)
+            return;
+        int before = screened.ExactCount;
+        screened.Rank(count);
+        _head.Counts.AddRows(state.Layer, screened.ExactCount - before);
+    }
+
     /// <summary>The logits of one token at the layer it has reached, over the full vocabulary; until the next call of this or of
     /// <see cref="ComputeMany"/>.</summary>
-    public void ComputeFull(TokenState state)
+    public void ComputeFull(TokenState state, DecodingRow row)
     {
         ComputeMany(state.Hidden, 1);
+        OneOfMany(0, row, state.Layer);
         state.Logits.Set(_manyLogits!.Floats(0, _head.VocabularySize), isFull: true, keep: false);
     }
 
-    /// <summary>Logits over the full vocabulary of several positions: hidden states [count, d] → [count, V], valid until the next call.</summary>
-    public Span<float> ComputeMany(ReadOnlySpan<float> hiddenStates, int count)
+    /// <summary>
+    /// Computes logits over the full vocabulary of several positions, of hidden states [count, d]; <see cref="OneOfMany"/> has them until the next call.
+    /// </summary>
+    public void ComputeMany(ReadOnlySpan<float> hiddenStates, int count)
     {
         Ensure(ref _manyNormed, checked(count * _head.Width));
         Ensure(ref _manyLogits, checked(count * _head.VocabularySize));
@@ -134,13 +199,23 @@ internal sealed unsafe class HeadProducts : IDisposable
         Span<float> logits = _manyLogits!.Span<float>(0, count * _head.VocabularySize);
         for (int index = 0; index < count; index++)
             _head.Normalize(hiddenStates.Slice(index * _head.Width, _head.Width), normed.Slice(index * _head.Width, _head.Width));
-        _head.Multiply(_lane, normed, count, logits);
-        return logits;
+        Multiply(normed, count, logits, _estimates is not null, isFine: false);
+    }
+
+    /// <summary>The logits of one of the positions of <see cref="ComputeMany"/>, for a row's next token to be chosen by.</summary>
+    public Span<float> OneOfMany(int index, DecodingRow row, int layer)
+    {
+        Memory<float> logits = _manyLogits!.Floats((long)index * _head.VocabularySize, _head.VocabularySize);
+        if (_oneOfMany is not null)
+            Settle(_oneOfMany, _manyNormed!.Floats((long)index * _head.Width, _head.Width), logits, row, layer);
+        return logits.Span;
     }
 
     public void Dispose()
     {
+        _self.Free();
         _lane.Dispose();
+        _estimates?.Dispose();
         foreach (AliveRows? rows in _alive)
             rows?.Dispose();
         _manyLogits?.Dispose();
@@ -165,13 +240,82 @@ internal sealed unsafe class HeadProducts : IDisposable
         _rows[index].Count(isChoice ? _costs.ChoiceProduct(_head.VocabularySize) : _costs.ConfidenceProduct(_head.VocabularySize));
     }
 
-    private void MultiplyFull(int count)
+    /// <summary>Multiplies the alive rows of those whose vocabulary is cut: one row's on all threads, several rows' side by side.</summary>
+    private void MultiplyAlive(int first, int count)
+    {
+        _firstCut = first;
+        if (count > 1)
+        {
+            _lane.Run(&MultiplyAlive, (void*)GCHandle.ToIntPtr(_self), count);
+        }
+        else if (count == 1)
+        {
+            AliveVocabulary alive = _states[_cut[0]].Alive;
+            float* rows = _alive[_slots[_cut[0]]]!.Gather(alive);
+            _head.Multiply(_lane, rows, alive.Count, Normed(first), 1, Logits(first, alive.Count).Span);
+        }
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void MultiplyAlive(void* state, nuint at)
+    {
+        var self = (HeadProducts)GCHandle.FromIntPtr((nint)state).Target!;
+        int index = self._cut[(int)at];
+        AliveVocabulary alive = self._states[index].Alive;
+        float* rows = self._alive[self._slots[index]]!.Gather(alive);
+        int place = self._firstCut + (int)at;
+        self._head.Multiply(rows, alive.Count, self.Normed(place), self.LogitsOf(place, alive.Count));
+    }
+
+    private void MultiplyFull(int count, bool isScreened, bool isFine)
     {
         if (count > 0)
-            _head.Multiply(_lane, _normed.Span<float>(0, count * _head.Width), count, _logits.Span<float>(0, count * _head.VocabularySize));
+            Multiply(_normed.Span<float>(0, count * _head.Width), count, _logits.Span<float>(0, count * _head.VocabularySize), isScreened, isFine);
+    }
+
+    private void Multiply(ReadOnlySpan<float> normed, int count, Span<float> logits, bool isScreened, bool isFine)
+    {
+        if (isScreened)
+            _estimates!.Run(normed, count, isFine, logits);
+        else
+            _head.Multiply(_lane, normed, count, logits);
+    }
+
+    private ScreenedLogits? CreateScreened() => _head.Screen is { } screen ? new ScreenedLogits(_head, screen, _lane, _found) : null;
+
+    private void Settle(int index, int at, bool isChoice)
+    {
+        ScreenedLogits screened = _screened[_slots[index]] ??= CreateScreened()!;
+        int layer = _states[index].Layer;
+        Settle(screened, _normed.Floats((long)at * _head.Width, _head.Width), Logits(at, _head.VocabularySize), _rows[index], layer);
+        if (isChoice)
+            return;
+        int before = screened.ExactCount;
+        screened.Sum();
+        _head.Counts.AddRows(layer, screened.ExactCount - before);
+    }
+
+    private void Settle(ScreenedLogits screened, ReadOnlyMemory<float> normed, Memory<float> logits, DecodingRow row, int layer)
+    {
+        if (_changesLogits)
+            screened.Settle(normed, logits, row.Sequence, _endOfSequence);
+        else
+            screened.Settle(normed, logits, [], -1);
+        _head.Counts.AddProduct(layer);
+        _head.Counts.AddRows(layer, screened.ExactCount);
+    }
+
+    private static void TakeSum(ScreenedLogits screened, TokenState state)
+    {
+        if (screened.IsExact)
+            state.Logits.ClearSum();
+        else
+            state.Logits.SetSum(screened.LogSumExp, screened.SumError);
     }
 
     private Span<float> Normed(int at) => _normed.Span<float>((long)at * _head.Width, _head.Width);
+
+    private Span<float> LogitsOf(int at, int count) => _logits.Span<float>((long)at * _head.VocabularySize, count);
 
     private Memory<float> Logits(int at, int count) => _logits.Floats((long)at * _head.VocabularySize, count);
 }

@@ -33,6 +33,8 @@ internal sealed class LoadedModel : IDisposable
                 : null;
             Sessions = new ModelSessions(bundle, options);
             Head = new LanguageModelHead(bundle, Sessions.ThreadCount);
+            using OnnxThreadPool.Lane lane = Sessions.ThreadPool.CreateLane();
+            Head.MakeScreen(lane);
         }
         catch
         {
@@ -208,6 +210,7 @@ internal sealed class LoadedModel : IDisposable
 
     private void Release()
     {
+        Head.Dispose();
         Sessions.Dispose();
         Bundle.Dispose();
     }

@@ -27,11 +27,11 @@ internal sealed class ThresholdLearning(ExitPlan plan, DecoderBatch decoder, Hea
             for (int start = 0, count; start < earlier; start += count)
             {
                 count = Math.Min(HeadProducts.LargestProduct, earlier - start);
-                Span<float> logits = products.ComputeMany(decoder.States(slot, row.TokenCount - earlier + start, count), count);
+                products.ComputeMany(decoder.States(slot, row.TokenCount - earlier + start, count), count);
                 for (int index = 0; index < count; index++)
                 {
                     row.Count(costs.ConfidenceProduct(vocabularySize));
-                    comparisons.Add(start + index, TensorPrimitives.IndexOfMax<float>(logits.Slice(index * vocabularySize, vocabularySize)));
+                    comparisons.Add(start + index, TensorPrimitives.IndexOfMax<float>(products.OneOfMany(index, row, plan.LastLayer)));
                 }
             }
         }

@@ -7,9 +7,12 @@ namespace Microsoft.ML.EarlyExit.Head;
 
 /// <summary>The decoder's final norm and its LM head: <c>z = W · s · RMSNorm(h)</c>, the same at every exit. Reads its weights where the bundle has
 /// them.</summary>
-internal sealed unsafe class LanguageModelHead
+internal sealed unsafe class LanguageModelHead : IDisposable
 {
     private const int ChunksPerThread = 4;
+
+    // Below, multiplying all is faster than choosing.
+    private const long LeastForScreen = 1 << 20;
 
     private readonly HeadWeights _weights;
     private readonly WeightTensor _norm;
@@ -19,21 +22,49 @@ internal sealed unsafe class LanguageModelHead
     private readonly int _chunks;
 
     public LanguageModelHead(ModelBundle bundle, int threadCount)
+        : this(
+            bundle.Tensor(bundle.Manifest.TensorNames.Head), bundle.Tensor(bundle.Manifest.TensorNames.DecoderFinalNorm), bundle.Configuration, threadCount)
+    {
+    }
+
+    /// <summary>A head of given weights.</summary>
+    /// <param name="weights">[V, d].</param>
+    /// <param name="norm">The final norm's weights, [d].</param>
+    /// <param name="configuration">The model's sizes.</param>
+    /// <param name="threadCount">Threads that multiply.</param>
+    public LanguageModelHead(WeightTensor weights, WeightTensor norm, T5Configuration configuration, int threadCount)
     {
         // More than one each: a thread that starts late takes fewer.
         _chunks = threadCount == 1 ? 1 : ChunksPerThread * threadCount;
-        T5Configuration configuration = bundle.Configuration;
         Width = configuration.ModelDimension;
         VocabularySize = configuration.VocabularySize;
-        _weights = new HeadWeights(bundle.Tensor(bundle.Manifest.TensorNames.Head));
-        _norm = bundle.Tensor(bundle.Manifest.TensorNames.DecoderFinalNorm);
+        _weights = new HeadWeights(weights);
+        _norm = norm;
         _epsilon = configuration.LayerNormEpsilon;
         _scale = configuration.HeadScale;
+        Counts = new ScreenCounts(configuration.DecoderLayerCount);
     }
 
     public int Width { get; }
 
     public int VocabularySize { get; }
+
+    /// <summary>What products that need only the best logits read first; null where the head is small, or <see cref="MakeScreen"/> was not called. Measurements
+    /// take it away, to compare.</summary>
+    public HeadScreen? Screen { get; set; }
+
+    /// <summary>What of the head was multiplied again after its screen.</summary>
+    public ScreenCounts Counts { get; }
+
+    /// <summary>Makes the screen, where one pays.</summary>
+    /// <param name="lane">Where loops are started from.</param>
+    /// <param name="always">Also where none pays.</param>
+    public void MakeScreen(OnnxThreadPool.Lane lane, bool always = false)
+    {
+        Screen?.Dispose();
+        if (always || (long)VocabularySize * Width >= LeastForScreen)
+            Screen = HeadScreen.Make(_weights, VocabularySize, Width, lane, _chunks);
+    }
 
     /// <summary>The head's input for a hidden state: normed and scaled.</summary>
     public void Normalize(ReadOnlySpan<float> hidden, Span<float> normed)
@@ -52,7 +83,25 @@ internal sealed unsafe class LanguageModelHead
     public void Multiply(OnnxThreadPool.Lane lane, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
         HeadProduct.Run(lane, _chunks, _weights.Kernel, _weights.Address, Width, VocabularySize, inputs, count, logits);
 
+    /// <summary>What computes what the screen says of the logits over the full vocabulary; null where there is no screen.</summary>
+    public ScreenProduct? CreateEstimates(OnnxThreadPool.Lane lane) => Screen is null ? null : new ScreenProduct(Screen, lane, _chunks);
+
+    /// <summary>Logits of some tokens for one input, at their places among those of all; as the whole product gives them, to the bit.</summary>
+    public void MultiplyRows(OnnxThreadPool.Lane lane, ReadOnlySpan<int> ids, ReadOnlySpan<float> input, Span<float> logits) =>
+        RowsProduct.Run(lane, _chunks, _weights, Width, ids, input, logits);
+
     /// <summary>Logits over some rows, which were gathered in single precision: rows [rowCount, d], inputs [count, d] → logits [count, rowCount].</summary>
     public void Multiply(OnnxThreadPool.Lane lane, float* rows, int rowCount, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
         HeadProduct.Run(lane, _chunks, &HeadKernel.Multiply<Float32Rows>, rows, Width, rowCount, inputs, count, logits);
+
+    /// <summary>The same for one input on this thread alone.</summary>
+    public void Multiply(float* rows, int rowCount, ReadOnlySpan<float> input, Span<float> logits)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(input.Length, Width);
+        ArgumentOutOfRangeException.ThrowIfLessThan(logits.Length, rowCount);
+        fixed (float* values = input, output = logits)
+            HeadKernel.Multiply<Float32Rows>(rows, Width, 0, rowCount, values, 1, output, rowCount);
+    }
+
+    public void Dispose() => Screen?.Dispose();
 }

@@ -36,6 +36,9 @@ public abstract class Confidence
     /// <summary>Whether <see cref="Evaluate"/> needs the logits of the layer.</summary>
     internal abstract bool UsesLogits { get; }
 
+    /// <summary>Whether <see cref="Evaluate"/> needs every one of the layer's logits, rather than the best two and the sum of all exponentials.</summary>
+    internal virtual bool UsesAllLogits => UsesLogits;
+
     /// <summary>Whether <see cref="Evaluate"/> needs the logits of layers before it.</summary>
     internal virtual bool ComparesLayers => false;
 

@@ -9,6 +9,8 @@ internal sealed class SoftmaxMargin : Confidence
 
     internal override bool UsesLogits => true;
 
+    internal override bool UsesAllLogits => false;
+
     internal override float Evaluate(TokenState token) => Of(token.Logits);
 
     /// <summary>The margin of logits; NaN where they hold a NaN or an infinity.</summary>
@@ -18,9 +20,17 @@ internal sealed class SoftmaxMargin : Confidence
         if (values.Length < 2 || !float.IsFinite(logits.Max))
             return float.NaN;
 
+        return Math.Clamp((float)Margin(logits), 0f, 1f);
+    }
+
+    /// <summary>What the margin is at most, where the sum of exponentials is not sure.</summary>
+    internal static double AtMost(LayerLogits logits) => Margin(logits) / Math.Max(1 - logits.SumError, double.Epsilon) * (1 + 1e-5);
+
+    /// <summary>The margin as the logits have it, not clamped.</summary>
+    internal static double Margin(LayerLogits logits)
+    {
         // softmax(z) = exp(z - lse): the margin needs the two largest logits only.
-        float second = LogitScan.TwoLargest(values, without: []).Second;
-        double margin = (1 - Math.Exp((double)second - logits.Max)) * Math.Exp(logits.Max - logits.LogSumExp);
-        return Math.Clamp((float)margin, 0f, 1f);
+        float second = LogitScan.TwoLargest(logits.Values, without: []).Second;
+        return (1 - Math.Exp((double)second - logits.Max)) * Math.Exp(logits.Max - logits.LogSumExp);
     }
 }

@@ -16,7 +16,7 @@ internal static class TopK
         int count = ids.Length;
         if (count == 0)
             return;
-        float border = KthLargest(logits, count);
+        float border = Border(logits, count, slack: 0);
         if (LogitScan.CountAtLeast(logits, border) == count)
         {
             LogitScan.FindAtLeast(logits, border, ids);
@@ -45,18 +45,27 @@ internal static class TopK
             ids[index] = (int)(uint)keys[index];
     }
 
-    private static float KthLargest(ReadOnlySpan<float> logits, int k)
+    /// <summary>A number that at least so many logits reach, and few more.</summary>
+    public static float NearBorder(ReadOnlySpan<float> logits, int count) => Border(logits, count, slack: count / 16);
+
+    /// <summary>A number that k logits reach, or up to <paramref name="slack"/> more; the k-th largest where equals leave no such number.</summary>
+    private static float Border(ReadOnlySpan<float> logits, int k, int slack)
     {
-        // The largest number of which at least k logits are as large or larger.
         uint low = Order(TensorPrimitives.Min(logits));
         uint high = Order(TensorPrimitives.Max(logits));
         while (low < high)
         {
             uint middle = (uint)(((ulong)low + high + 1) / 2);
-            if (LogitScan.CountAtLeast(logits, FromOrder(middle)) >= k)
-                low = middle;
-            else
+            int count = LogitScan.CountAtLeast(logits, FromOrder(middle));
+            if (count < k)
+            {
                 high = middle - 1;
+                continue;
+            }
+
+            low = middle;
+            if (count <= k + slack)
+                break;
         }
 
         return FromOrder(low);

@@ -13,6 +13,9 @@ internal class VocabularyCuts(VocabularyPruning pruning, int firstLayer, int lay
     /// <summary>How many tokens the first cut starts from.</summary>
     private protected int FirstSize => Pruning.FirstSize(firstLayer, layerCount);
 
+    /// <summary>How many of the best tokens have to be ranked by the logits of a layer; 0 where none are.</summary>
+    public int RankedAt(int layer) => Pruning.Prunes && layer == firstLayer ? MostAlive : 0;
+
     /// <summary>Cuts a token's vocabulary for the next layer.</summary>
     /// <param name="alive">The vocabulary.</param>
     /// <param name="layer">The layer the token has reached.</param>
