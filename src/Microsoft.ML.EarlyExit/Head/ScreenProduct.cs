@@ -16,7 +16,7 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
 
     private NativeBuffer? _rounded;
     private NativeBuffer? _scales;
-    private NativeBuffer? _rest;
+    private NativeBuffer? _parts;
 
     /// <summary>Computes inputs [count, d] → estimates [count, V].</summary>
     /// <param name="inputs">The inputs.</param>
@@ -31,19 +31,13 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
         ArgumentOutOfRangeException.ThrowIfLessThan<long>(estimates.Length, (long)count * screen.Rows);
         int parts = isFine ? 2 : 1;
         Reserve(count * parts);
-        Span<short> rounded = _rounded!.Span<short>(0, count * parts * width);
-        Span<float> scales = _scales!.Span<float>(0, count * parts);
-        Span<float> rest = _rest!.Span<float>(0, width);
-        for (int index = 0; index < count; index++)
+        if (isFine)
+            Split(inputs, count);
+        fixed (float* whole = inputs)
         {
-            ReadOnlySpan<float> input = inputs.Slice(index * width, width);
-            Span<short> whole = rounded.Slice(index * parts * width, width);
-            float scale = scales[index * parts] = IntegerKernel.Round(input, whole);
-            if (!isFine)
-                continue;
-            for (int at = 0; at < width; at++)
-                rest[at] = MathF.FusedMultiplyAdd(-whole[at], scale, input[at]);
-            scales[(index * parts) + 1] = IntegerKernel.Round(rest, rounded.Slice(((index * parts) + 1) * width, width));
+            float* source = isFine ? (float*)_parts!.Address : whole;
+            int groups = ((count * parts) + IntegerKernel.InputTile - 1) / IntegerKernel.InputTile;
+            IntegerKernel.Round(source, width, count * parts, 0, groups, (short*)_rounded!.Address, (float*)_scales!.Address);
         }
 
         fixed (float* output = estimates)
@@ -52,8 +46,8 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
             {
                 Values = screen.Values,
                 RowScales = screen.Scales,
-                Inputs = (short*)_rounded.Address,
-                InputScales = (float*)_scales.Address,
+                Inputs = (short*)_rounded!.Address,
+                InputScales = (float*)_scales!.Address,
                 Estimates = output,
                 Width = width,
                 Rows = screen.Rows,
@@ -69,7 +63,7 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
     {
         _rounded?.Dispose();
         _scales?.Dispose();
-        _rest?.Dispose();
+        _parts?.Dispose();
     }
 
     private void Reserve(int inputs)
@@ -79,7 +73,23 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
         Dispose();
         _rounded = new NativeBuffer((long)inputs * screen.Width * sizeof(short));
         _scales = new NativeBuffer((long)inputs * sizeof(float));
-        _rest = new NativeBuffer((long)screen.Width * sizeof(float));
+        _parts = new NativeBuffer((long)inputs * screen.Width * sizeof(float));
+    }
+
+    /// <summary>Puts each input, and behind it what rounding leaves of it.</summary>
+    private void Split(ReadOnlySpan<float> inputs, int count)
+    {
+        int width = screen.Width;
+        Span<float> parts = _parts!.Span<float>(0, 2 * count * width);
+        for (int index = 0; index < count; index++)
+        {
+            ReadOnlySpan<float> input = inputs.Slice(index * width, width);
+            Span<float> rest = parts.Slice(((2 * index) + 1) * width, width);
+            input.CopyTo(parts.Slice(2 * index * width, width));
+            float scale = Rounding.Scale(input, IntegerKernel.LargestInput, out float inverse);
+            for (int at = 0; at < width; at++)
+                rest[at] = MathF.FusedMultiplyAdd(-MathF.Round(input[at] * inverse), scale, input[at]);
+        }
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
