@@ -13,9 +13,9 @@ namespace Microsoft.ML.EarlyExit.Head;
 /// than the row's error times ‖h‖. A quarter of the bytes of single precision says which rows matter.
 /// </summary>
 /// <remarks>
-/// Made of the rows when it is first needed, which costs no more than reading them, so that a bundle holds none and none is to be trusted. An error is ‖w - w~‖
-/// and what rounds when either product is summed, or the input to 16 bits, by the usual worst case: a sum of n products of floats is off by no more than γ(n) Σ|a||b|, γ(n) = n u /
-/// (1 - n u), u = 2^-24. A row that is no number, or too large to be sure of, has an infinite one.
+/// Made of the rows when a model is loaded, so that a bundle holds none and none is to be trusted. An error is ‖w - w~‖ and what rounds when either product is
+/// summed, or the input to 16 bits, by the usual worst case: a sum of n products of floats is off by no more than γ(n) Σ|a||b|, γ(n) = n u / (1 - n u),
+/// u = 2^-24. A row that is no number, or too large or small to be sure of, has an infinite one.
 /// <para>
 /// Weights are rounded up or down at random, with a chance that makes each right on average: the errors of rows are then independent, whatever the rows are,
 /// copies of one another too, and in a sum over many rows cancel as the bound of <see cref="ScreenedLogits"/> says.

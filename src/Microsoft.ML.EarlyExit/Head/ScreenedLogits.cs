@@ -14,10 +14,10 @@ namespace Microsoft.ML.EarlyExit.Head;
 /// <remarks>
 /// <see cref="Settle"/>: the largest two logits, equals too, are those of the whole product to the bit. <see cref="Sum"/>: <c>Σ exp(z)</c>, and by how much
 /// it can be wrong at most, which is what decides whether a token exits. <see cref="Narrow"/>: the same to <see cref="Tolerance"/> of the margin. There the
-/// errors of many rows, each of them up or down by itself, are not taken as if all were against us: with σ = s ‖h‖ / 2 the error of one row's estimate, of scale
-/// s, is sub-Gaussian (Hoeffding), so that of <c>Σ p</c> over the rows left is below <see cref="Deviations"/> · sqrt(Σ (p σ)²) but once in a billion. <see
-/// cref="Rank"/>: the best k are those of the whole product.
-/// Where a tenth of the rows would not be enough, or for the margin a quarter, or something is no number, the whole head is multiplied, and all is as without a screen.
+/// errors of many rows, each of them up or down by itself, are not taken as if all were against us: with σ = s ‖h‖ / 2 the error of one row's estimate, of
+/// scale s, is sub-Gaussian (Hoeffding), so that of <c>Σ p</c> over the rows left is below <see cref="Deviations"/> · sqrt(Σ (p σ)²) but once in a billion.
+/// <see cref="Rank"/>: the best k are those of the whole product. Where a tenth of the rows would not be enough, or for the margin a quarter, or something is
+/// no number, the whole head is multiplied, and all is as without a screen.
 /// </remarks>
 /// <param name="head">The head.</param>
 /// <param name="screen">Its screen.</param>

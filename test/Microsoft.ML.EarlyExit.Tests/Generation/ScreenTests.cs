@@ -52,7 +52,7 @@ public sealed class ScreenTests
                 Assert.Equal(expected[row].Operations, actual[row].Operations);
                 AssertClose(expected[row].Confidences, actual[row].Confidences);
                 foreach ((GenerationStep one, GenerationStep other) in (expected[row].Steps ?? []).Zip(actual[row].Steps ?? []))
-                    AssertClose([.. one.Evaluations.Select(evaluation => evaluation.Confidence)], [.. other.Evaluations.Select(evaluation => evaluation.Confidence)]);
+                    AssertClose([.. one.Evaluations.Select(at => at.Confidence)], [.. other.Evaluations.Select(at => at.Confidence)]);
             }
         }
 
