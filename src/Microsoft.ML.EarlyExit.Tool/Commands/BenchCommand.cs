@@ -160,7 +160,9 @@ internal sealed class BenchCommand : ToolCommand
 
         Line("encoder", Text($"{figures.EncoderMilliseconds:0.00} ms a row"));
         Line("block", Text($"{figures.BlockMilliseconds:0.000} ms in a step"));
-        Line("head", Text($"{figures.HeadMilliseconds:0.000} ms in a step, over the whole vocabulary"));
+        Line("head", Text($"{figures.HeadMilliseconds:0.000} ms over the whole vocabulary"));
+        if (figures.ScreenMilliseconds is { } screen)
+            Line("screen", Text($"{screen:0.000} ms in a step, in the place of the whole head"));
         if (figures.StepMilliseconds is { } step)
             Line("later step", Text($"{step:0.00} ms at full depth"));
         Line("bandwidth", Text($"{figures.Bandwidth / 1e9:0.0} GB/s that all threads read"));

@@ -34,6 +34,9 @@ internal sealed record BenchFigures
     /// <summary>Milliseconds of the product with the whole LM head, in such a step.</summary>
     public required double HeadMilliseconds { get; init; }
 
+    /// <summary>Milliseconds of the product with the head's screen, which stands for the whole in a step; null where the head has none.</summary>
+    public double? ScreenMilliseconds { get; init; }
+
     /// <summary>Milliseconds of a later step at full depth; null where there was none.</summary>
     public double? StepMilliseconds { get; init; }
 
@@ -73,20 +76,26 @@ internal sealed record BenchFigures
             json.WriteNumber("encoderMs", EncoderMilliseconds);
             json.WriteNumber("blockMs", BlockMilliseconds);
             json.WriteNumber("headMs", HeadMilliseconds);
+            WriteNumber(json, "screenMs", ScreenMilliseconds);
             // Parts that are not measured one by one.
-            foreach (string name in (string[])["screenMs", "prunedMs", "shortlistMs", "propagationMs"])
+            foreach (string name in (string[])["prunedMs", "shortlistMs", "propagationMs"])
                 json.WriteNull(name);
             json.WriteNumber("bandwidthGBs", Bandwidth / 1e9);
-            if (BandwidthShare is { } share)
-                json.WriteNumber("bandwidthShare", share);
-            else
-                json.WriteNull("bandwidthShare");
+            WriteNumber(json, "bandwidthShare", BandwidthShare);
             json.WriteNumber("residentMB", ResidentBytes / 1e6);
             json.WriteNumber("loadSeconds", LoadSeconds);
             json.WriteEndObject();
         }
 
         return Encoding.UTF8.GetString(buffer.WrittenSpan);
+    }
+
+    private static void WriteNumber(Utf8JsonWriter json, string name, double? value)
+    {
+        if (value is { } number)
+            json.WriteNumber(name, number);
+        else
+            json.WriteNull(name);
     }
 
     private static void WriteRange(Utf8JsonWriter json, string name, MeasuredRange? range)

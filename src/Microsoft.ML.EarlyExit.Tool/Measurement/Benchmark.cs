@@ -71,7 +71,7 @@ internal sealed class Benchmark(ToolContext context, EarlyExitModel model, TextG
     {
         int steps = Math.Clamp(_fullDepth.Tokens / inputs.Count, 1, MostPartSteps);
         PreparedInput[] sound = [.. inputs.Zip(_fullDepth.Results).Where(pair => pair.Second.Error is null).Select(pair => pair.First).Take(Slots)];
-        (double[] block, double[] head) = FullDepthStep.Measure(model.Loaded, sound, steps, context.Cancellation);
+        (double[] block, double[] head, double[] screen) = FullDepthStep.Measure(model.Loaded, sound, steps, context.Cancellation);
         bool hasLaterSteps = _fullDepth.LaterSteps.Count > 0;
         return new BenchFigures
         {
@@ -84,6 +84,7 @@ internal sealed class Benchmark(ToolContext context, EarlyExitModel model, TextG
             EncoderMilliseconds = 1000 * MeasuredRange.Of(_fullDepth.EncoderSeconds).Median / inputs.Count,
             BlockMilliseconds = MeasuredRange.Of(block).Median,
             HeadMilliseconds = MeasuredRange.Of(head).Median,
+            ScreenMilliseconds = screen.Length == 0 ? null : MeasuredRange.Of(screen).Median,
             StepMilliseconds = hasLaterSteps ? 1000 * MeasuredRange.Of(_fullDepth.LaterSteps).Median : null,
             Reads = hasLaterSteps && !model.Sessions.BindingCopies ? StepReads.Of(model, inputs, _fullDepth.Results, Slots) : null,
             Bandwidth = MeasuredRange.Of(_bandwidths).Median,

@@ -4,7 +4,7 @@ namespace Microsoft.ML.EarlyExit.Tool.Measurement;
 
 /// <summary>The memory that a later step at full depth reads: it cannot take less time than that at the machine's bandwidth.</summary>
 /// <param name="Blocks">Bytes of the decoder blocks' weights.</param>
-/// <param name="Head">Bytes of the LM head.</param>
+/// <param name="Head">Bytes of the LM head, or of its screen.</param>
 /// <param name="KeysValues">Bytes of the cached keys and values of all rows side by side, at the mean position.</param>
 internal readonly record struct StepReads(long Blocks, long Head, double KeysValues)
 {
@@ -32,7 +32,7 @@ internal readonly record struct StepReads(long Blocks, long Head, double KeysVal
         return steps == 0
             ? null
             : new StepReads(
-                FullDepthStep.BlockBytes(model.Bundle), FullDepthStep.HeadBytes(model.Bundle),
+                FullDepthStep.BlockBytes(model.Bundle), FullDepthStep.HeadBytes(model.Loaded),
                 positions / steps * slots * FullDepthStep.PositionBytes(model.Bundle));
     }
 }

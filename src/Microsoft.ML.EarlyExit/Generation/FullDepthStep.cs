@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Microsoft.ML.EarlyExit.Head;
 using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Model;
 using Microsoft.ML.EarlyExit.Model.Bundle;
@@ -31,9 +32,10 @@ internal static class FullDepthStep
         return bytes;
     }
 
-    /// <summary>Bytes of the LM head.</summary>
-    public static long HeadBytes(ModelBundle bundle) =>
-        bundle.TryGetTensor(bundle.Manifest.TensorNames.Head, out BundleTensor head) ? head.ByteCount : 0;
+    /// <summary>Bytes of the LM head that a step reads: of its screen, where it has one, beside which the rows that are multiplied again are few.</summary>
+    public static long HeadBytes(LoadedModel model) => model.Head.Screen is { } screen
+        ? (long)screen.Rows * (screen.Width + (2 * sizeof(float)))
+        : model.Bundle.TryGetTensor(model.Bundle.Manifest.TensorNames.Head, out BundleTensor head) ? head.ByteCount : 0;
 
     /// <summary>Bytes of the keys and values of one position of a row, in one attention of every layer.</summary>
     public static long PositionBytes(ModelBundle bundle) =>
@@ -46,8 +48,9 @@ internal static class FullDepthStep
     /// <param name="inputs">The rows, checked.</param>
     /// <param name="steps">Steps to measure, from the second on: in the first cross-attention's keys and values are computed.</param>
     /// <param name="cancellationToken">Looked at between steps.</param>
-    /// <returns>Milliseconds of each step: of one block on the average, and of the product with the whole LM head.</returns>
-    public static (double[] Block, double[] Head) Measure(
+    /// <returns>Milliseconds of each step: of one block on the average, of the product with the whole LM head, and of that with its screen, none where it has
+    /// none.</returns>
+    public static (double[] Block, double[] Head, double[] Screen) Measure(
         LoadedModel model, IReadOnlyList<PreparedInput> inputs, int steps, CancellationToken cancellationToken)
     {
         T5Configuration configuration = model.Configuration;
@@ -56,7 +59,7 @@ internal static class FullDepthStep
         int[] tokens = new int[slots.Length];
         Array.Fill(tokens, configuration.DecoderStartTokenId);
         var encoded = new List<EncodedInput>();
-        double[] block = new double[steps], head = new double[steps];
+        double[] block = new double[steps], head = new double[steps], screen = new double[model.Head.Screen is null ? 0 : steps];
         using var run = new RunOptions();
         try
         {
@@ -64,6 +67,7 @@ internal static class FullDepthStep
                 model.Bundle, model.Sessions, slots.Length, [new DecoderSegment(1, configuration.DecoderLayerCount)], StatePropagation.StateCopy, steps + 1,
                 new OperationCosts(configuration), run);
             using OnnxThreadPool.Lane lane = model.Sessions.ThreadPool.CreateLane();
+            using ScreenProduct? estimates = model.Head.CreateEstimates(lane);
             using var normed = new NativeBuffer((long)slots.Length * width * sizeof(float));
             using var logits = new NativeBuffer((long)slots.Length * configuration.VocabularySize * sizeof(float));
             foreach (int slot in slots)
@@ -82,16 +86,22 @@ internal static class FullDepthStep
                 long blocksDone = Stopwatch.GetTimestamp();
                 foreach (int slot in slots)
                     model.Head.Normalize(decoder.Hidden(slot), normed.Span<float>((long)slot * width, width));
+                Span<float> inputsOfHead = normed.Span<float>(0, slots.Length * width);
+                Span<float> products = logits.Span<float>(0, slots.Length * configuration.VocabularySize);
                 long headStart = Stopwatch.GetTimestamp();
-                model.Head.Multiply(
-                    lane, normed.Span<float>(0, slots.Length * width), slots.Length, logits.Span<float>(0, slots.Length * configuration.VocabularySize));
+                model.Head.Multiply(lane, inputsOfHead, slots.Length, products);
                 TimeSpan product = Stopwatch.GetElapsedTime(headStart);
+                long screenStart = Stopwatch.GetTimestamp();
+                estimates?.Run(inputsOfHead, slots.Length, isFine: false, products);
+                TimeSpan estimate = Stopwatch.GetElapsedTime(screenStart);
                 foreach (int slot in slots)
                     decoder.Advance(slot, slot, exitsEarly: false);
                 if (step == 0)
                     continue;
                 block[step - 1] = Stopwatch.GetElapsedTime(start, blocksDone).TotalMilliseconds / configuration.DecoderLayerCount;
                 head[step - 1] = product.TotalMilliseconds;
+                if (estimates is not null)
+                    screen[step - 1] = estimate.TotalMilliseconds;
             }
         }
         finally
@@ -100,7 +110,7 @@ internal static class FullDepthStep
                 input.Dispose();
         }
 
-        return (block, head);
+        return (block, head, screen);
     }
 
     private static long StoredBytes(TensorProto weight) =>

@@ -38,6 +38,8 @@ internal sealed class LoadedModel : IDisposable
         }
         catch
         {
+            Head?.Dispose();
+            Sessions?.Dispose();
             bundle.Dispose();
             throw;
         }

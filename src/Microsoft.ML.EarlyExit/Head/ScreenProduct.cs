@@ -64,6 +64,7 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
         _rounded?.Dispose();
         _scales?.Dispose();
         _parts?.Dispose();
+        (_rounded, _scales, _parts) = (null, null, null);
     }
 
     private void Reserve(int inputs)

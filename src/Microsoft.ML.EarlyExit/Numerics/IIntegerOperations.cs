@@ -3,7 +3,8 @@ using System.Runtime.Intrinsics;
 
 namespace Microsoft.ML.EarlyExit.Numerics;
 
-/// <summary>What products of integers need of one width of vectors, whose lanes are 32-bit sums. All of it is exact: every width gives the same.</summary>
+/// <summary>What products of integers need of one width of vectors, whose lanes are 32-bit sums. All of it is exact. Products of bytes
+/// depend on <see cref="ByteLimit"/>, all others are the same in every width.</summary>
 /// <typeparam name="TVector">Lanes of 32 bits, twice as many of 16, or four times as many of 8.</typeparam>
 internal interface IIntegerOperations<TVector>
     where TVector : struct

@@ -12,7 +12,7 @@ internal readonly struct Integer256 : IIntegerOperations<Vector256<int>>
 
     public static int ByteZero => AvxVnni.IsSupported ? 128 : 64;
 
-    // Two products of bytes: 2 · 127 · 127 fits 16 bits with a sign.
+    // Two products of bytes fit 16 bits with a sign: 2 · 127 · 128 is the most.
     public static int ByteLimit => AvxVnni.IsSupported ? 127 : 63;
 
     public static Vector256<int> Zero => Vector256<int>.Zero;

@@ -12,7 +12,7 @@ internal readonly struct Integer512 : IIntegerOperations<Vector512<int>>
 
     public static int ByteZero => 64;
 
-    // Two products of bytes: 2 · 127 · 127 fits 16 bits with a sign.
+    // Two products of bytes fit 16 bits with a sign: 2 · 127 · 128 is the most.
     public static int ByteLimit => 63;
 
     public static Vector512<int> Zero => Vector512<int>.Zero;

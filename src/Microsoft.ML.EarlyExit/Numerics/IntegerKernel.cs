@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 
 namespace Microsoft.ML.EarlyExit.Numerics;
@@ -38,7 +38,7 @@ internal static unsafe class IntegerKernel
     /// <param name="end">The group after the last.</param>
     /// <param name="rounded">Takes inputCount · width values. Those of a whole group lie in turns, as many of each input as a vector has; others in
     /// order.</param>
-    /// <param name="scales">Takes what a unit of each input stands for; NaN, with zeros, where an input has a value that is not finite.</param>
+    /// <param name="scales">Takes what a unit of each input stands for; NaN where an input has a value that is not finite.</param>
     public static void Round(float* inputs, int width, int inputCount, int first, int end, short* rounded, float* scales)
     {
         if (UsesVectors512)
@@ -141,7 +141,11 @@ internal static unsafe class IntegerKernel
         }
     }
 
-    private static bool UsesVectors512 => Avx512BW.IsSupported && Vector512.IsHardwareAccelerated && !AvxVnni.IsSupported;
+    /// <summary>Whether the processor has the instructions that products are made for.</summary>
+    public static bool IsFast => Avx2.IsSupported || AdvSimd.Arm64.IsSupported;
+
+    /// <summary>Whether vectors of 512 bits are best: those of 256 with AVX-VNNI do as much at a time, and bytes to their full width.</summary>
+    public static bool UsesVectors512 => Avx512BW.IsSupported && Vector512.IsHardwareAccelerated && !AvxVnni.IsSupported;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static void Round(ReadOnlySpan<float> input, float inverse, Span<short> rounded)
@@ -180,8 +184,7 @@ internal static unsafe class IntegerKernel
                 short* input0 = input + (run * length);
                 for (int at = 0; at < length; at += TSimd.Count)
                 {
-                    if (Sse.IsSupported)
-                        Sse.Prefetch0(values0 + (at * 4) + Ahead);
+                    Prefetch(values0 + (at * 4) + Ahead, 4 * TSimd.Count);
                     sums0 = TSimd.MultiplyAdd(TSimd.LoadWide(values0 + at), TSimd.Load(input0 + at), sums0);
                     sums1 = TSimd.MultiplyAdd(TSimd.LoadWide(values0 + at + length), TSimd.Load(input0 + at + length), sums1);
                     sums2 = TSimd.MultiplyAdd(TSimd.LoadWide(values0 + at + (2 * length)), TSimd.Load(input0 + at + (2 * length)), sums2);
@@ -196,10 +199,20 @@ internal static unsafe class IntegerKernel
         for (; run < rows.RunCount; run++)
         {
             int start = rows.Start(run, out length, out int block);
-            TVector sums = TSimd.Zero;
+            TVector sums = TSimd.Zero, sums1 = TSimd.Zero, sums2 = TSimd.Zero, sums3 = TSimd.Zero;
             int at = start;
+            for (; at + (4 * TSimd.Count) <= start + length; at += 4 * TSimd.Count)
+            {
+                Prefetch(values + at + Ahead, 4 * TSimd.Count);
+                sums = TSimd.MultiplyAdd(TSimd.LoadWide(values + at), TSimd.Load(input + at), sums);
+                sums1 = TSimd.MultiplyAdd(TSimd.LoadWide(values + at + TSimd.Count), TSimd.Load(input + at + TSimd.Count), sums1);
+                sums2 = TSimd.MultiplyAdd(TSimd.LoadWide(values + at + (2 * TSimd.Count)), TSimd.Load(input + at + (2 * TSimd.Count)), sums2);
+                sums3 = TSimd.MultiplyAdd(TSimd.LoadWide(values + at + (3 * TSimd.Count)), TSimd.Load(input + at + (3 * TSimd.Count)), sums3);
+            }
+
             for (; at + TSimd.Count <= start + length; at += TSimd.Count)
                 sums = TSimd.MultiplyAdd(TSimd.LoadWide(values + at), TSimd.Load(input + at), sums);
+            sums = TSimd.Add(TSimd.Add(sums, sums1), TSimd.Add(sums2, sums3));
             int sum = TSimd.Sum(sums);
             for (; at < start + length; at++)
                 sum += values[at] * input[at];
@@ -207,6 +220,14 @@ internal static unsafe class IntegerKernel
         }
 
         return total;
+    }
+
+    /// <summary>Asks for the cache lines of so many bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch(void* from, int bytes)
+    {
+        for (int at = 0; at < bytes && Sse.IsSupported; at += 64)
+            Sse.Prefetch0((byte*)from + at);
     }
 
     /// <summary>Two rows and four inputs; the sums so far are in the outputs but for the first chunk.</summary>

@@ -10,6 +10,9 @@ namespace Microsoft.ML.EarlyExit.Numerics;
 /// </summary>
 internal static unsafe class NibbleKernel
 {
+    /// <summary>The largest block: the sum of so many products of the largest inputs with any weights fits 32 bits.</summary>
+    public const int LargestBlock = 8192;
+
     private const int Chunk = 1024;
     private const int RowGroup = 12;
     private const int InputTile = IntegerKernel.InputTile;
@@ -120,12 +123,7 @@ internal static unsafe class NibbleKernel
         int at = 0;
         for (; at + 4 <= blocks; at += 4, values += 2 * block, input += 4 * block)
         {
-            if (Sse.IsSupported)
-            {
-                Sse.Prefetch0(values + Ahead);
-                Sse.Prefetch0(values + Ahead + 64);
-            }
-
+            IntegerKernel.Prefetch(values + Ahead, 2 * block);
             Vector128<int> sums = TSimd.Sum(
                 Block<TSimd, TVector>(values, input, block), Block<TSimd, TVector>(values + (block / 2), input + block, block),
                 Block<TSimd, TVector>(values + block, input + (2 * block), block),

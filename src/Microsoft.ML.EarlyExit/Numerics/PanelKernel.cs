@@ -32,7 +32,7 @@ internal static unsafe class PanelKernel
     /// <summary>Rounds inputs [inputCount, width] into panels, for groups [first, end) of four.</summary>
     public static void Pack(float* inputs, int width, int inputCount, int first, int end, byte* panels, float* scales)
     {
-        if (Avx512BW.IsSupported && Vector512.IsHardwareAccelerated && !AvxVnni.IsSupported)
+        if (IntegerKernel.UsesVectors512)
             Pack<Integer512, Vector512<int>>(inputs, width, inputCount, first, end, panels, scales);
         else if (Avx2.IsSupported)
             Pack<Integer256, Vector256<int>>(inputs, width, inputCount, first, end, panels, scales);
@@ -89,7 +89,7 @@ internal static unsafe class PanelKernel
     public static void Multiply(
         sbyte* values, float* scales, int width, int first, int end, byte* panels, float* inputScales, int inputCount, float* outputs, int outputStride)
     {
-        if (Avx512BW.IsSupported && Vector512.IsHardwareAccelerated && !AvxVnni.IsSupported)
+        if (IntegerKernel.UsesVectors512)
             Multiply<Integer512, Vector512<int>>(values, scales, width, first, end, panels, inputScales, inputCount, outputs, outputStride);
         else if (Avx2.IsSupported)
             Multiply<Integer256, Vector256<int>>(values, scales, width, first, end, panels, inputScales, inputCount, outputs, outputStride);

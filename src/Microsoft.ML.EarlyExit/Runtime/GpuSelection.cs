@@ -9,6 +9,10 @@ internal sealed class GpuSelection
     private const string CudaProvider = "CUDAExecutionProvider";
     private const string CudaLibrary = "onnxruntime_providers_cuda";
 
+    private const string Package =
+        "Use the package Microsoft.ML.OnnxRuntime.Gpu in the place of Microsoft.ML.OnnxRuntime and the CUDA and cuDNN libraries that it needs, "
+        + "name another device";
+
     private readonly EarlyExitModelOptions _options;
     private readonly Action<string> _warn;
     private volatile bool _isGpu;
@@ -25,7 +29,15 @@ internal sealed class GpuSelection
             return;
         _isGpu = true;
         if (!availableProviders.Contains(CudaProvider))
-            Refuse($"The application's ONNX Runtime has no {CudaProvider}.");
+            Refuse($"The application's ONNX Runtime has no {CudaProvider}.", Package);
+    }
+
+    /// <summary>Uses the CPU for a model whose weights the GPU cannot multiply.</summary>
+    /// <exception cref="InvalidOperationException">A GPU was requested, and falling back was not allowed.</exception>
+    public void RefuseWholeNumbers()
+    {
+        if (_isGpu)
+            Refuse("It has no products of whole numbers with scales.", "Convert the model with weights fp32 or bf16");
     }
 
     /// <summary>The CUDA device in use; null for the CPU.</summary>
@@ -45,7 +57,7 @@ internal sealed class GpuSelection
             }
             catch (Exception exception) when (exception is OnnxRuntimeException or DllNotFoundException or EntryPointNotFoundException)
             {
-                Refuse(string.Join('\n', exception.Message, LoaderMessage()));
+                Refuse(string.Join('\n', exception.Message, LoaderMessage()), Package);
             }
         }
 
@@ -69,15 +81,14 @@ internal sealed class GpuSelection
         }
     }
 
-    private void Refuse(string reason)
+    private void Refuse(string reason, string remedy)
     {
         // The loader's and the driver's messages come in several lines.
         reason = string.Join(": ", reason.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)).TrimEnd('.') + '.';
         if (!_options.FallbackToCpu)
         {
             throw new InvalidOperationException(
-                $"CUDA device {_options.GpuDeviceId} was requested and cannot be used: {reason} Use the package Microsoft.ML.OnnxRuntime.Gpu "
-                + "in the place of Microsoft.ML.OnnxRuntime and the CUDA and cuDNN libraries that it needs, name another device, or allow FallbackToCpu.");
+                $"CUDA device {_options.GpuDeviceId} was requested and cannot be used: {reason} {remedy}, or allow FallbackToCpu.");
         }
 
         _isGpu = false;

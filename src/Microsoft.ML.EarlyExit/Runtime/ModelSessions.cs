@@ -4,6 +4,7 @@ using Microsoft.ML.EarlyExit.Exit;
 using Microsoft.ML.EarlyExit.Model;
 using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.EarlyExit.Model.Weights;
+using Microsoft.ML.EarlyExit.Numerics;
 using Microsoft.ML.EarlyExit.Onnx;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -40,6 +41,13 @@ internal sealed unsafe class ModelSessions : IDisposable
         _widened = new WidenedWeights(bundle, _threadCount);
         _packing = new PackingProbe(CreateOptions);
         _gpu = new GpuSelection(options, OrtEnv.Instance().GetAvailableProviders(), _warnings.Enqueue);
+        if (WeightFormat.Of(bundle.Manifest.Precision).HasScales)
+        {
+            _gpu.RefuseWholeNumbers();
+            if (!IntegerKernel.IsFast)
+                _warnings.Enqueue("This processor has neither AVX2 nor Arm's vectors: whole numbers are multiplied several times slower than on others.");
+        }
+
         using SessionOptions poolOptions = OnnxEnvironment.CreateSessionOptions(_threadCount);
         ThreadPool = new OnnxThreadPool(poolOptions);
         _packedWeights = new PrePackedWeightsContainer();

@@ -35,6 +35,8 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
     private const int PartRows = 12;
     private const int MostParts = 64;
 
+    // What a few positions need is taken from the pool, which keeps it; where more is needed, the work outweighs asking for it.
+    private const long MostPooled = 1 << 20;
     private const int Alignment = 64;
 
     // No tensor of a bundle's graphs has more dimensions.
@@ -58,6 +60,7 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
             .ToDictionary(node => node.Output[0], StringComparer.Ordinal);
         if (scaled.Count == 0)
             return false;
+        model.OpsetImport.Add(new OperatorSetIdProto { Domain = Domain, Version = 1 });
         var turned = graph.Node.Where(node => node.Input.Count > 0 && scaled.ContainsKey(node.Input[0])).ToDictionary(node => node.Output[0]);
         var initializers = graph.Initializer.ToDictionary(initializer => initializer.Name, StringComparer.Ordinal);
         foreach (NodeProto product in graph.Node.Where(node => node.OpType == "MatMul" && turned.ContainsKey(node.Input[1])))
@@ -117,7 +120,9 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
 
     private static void* Run(void* context, Form form)
     {
-        byte[]? scratch = null;
+        byte[]? pooled = null;
+        void* own = null;
+        int inputCount = 0;
         try
         {
             Span<long> shape = stackalloc long[MostDimensions];
@@ -132,41 +137,54 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
                 RowCount = (int)sizes[0],
                 Width = (int)sizes[1],
                 Block = (int)sizes[2],
-                InputCount = 1,
             };
+            if (shape[^1] != work.Width)
+                return NativeApi.Failure($"The inputs of a product have {shape[^1]} values, not {work.Width}.");
+            long count = 1;
             foreach (long dimension in shape[..^1])
-                work.InputCount = checked((int)(work.InputCount * dimension));
+                count *= dimension;
+            work.InputCount = inputCount = checked((int)count);
             shape[^1] = work.RowCount;
             void* failure = NativeApi.Output(context, shape, &work.Outputs);
-            if (failure is not null || work.InputCount == 0)
+            if (failure is not null || inputCount == 0)
                 return failure;
 
-            long values = (long)work.InputCount * work.Width;
-            long roundedBytes = form == Form.Panels ? PanelKernel.PanelBytes(work.Width, work.InputCount) : values * sizeof(short);
-            long scales = form == Form.Panels ? PanelKernel.ScaleCount(work.Width, work.InputCount) : work.InputCount;
             // Scales first: both begin where vectors are aligned.
+            long scales = form == Form.Panels ? PanelKernel.ScaleCount(work.Width, inputCount) : inputCount;
             long scaleBytes = ((scales * sizeof(float)) + Alignment - 1) & -Alignment;
-            scratch = ArrayPool<byte>.Shared.Rent(checked((int)(Alignment - 1 + scaleBytes + roundedBytes)));
-            fixed (byte* start = scratch)
+            long bytes = scaleBytes + (form == Form.Panels ? PanelKernel.PanelBytes(work.Width, inputCount) : count * work.Width * sizeof(short));
+            if (bytes <= MostPooled)
+                pooled = ArrayPool<byte>.Shared.Rent(Alignment - 1 + (int)bytes);
+            else
+                own = NativeMemory.AlignedAlloc(checked((nuint)bytes), Alignment);
+            fixed (byte* start = pooled)
             {
-                work.InputScales = (float*)(((nint)start + Alignment - 1) & -Alignment);
+                work.InputScales = own is null ? (float*)(((nint)start + Alignment - 1) & -Alignment) : (float*)own;
                 work.Rounded = (byte*)work.InputScales + scaleBytes;
-                return Multiply(context, &work, values);
+                return Multiply(context, &work);
             }
         }
-        catch (Exception exception) when (exception is OutOfMemoryException or OverflowException)
+        catch (OutOfMemoryException exception)
         {
+            // In the runtime's own words, which say that it is the memory.
+            return NativeApi.Failure($"Failed to allocate memory for the products of {inputCount} positions: {exception.Message}");
+        }
+        catch (Exception exception)
+        {
+            // What leaves a function that native code calls ends the process.
             return NativeApi.Failure(exception.Message);
         }
         finally
         {
-            if (scratch is not null)
-                ArrayPool<byte>.Shared.Return(scratch);
+            NativeMemory.AlignedFree(own);
+            if (pooled is not null)
+                ArrayPool<byte>.Shared.Return(pooled);
         }
     }
 
-    private static void* Multiply(void* context, Work* work, long values)
+    private static void* Multiply(void* context, Work* work)
     {
+        long values = (long)work->InputCount * work->Width;
         int group = work->Form == Form.Panels ? PanelKernel.InputTile : IntegerKernel.InputTile;
         void* failure = For(context, work, &RoundInputs, (work->InputCount + group - 1) / group, values >= LeastRoundedForThreads);
         if (failure is not null)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Weights;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Runtime;
@@ -65,6 +66,10 @@ internal static class RowMemory
     {
         T5Configuration sizes = bundle.Configuration;
         long inner = (long)sizes.HeadCount * bundle.Manifest.GraphHeadDimension;
-        return length * sizeof(float) * ((4L * sizes.ModelDimension) + (6 * inner) + (sizes.GatedFeedForward ? 3L : 2L) * sizes.FeedForwardDimension);
+        long states = length * sizeof(float) * ((4L * sizes.ModelDimension) + (6 * inner) + (sizes.GatedFeedForward ? 3L : 2L) * sizes.FeedForwardDimension);
+
+        // Products of whole numbers round their inputs to 16 bits at most.
+        long rounded = WeightFormat.Of(bundle.Manifest.Precision).HasScales ? length * sizeof(short) * Math.Max(inner, sizes.FeedForwardDimension) : 0;
+        return states + rounded;
     }
 }

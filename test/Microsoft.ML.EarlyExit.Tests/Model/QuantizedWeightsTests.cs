@@ -365,8 +365,7 @@ public sealed class QuantizedWeightsTests : IDisposable
         Assert.InRange(refused, 15, 60);
     }
 
-    /// <summary>For every layer, the embedding first: [positions, d].</summary>
-    /// <summary>The encoder's output, and the decoder's states over that or another.</summary>
+    /// <summary>The encoder's output, and the decoder's states of every layer, the embedding first, over that or another: [positions, d].</summary>
     private static float[][] States(EarlyExitModel model, InferenceSession encoder, InferenceSession decoder, float[]? other = null)
     {
         int[] inputIds = [7, 250, 33, 12, 1];

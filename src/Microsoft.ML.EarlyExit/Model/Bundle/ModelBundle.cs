@@ -523,12 +523,11 @@ internal sealed unsafe class ModelBundle : IDisposable
             // Of eight bits a block may also be a whole row.
             int block = width / scales.Shape[1];
             if (block % IntegerKernel.BlockMultiple != 0 && (tensor.Type == WeightPrecision.Int4 || block != width))
-            {
-                throw Invalid(
-                    folder,
-                    $"tensor '{tensor.Name}' is of type {WeightFormat.Of(tensor.Type).Name} in blocks of {block}, "
-                    + $"which must be a multiple of {IntegerKernel.BlockMultiple}");
-            }
+                throw Invalid(folder, $"{Blocks()}, which must be a multiple of {IntegerKernel.BlockMultiple}");
+            if (tensor.Type == WeightPrecision.Int4 && block > NibbleKernel.LargestBlock)
+                throw Invalid(folder, $"{Blocks()}, which must be at most {NibbleKernel.LargestBlock}");
+
+            string Blocks() => $"tensor '{tensor.Name}' is of type {WeightFormat.Of(tensor.Type).Name} in blocks of {block}";
         }
     }
 
