@@ -71,6 +71,7 @@ internal sealed class DecodingSession : IDisposable
     public void Start(int slot, EncodedInput input)
     {
         _decoder.Admit(slot, input);
+        _products.Start(slot);
         _rows[slot] = new DecodingRow(_configuration, _options, _maxNewTokens);
         _states[slot] ??= new TokenState(_plan, _scratch, _kept.Floats);
     }

@@ -21,6 +21,9 @@ internal sealed unsafe class HeadProducts : IDisposable
     /// </summary>
     public const int LargestProduct = 2 * SelfSpeculation.MostDraftTokens;
 
+    // Tokens of a row for which the whole head is multiplied at a layer at once, after one for which its screen was not enough.
+    private const int WholeProducts = 8;
+
     private readonly ExitPlan _plan;
     private readonly LanguageModelHead _head;
     private readonly OperationCosts _costs;
@@ -29,6 +32,11 @@ internal sealed unsafe class HeadProducts : IDisposable
     private readonly int _endOfSequence;
     private readonly int[] _found;
     private readonly ScreenedLogits?[] _screened;
+
+    // Whether a slot's logits are of the screen, and for how many more tokens they will not be, by slot and layer.
+    private readonly bool[] _isScreened;
+    private readonly int[] _wholeProducts;
+    private readonly int[] _places;
     private readonly ScreenedLogits? _oneOfMany;
     private readonly ScreenProduct? _estimates;
     private readonly TokenState[] _states;
@@ -36,7 +44,6 @@ internal sealed unsafe class HeadProducts : IDisposable
     private readonly AliveRows?[] _alive;
     private readonly int[] _slots;
     private readonly int[] _cut;
-    private readonly GCHandle _self;
     private readonly NativeBuffer _normed;
     private readonly NativeBuffer _logits;
     private NativeBuffer? _manyNormed;
@@ -61,6 +68,9 @@ internal sealed unsafe class HeadProducts : IDisposable
         _changesLogits = changesLogits;
         _endOfSequence = endOfSequence;
         _screened = new ScreenedLogits?[slots];
+        _isScreened = new bool[slots];
+        _wholeProducts = new int[slots * (plan.LastLayer + 1)];
+        _places = new int[slots];
         _found = head.Screen is null ? [] : new int[head.VocabularySize];
         _oneOfMany = CreateScreened();
         _estimates = head.CreateEstimates(_lane);
@@ -69,13 +79,15 @@ internal sealed unsafe class HeadProducts : IDisposable
         _alive = new AliveRows?[slots];
         _slots = new int[slots];
         _cut = new int[slots];
-        _self = GCHandle.Alloc(this, GCHandleType.Weak);
         _normed = new NativeBuffer((long)slots * head.Width * sizeof(float));
         _logits = new NativeBuffer((long)slots * head.VocabularySize * sizeof(float));
     }
 
     // Contrastive measures read earlier layers' logits; they are copied out of this shared buffer.
     private bool KeepsLogits => _plan.Confidence is { ComparesLayers: true };
+
+    /// <summary>Forgets what is known of a slot's row: it begins another one.</summary>
+    public void Start(int slot) => _wholeProducts.AsSpan(slot * (_plan.LastLayer + 1), _plan.LastLayer + 1).Clear();
 
     /// <summary>Begins another list of rows.</summary>
     public void Begin() => _count = 0;
@@ -95,24 +107,37 @@ internal sealed unsafe class HeadProducts : IDisposable
     /// <param name="isChoice">Whether they are to choose a token, rather than for a confidence.</param>
     public void Compute(bool isChoice)
     {
-        int full = 0;
-        for (int index = 0; index < _count; index++)
-        {
-            if (IsFull(_states[index]))
-                _head.Normalize(_states[index].Hidden, Normed(full++));
-        }
-
-        bool isScreened = _head.Screen is not null && (isChoice || _plan.Confidence is not { UsesAllLogits: true });
-        MultiplyFull(full, isScreened, isFine: !isChoice);
-        full = 0;
+        // Those that the screen serves come first, so that the others too are multiplied in one product.
+        int screened = 0;
         for (int index = 0; index < _count; index++)
         {
             if (!IsFull(_states[index]))
                 continue;
-            if (isScreened)
-                Settle(index, full, isChoice);
-            Set(index, _states[index].Layer, full++, isChoice);
-            if (isScreened && !isChoice)
+            _isScreened[_slots[index]] = TakesScreen(index, isChoice);
+            if (_isScreened[_slots[index]])
+                _places[index] = screened++;
+        }
+
+        int full = screened;
+        for (int index = 0; index < _count; index++)
+        {
+            if (!IsFull(_states[index]))
+                continue;
+            if (!_isScreened[_slots[index]])
+                _places[index] = full++;
+            _head.Normalize(_states[index].Hidden, Normed(_places[index]));
+        }
+
+        MultiplyFull(0, screened, isScreened: true, isFine: !isChoice);
+        MultiplyFull(screened, full - screened, isScreened: false, isFine: false);
+        for (int index = 0; index < _count; index++)
+        {
+            if (!IsFull(_states[index]))
+                continue;
+            if (_isScreened[_slots[index]])
+                Settle(index, _places[index], isChoice);
+            Set(index, _states[index].Layer, _places[index], isChoice);
+            if (_isScreened[_slots[index]] && !isChoice)
                 TakeSum(_screened[_slots[index]]!, _states[index]);
         }
 
@@ -149,7 +174,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
 
         // The current layer's logits are kept elsewhere.
-        MultiplyFull(missing, isScreened: false, isFine: false);
+        MultiplyFull(0, missing, isScreened: false, isFine: false);
         missing = 0;
         for (int index = 0; index < _count; index++)
         {
@@ -161,22 +186,24 @@ internal sealed unsafe class HeadProducts : IDisposable
     /// <summary>Makes the sum over a row's logits, most of which are estimates, sure enough for its confidence to be told.</summary>
     public void Narrow(int slot, TokenState state)
     {
-        if (_screened[slot] is not { } screened)
+        if (!_isScreened[slot])
             return;
+        ScreenedLogits screened = _screened[slot]!;
         int before = screened.ExactCount;
         screened.Narrow(SoftmaxMargin.Margin(state.Logits));
-        _head.Counts.AddRows(state.Layer, screened.ExactCount - before);
+        NoteRows(slot, state.Layer, screened, before);
         TakeSum(screened, state);
     }
 
     /// <summary>Makes a row's best logits exact, before the vocabulary is cut to them.</summary>
     public void Rank(int slot, TokenState state, int count)
     {
-        if (_screened[slot] is not { } screened || !state.Logits.IsFull)
+        if (!_isScreened[slot] || !state.Logits.IsFull)
             return;
+        ScreenedLogits screened = _screened[slot]!;
         int before = screened.ExactCount;
         screened.Rank(count);
-        _head.Counts.AddRows(state.Layer, screened.ExactCount - before);
+        NoteRows(slot, state.Layer, screened, before);
     }
 
     /// <summary>The logits of one token at the layer it has reached, over the full vocabulary; until the next call of this or of
@@ -213,7 +240,6 @@ internal sealed unsafe class HeadProducts : IDisposable
 
     public void Dispose()
     {
-        _self.Free();
         _lane.Dispose();
         _estimates?.Dispose();
         foreach (AliveRows? rows in _alive)
@@ -240,19 +266,30 @@ internal sealed unsafe class HeadProducts : IDisposable
         _rows[index].Count(isChoice ? _costs.ChoiceProduct(_head.VocabularySize) : _costs.ConfidenceProduct(_head.VocabularySize));
     }
 
-    /// <summary>Multiplies the alive rows of those whose vocabulary is cut: one row's on all threads, several rows' side by side.</summary>
+    /// <summary>Multiplies the alive rows of those whose vocabulary is cut: side by side where there is a row for each thread, else each on all threads.</summary>
     private void MultiplyAlive(int first, int count)
     {
-        _firstCut = first;
-        if (count > 1)
+        if (count >= _head.ThreadCount && count > 1)
         {
-            _lane.Run(&MultiplyAlive, (void*)GCHandle.ToIntPtr(_self), count);
+            _firstCut = first;
+            GCHandle self = GCHandle.Alloc(this);
+            try
+            {
+                _lane.Run(&MultiplyAlive, (void*)GCHandle.ToIntPtr(self), count);
+            }
+            finally
+            {
+                self.Free();
+            }
+
+            return;
         }
-        else if (count == 1)
+
+        for (int at = 0; at < count; at++)
         {
-            AliveVocabulary alive = _states[_cut[0]].Alive;
-            float* rows = _alive[_slots[_cut[0]]]!.Gather(alive);
-            _head.Multiply(_lane, rows, alive.Count, Normed(first), 1, Logits(first, alive.Count).Span);
+            AliveVocabulary alive = _states[_cut[at]].Alive;
+            float* rows = _alive[_slots[_cut[at]]]!.Gather(alive);
+            _head.Multiply(_lane, rows, alive.Count, Normed(first + at), 1, Logits(first + at, alive.Count).Span);
         }
     }
 
@@ -267,10 +304,35 @@ internal sealed unsafe class HeadProducts : IDisposable
         self._head.Multiply(rows, alive.Count, self.Normed(place), self.LogitsOf(place, alive.Count));
     }
 
-    private void MultiplyFull(int count, bool isScreened, bool isFine)
+    /// <summary>Whether a row's logits can be estimates, and are worth it.</summary>
+    private bool TakesScreen(int index, bool isChoice)
     {
-        if (count > 0)
-            Multiply(_normed.Span<float>(0, count * _head.Width), count, _logits.Span<float>(0, count * _head.VocabularySize), isScreened, isFine);
+        if (_estimates is null || (!isChoice && _plan.Confidence is { UsesAllLogits: true }))
+            return false;
+        ref int whole = ref WholeProductsOf(_slots[index], _states[index].Layer);
+        if (whole == 0)
+            return true;
+        whole--;
+        return false;
+    }
+
+    private ref int WholeProductsOf(int slot, int layer) => ref _wholeProducts[(slot * (_plan.LastLayer + 1)) + layer];
+
+    /// <summary>Counts the rows that were multiplied again, and remembers where that were all.</summary>
+    private void NoteRows(int slot, int layer, ScreenedLogits screened, int before)
+    {
+        _head.Counts.AddRows(layer, screened.ExactCount - before);
+        if (screened.IsExact)
+            WholeProductsOf(slot, layer) = WholeProducts;
+    }
+
+    private void MultiplyFull(int first, int count, bool isScreened, bool isFine)
+    {
+        if (count == 0)
+            return;
+        Multiply(
+            _normed.Span<float>((long)first * _head.Width, count * _head.Width), count,
+            _logits.Span<float>((long)first * _head.VocabularySize, count * _head.VocabularySize), isScreened, isFine);
     }
 
     private void Multiply(ReadOnlySpan<float> normed, int count, Span<float> logits, bool isScreened, bool isFine)
@@ -288,11 +350,10 @@ internal sealed unsafe class HeadProducts : IDisposable
         ScreenedLogits screened = _screened[_slots[index]] ??= CreateScreened()!;
         int layer = _states[index].Layer;
         Settle(screened, _normed.Floats((long)at * _head.Width, _head.Width), Logits(at, _head.VocabularySize), _rows[index], layer);
-        if (isChoice)
-            return;
         int before = screened.ExactCount;
-        screened.Sum();
-        _head.Counts.AddRows(layer, screened.ExactCount - before);
+        if (!isChoice)
+            screened.Sum();
+        NoteRows(_slots[index], layer, screened, before);
     }
 
     private void Settle(ScreenedLogits screened, ReadOnlyMemory<float> normed, Memory<float> logits, DecodingRow row, int layer)

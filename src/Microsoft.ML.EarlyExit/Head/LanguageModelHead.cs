@@ -35,6 +35,7 @@ internal sealed unsafe class LanguageModelHead : IDisposable
     public LanguageModelHead(WeightTensor weights, WeightTensor norm, T5Configuration configuration, int threadCount)
     {
         // More than one each: a thread that starts late takes fewer.
+        ThreadCount = threadCount;
         _chunks = threadCount == 1 ? 1 : ChunksPerThread * threadCount;
         Width = configuration.ModelDimension;
         VocabularySize = configuration.VocabularySize;
@@ -44,6 +45,9 @@ internal sealed unsafe class LanguageModelHead : IDisposable
         _scale = configuration.HeadScale;
         Counts = new ScreenCounts(configuration.DecoderLayerCount);
     }
+
+    /// <summary>Threads that multiply.</summary>
+    public int ThreadCount { get; }
 
     public int Width { get; }
 
@@ -61,7 +65,6 @@ internal sealed unsafe class LanguageModelHead : IDisposable
     /// <param name="always">Also where none pays.</param>
     public void MakeScreen(OnnxThreadPool.Lane lane, bool always = false)
     {
-        Screen?.Dispose();
         if (always || (long)VocabularySize * Width >= LeastForScreen)
             Screen = HeadScreen.Make(_weights, VocabularySize, Width, lane, _chunks);
     }

@@ -78,7 +78,7 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         (_input, _logits, _exactCount) = (input, logits, 0);
         _exact.AsSpan().Clear();
         _norm = MathF.BitIncrement(TensorPrimitives.Norm(input.Span) * (1 + 1e-4f));
-        if (!(_norm is > 1e-25f and < 1e15f))
+        if (!(_norm is > 1e-15f and < 1e15f))
         {
             MultiplyAll();
             return;
@@ -175,6 +175,11 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
     {
         if (IsExact)
             return;
+        if (count > screen.Rows / 2)
+        {
+            MultiplyAll();
+            return;
+        }
 
         // As many logits are certainly as large as the lower of these; the steps bring the two together.
         Span<float> values = _logits.Span;
@@ -293,7 +298,8 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         float second = float.NegativeInfinity;
         int at = 0;
         ref float first = ref MemoryMarshal.GetReference(values);
-        ref float errors = ref MemoryMarshal.GetReference(screen.Errors);
+        ReadOnlySpan<float> rowErrors = screen.Errors;
+        ref float errors = ref MemoryMarshal.GetReference(rowErrors);
         if (Vector256.IsHardwareAccelerated && values.Length >= Vector256<float>.Count)
         {
             Vector256<float> norm = Vector256.Create(_norm);
@@ -314,7 +320,7 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         }
 
         for (; at < values.Length; at++)
-            Take(values[at] - (screen.Errors[at] * _norm));
+            Take(values[at] - (rowErrors[at] * _norm));
         return second;
 
         void Take(float value)
@@ -332,7 +338,8 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         int count = 0;
         int at = 0;
         ref float first = ref MemoryMarshal.GetReference(values);
-        ref float errors = ref MemoryMarshal.GetReference(screen.Errors);
+        ReadOnlySpan<float> rowErrors = screen.Errors;
+        ref float errors = ref MemoryMarshal.GetReference(rowErrors);
         if (Vector256.IsHardwareAccelerated)
         {
             Vector256<float> norm = Vector256.Create(_norm);
@@ -349,7 +356,7 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
 
         for (; at < values.Length; at++)
         {
-            if (values[at] - (screen.Errors[at] * _norm) >= border)
+            if (values[at] - (rowErrors[at] * _norm) >= border)
                 count++;
         }
 
@@ -362,7 +369,8 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
     {
         int at = 0;
         ref float first = ref MemoryMarshal.GetReference(values);
-        ref float errors = ref MemoryMarshal.GetReference(screen.Errors);
+        ReadOnlySpan<float> rowErrors = screen.Errors;
+        ref float errors = ref MemoryMarshal.GetReference(rowErrors);
         if (Vector256.IsHardwareAccelerated)
         {
             Vector256<float> norm = Vector256.Create(_norm);
@@ -380,7 +388,7 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
 
         for (; at < values.Length && count <= limit; at++)
         {
-            if (!(values[at] + (screen.Errors[at] * _norm) < border))
+            if (!(values[at] + (rowErrors[at] * _norm) < border))
                 Add(at);
         }
 

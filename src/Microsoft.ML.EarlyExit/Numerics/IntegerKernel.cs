@@ -125,6 +125,10 @@ internal static unsafe class IntegerKernel
                 {
                     for (int row = group; row < groupEnd; row += 2)
                     {
+                        // A pass over a group waits for memory unless the ones over the group before it, of which the first two do, ask for its rows.
+                        int ahead = row + RowGroup + (input > 0 ? 1 : 0);
+                        if (input < 2 * InputTile && ahead < end)
+                            PrefetchRuns(rows, ahead, chunk, chunkEnd);
                         // A last row that has no other beside it is multiplied twice.
                         Tile<TSimd, TVector>(
                             rows, row, Math.Min(row + 1, groupEnd - 1), chunk, chunkEnd, inputs + ((long)input * width), inputScales + input,
@@ -228,6 +232,13 @@ internal static unsafe class IntegerKernel
     {
         for (int at = 0; at < bytes && Sse.IsSupported; at += 64)
             Sse.Prefetch0((byte*)from + at);
+    }
+
+    private static void PrefetchRuns(in Rows rows, int row, int firstRun, int endRun)
+    {
+        int start = rows.Start(firstRun, out _, out _);
+        int end = rows.Start(endRun - 1, out int length, out _) + length;
+        Prefetch(rows.Values + ((long)row * rows.Width) + start, end - start);
     }
 
     /// <summary>Two rows and four inputs; the sums so far are in the outputs but for the first chunk.</summary>

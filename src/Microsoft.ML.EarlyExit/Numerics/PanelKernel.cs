@@ -128,18 +128,42 @@ internal static unsafe class PanelKernel
                         (Vector128<float> sums0, Vector128<float> sums1) = Tile<TSimd, TVector>(
                             rows + (row * Chunk), zeros + (row * RunsOfChunk), panel, runScales, length);
                         float* products = outputs + ((long)input * outputStride) + group + row;
-                        float factor0 = scales[group + row], factor1 = row + 1 < count ? scales[group + row + 1] : 0;
-                        for (int index = 0; index < InputTile && input + index < inputCount; index++, products += outputStride)
+                        sums0 *= scales[group + row];
+                        if (row + 1 == count)
                         {
-                            products[0] = (start == 0 ? 0 : products[0]) + (sums0[index] * factor0);
-                            if (row + 1 < count)
-                                products[1] = (start == 0 ? 0 : products[1]) + (sums1[index] * factor1);
+                            for (int index = 0; index < InputTile && input + index < inputCount; index++, products += outputStride)
+                                products[0] = (start == 0 ? 0 : products[0]) + sums0[index];
+                            continue;
                         }
+
+                        // Both rows of an input, side by side.
+                        sums1 *= scales[group + row + 1];
+                        Vector128<float> pairs01 = Interleave(sums0, sums1, upper: false), pairs23 = Interleave(sums0, sums1, upper: true);
+                        Add(products, pairs01.GetLower(), start == 0);
+                        if (input + 1 < inputCount)
+                            Add(products + outputStride, pairs01.GetUpper(), start == 0);
+                        if (input + 2 < inputCount)
+                            Add(products + (2L * outputStride), pairs23.GetLower(), start == 0);
+                        if (input + 3 < inputCount)
+                            Add(products + (3L * outputStride), pairs23.GetUpper(), start == 0);
                     }
                 }
             }
         }
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Interleave(Vector128<float> left, Vector128<float> right, bool upper)
+    {
+        if (Sse.IsSupported)
+            return upper ? Sse.UnpackHigh(left, right) : Sse.UnpackLow(left, right);
+        int from = upper ? 2 : 0;
+        return Vector128.Create(left[from], right[from], left[from + 1], right[from + 1]);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Add(float* products, Vector64<float> sums, bool isFirst) =>
+        Vector64.Store(isFirst ? sums : Vector64.Load(products) + sums, products);
 
     private static int PaddedWidth(int width) => (width + WidthMultiple - 1) / WidthMultiple * WidthMultiple;
 
