@@ -122,8 +122,8 @@ public sealed class BenchCommandTests(ConvertedModels models) : IDisposable
                 $"speedup: +{Range} times full depth's tokens/s; without the encoder {Range}",
                 "outputs: +[0-8] of 8 equal to full depth's, mean exit layer [0-9.]+",
                 "encoder: +[0-9.]+ ms a row", "block: +[0-9.]+ ms in a step", "head: +[0-9.]+ ms over the whole vocabulary",
-                "later step: +[0-9.]+ ms at full depth", "bandwidth: +[0-9.]+ GB/s", "bound: +[0-9.]+ ms: a later step reads [0-9.]+ MB", "it reaches [0-9.]+ of the bandwidth",
-                "memory: +[0-9]+ MB resident", "load: +[0-9.]+ s until",
+                "later step: +[0-9.]+ ms at full depth", "bandwidth: +[0-9.]+ GB/s", "bound: +[0-9.]+ ms: a later step reads [0-9.]+ MB",
+                "it reaches [0-9.]+ of the bandwidth", "memory: +[0-9]+ MB resident", "load: +[0-9.]+ s until",
             ])
         {
             Assert.Matches(pattern, result.Output);
