@@ -31,7 +31,7 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
     private const long LeastRoundedForThreads = 1 << 16;
 
     // A part takes a few microseconds at least, and whole groups of the kernels' rows.
-    private const long PartMultiplications = 1 << 17;
+    private const long PartMultiplications = 1 << 16;
     private const int PartRows = 12;
     private const int MostParts = 64;
 
