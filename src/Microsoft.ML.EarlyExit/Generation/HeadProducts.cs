@@ -266,7 +266,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         _rows[index].Count(isChoice ? _costs.ChoiceProduct(_head.VocabularySize) : _costs.ConfidenceProduct(_head.VocabularySize));
     }
 
-    /// <summary>Multiplies the alive rows of those whose vocabulary is cut: side by side where there is one for each thread, else each on all threads.</summary>
+    /// <summary>Multiplies the alive rows of those whose vocabulary is cut: side by side where each thread has one, else each on all threads.</summary>
     private void MultiplyAlive(int first, int count)
     {
         if (count >= _head.ThreadCount && count > 1)
