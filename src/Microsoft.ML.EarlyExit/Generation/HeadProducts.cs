@@ -21,6 +21,9 @@ internal sealed unsafe class HeadProducts : IDisposable
     /// </summary>
     public const int LargestProduct = 2 * SelfSpeculation.MostDraftTokens;
 
+    // Rows side by side up to which the screen pays for a confidence: more of them read the whole head together.
+    private const int MostScreenedConfidences = 3;
+
     // Tokens of a row for which the whole head is multiplied at a layer at once, after one for which its screen was not enough.
     private const int WholeProducts = 8;
 
@@ -307,7 +310,7 @@ internal sealed unsafe class HeadProducts : IDisposable
     /// <summary>Whether a row's logits can be estimates, and are worth it.</summary>
     private bool TakesScreen(int index, bool isChoice)
     {
-        if (_estimates is null || (!isChoice && _plan.Confidence is { UsesAllLogits: true }))
+        if (_estimates is null || (!isChoice && (_slots.Length > MostScreenedConfidences || _plan.Confidence is { UsesAllLogits: true })))
             return false;
         ref int whole = ref WholeProductsOf(_slots[index], _states[index].Layer);
         if (whole == 0)
