@@ -34,6 +34,7 @@ internal sealed unsafe class HeadProducts : IDisposable
     private readonly bool _changesLogits;
     private readonly int _endOfSequence;
     private readonly int[] _found;
+    private readonly float[] _bounds;
     private readonly ScreenedLogits?[] _screened;
 
     // Whether a slot's logits are of the screen, and for how many more tokens they will not be, by slot and layer.
@@ -75,6 +76,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         _wholeProducts = new int[slots * (plan.LastLayer + 1)];
         _places = new int[slots];
         _found = head.Screen is null ? [] : new int[head.VocabularySize];
+        _bounds = new float[_found.Length];
         _oneOfMany = CreateScreened();
         _estimates = head.CreateEstimates(_lane);
         _states = new TokenState[slots];
@@ -304,7 +306,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         AliveVocabulary alive = self._states[index].Alive;
         float* rows = self._alive[self._slots[index]]!.Gather(alive);
         int place = self._firstCut + (int)at;
-        self._head.Multiply(rows, alive.Count, self.Normed(place), self.LogitsOf(place, alive.Count));
+        self._head.Multiply(rows, alive.Count, self.Normed(place), self.Logits(place, alive.Count).Span);
     }
 
     /// <summary>Whether a row's logits can be estimates, and are worth it.</summary>
@@ -346,7 +348,7 @@ internal sealed unsafe class HeadProducts : IDisposable
             _head.Multiply(_lane, normed, count, logits);
     }
 
-    private ScreenedLogits? CreateScreened() => _head.Screen is { } screen ? new ScreenedLogits(_head, screen, _lane, _found) : null;
+    private ScreenedLogits? CreateScreened() => _head.Screen is { } screen ? new ScreenedLogits(_head, screen, _lane, _found, _bounds) : null;
 
     private void Settle(int index, int at, bool isChoice)
     {
@@ -378,8 +380,6 @@ internal sealed unsafe class HeadProducts : IDisposable
     }
 
     private Span<float> Normed(int at) => _normed.Span<float>((long)at * _head.Width, _head.Width);
-
-    private Span<float> LogitsOf(int at, int count) => _logits.Span<float>((long)at * _head.VocabularySize, count);
 
     private Memory<float> Logits(int at, int count) => _logits.Floats((long)at * _head.VocabularySize, count);
 }

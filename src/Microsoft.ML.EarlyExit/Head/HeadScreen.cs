@@ -89,7 +89,7 @@ internal sealed unsafe class HeadScreen : IDisposable
         float norm = TensorPrimitives.Norm(row);
         float largest = MathF.Abs(TensorPrimitives.MaxMagnitude(row));
 
-        // A norm that is NaN is not small enough either. Squares of small numbers are none.
+        // A norm that is NaN is not small enough either. Squares of smaller weights underflow, and the norm with them.
         if (largest == 0 || largest < SmallestWeight || !(norm < LargestNorm))
         {
             values.Clear();

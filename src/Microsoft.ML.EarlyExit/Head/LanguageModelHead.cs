@@ -53,7 +53,7 @@ internal sealed unsafe class LanguageModelHead : IDisposable
 
     public int VocabularySize { get; }
 
-    /// <summary>What products that need only the best logits read first; null where the head is small, or <see cref="MakeScreen"/> was not called. Measurements
+    /// <summary>What products that need only the best logits read first; null where the head is small, or <see cref="MakeScreen"/> was not called. Tests
     /// take it away, to compare.</summary>
     public HeadScreen? Screen { get; set; }
 

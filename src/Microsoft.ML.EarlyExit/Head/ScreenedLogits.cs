@@ -1,6 +1,4 @@
 using System.Numerics.Tensors;
-using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 using Microsoft.ML.EarlyExit.Exit;
 using Microsoft.ML.EarlyExit.Exit.Pruning;
 using Microsoft.ML.EarlyExit.Runtime;
@@ -23,7 +21,8 @@ namespace Microsoft.ML.EarlyExit.Head;
 /// <param name="screen">Its screen.</param>
 /// <param name="lane">Where loops are started from.</param>
 /// <param name="found">Scratch of as many numbers as there are tokens; others of the same thread may use it in between.</param>
-internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, OnnxThreadPool.Lane lane, int[] found)
+/// <param name="bounds">The same of floats.</param>
+internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, OnnxThreadPool.Lane lane, int[] found, float[] bounds)
 {
     /// <summary>How far a margin of probabilities may be off.</summary>
     public const double Tolerance = 1e-5;
@@ -90,7 +89,7 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
             Touch(id, values);
         if (alsoTouched >= 0)
             Touch(alsoTouched, values);
-        count = FindBest(values, SecondAtLeast(values), count, _limit);
+        count = FindBest(LogitScan.TwoLargest(Bounds(isUpper: false), without: []).Second, count, _limit);
         if (count > _limit)
             MultiplyAll();
         else
@@ -182,20 +181,20 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         }
 
         // As many logits are certainly as large as the lower of these; the steps bring the two together.
-        Span<float> values = _logits.Span;
-        float high = TopK.NearBorder(values, count);
+        float high = TopK.NearBorder(_logits.Span, count);
         float low = MathF.BitDecrement(high - (screen.LargestError * _norm * (1 + 1e-6f)));
+        ReadOnlySpan<float> least = Bounds(isUpper: false);
         for (int step = 0; step < BorderSteps; step++)
         {
             float middle = (low + high) / 2;
-            if (CountCertain(values, middle) >= count)
+            if (LogitScan.CountAtLeast(least, middle) >= count)
                 low = middle;
             else
                 high = middle;
         }
 
         int limit = Math.Min(count + _limit, screen.Rows / 2);
-        int reaching = FindBest(values, low, 0, limit);
+        int reaching = FindBest(low, 0, limit);
         if (reaching > limit)
             MultiplyAll();
         else
@@ -233,15 +232,7 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
             return;
         }
 
-        int reaching = LogitScan.FindAtLeast(values, border, found);
-        int count = 0;
-        for (int index = 0; index < reaching; index++)
-        {
-            if (TryMark(found[index]))
-                found[count++] = found[index];
-        }
-
-        ReadOnlySpan<int> ids = found.AsSpan(0, count);
+        ReadOnlySpan<int> ids = found.AsSpan(0, FindUnmarked(values, border, 0));
         if (!float.IsNaN(max))
             Account(ids, max, -1);
         Multiply(ids);
@@ -291,113 +282,32 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         return true;
     }
 
-    /// <summary>What the second largest logit is at least.</summary>
-    private float SecondAtLeast(ReadOnlySpan<float> values)
+    /// <summary>What all logits are at least, or at most; until it is asked again.</summary>
+    private ReadOnlySpan<float> Bounds(bool isUpper)
     {
-        float largest = float.NegativeInfinity;
-        float second = float.NegativeInfinity;
-        int at = 0;
-        ref float first = ref MemoryMarshal.GetReference(values);
-        ReadOnlySpan<float> rowErrors = screen.Errors;
-        ref float errors = ref MemoryMarshal.GetReference(rowErrors);
-        if (Vector256.IsHardwareAccelerated && values.Length >= Vector256<float>.Count)
-        {
-            Vector256<float> norm = Vector256.Create(_norm);
-            Vector256<float> most = Vector256.Create(float.NegativeInfinity);
-            Vector256<float> next = most;
-            for (; at + Vector256<float>.Count <= values.Length; at += Vector256<float>.Count)
-            {
-                Vector256<float> value = Vector256.LoadUnsafe(ref first, (nuint)at) - (Vector256.LoadUnsafe(ref errors, (nuint)at) * norm);
-                next = Vector256.MaxNative(next, Vector256.MinNative(most, value));
-                most = Vector256.MaxNative(most, value);
-            }
-
-            for (int lane = 0; lane < Vector256<float>.Count; lane++)
-            {
-                Take(most[lane]);
-                Take(next[lane]);
-            }
-        }
-
-        for (; at < values.Length; at++)
-            Take(values[at] - (rowErrors[at] * _norm));
-        return second;
-
-        void Take(float value)
-        {
-            if (value > largest)
-                (largest, second) = (value, largest);
-            else if (value > second)
-                second = value;
-        }
-    }
-
-    /// <summary>How many logits are certainly as large as a border.</summary>
-    private int CountCertain(ReadOnlySpan<float> values, float border)
-    {
-        int count = 0;
-        int at = 0;
-        ref float first = ref MemoryMarshal.GetReference(values);
-        ReadOnlySpan<float> rowErrors = screen.Errors;
-        ref float errors = ref MemoryMarshal.GetReference(rowErrors);
-        if (Vector256.IsHardwareAccelerated)
-        {
-            Vector256<float> norm = Vector256.Create(_norm);
-            Vector256<float> borders = Vector256.Create(border);
-            Vector256<int> counts = Vector256<int>.Zero;
-            for (; at + Vector256<float>.Count <= values.Length; at += Vector256<float>.Count)
-            {
-                Vector256<float> value = Vector256.LoadUnsafe(ref first, (nuint)at) - (Vector256.LoadUnsafe(ref errors, (nuint)at) * norm);
-                counts -= Vector256.GreaterThanOrEqual(value, borders).AsInt32();
-            }
-
-            count = Vector256.Sum(counts);
-        }
-
-        for (; at < values.Length; at++)
-        {
-            if (values[at] - (rowErrors[at] * _norm) >= border)
-                count++;
-        }
-
-        return count;
+        TensorPrimitives.MultiplyAdd(screen.Errors, isUpper ? _norm : -_norm, _logits.Span, bounds);
+        return bounds;
     }
 
     /// <summary>Finds the rows, and marks them, whose logits can be as large as a border.</summary>
-    /// <returns>How many are found; more than the limit where that is too many.</returns>
-    private int FindBest(ReadOnlySpan<float> values, float border, int count, int limit)
+    /// <returns>How many are found, with those that were; more than the limit where that is too many.</returns>
+    private int FindBest(float border, int count, int limit)
     {
-        int at = 0;
-        ref float first = ref MemoryMarshal.GetReference(values);
-        ReadOnlySpan<float> rowErrors = screen.Errors;
-        ref float errors = ref MemoryMarshal.GetReference(rowErrors);
-        if (Vector256.IsHardwareAccelerated)
-        {
-            Vector256<float> norm = Vector256.Create(_norm);
-            Vector256<float> borders = Vector256.Create(border);
-            for (; at + Vector256<float>.Count <= values.Length && count <= limit; at += Vector256<float>.Count)
-            {
-                Vector256<float> value = Vector256.LoadUnsafe(ref first, (nuint)at) + (Vector256.LoadUnsafe(ref errors, (nuint)at) * norm);
+        ReadOnlySpan<float> most = Bounds(isUpper: true);
+        return LogitScan.CountAtLeast(most, border) - _exactCount > limit ? limit + 1 : FindUnmarked(most, border, count);
+    }
 
-                // Not less: so is what is no number.
-                uint bits = ~Vector256.LessThan(value, borders).ExtractMostSignificantBits() & 0xFF;
-                for (; bits != 0 && count <= limit; bits &= bits - 1)
-                    Add(at + (int)uint.TrailingZeroCount(bits));
-            }
-        }
-
-        for (; at < values.Length && count <= limit; at++)
-        {
-            if (!(values[at] + (rowErrors[at] * _norm) < border))
-                Add(at);
-        }
-
-        return count;
-
-        void Add(int id)
+    /// <summary>Finds the rows that are not marked, and marks them, whose numbers are as large as a border.</summary>
+    /// <returns>How many are found, with those that were.</returns>
+    private int FindUnmarked(ReadOnlySpan<float> numbers, float border, int count)
+    {
+        Span<int> places = found.AsSpan(count);
+        foreach (int id in places[..LogitScan.FindAtLeast(numbers, border, places)])
         {
             if (TryMark(id))
                 found[count++] = id;
         }
+
+        return count;
     }
 }

@@ -94,10 +94,8 @@ internal static unsafe class NativeApi
     public static void* Input(void* context, int index)
     {
         // These fail for indices and types that the operator's own description rules out.
-        void* input;
         void* data;
-        ((delegate* unmanaged[Cdecl]<void*, nuint, void**, void*>)s_api[KernelContextGetInput])(context, (nuint)index, &input);
-        ((delegate* unmanaged[Cdecl]<void*, void**, void*>)s_api[GetTensorMutableData])(input, &data);
+        ((delegate* unmanaged[Cdecl]<void*, void**, void*>)s_api[GetTensorMutableData])(InputValue(context, index), &data);
         return data;
     }
 
@@ -106,11 +104,9 @@ internal static unsafe class NativeApi
     public static int Shape(void* context, int index, Span<long> dimensions)
     {
         // These fail for what a tensor rules out.
-        void* input;
         void* shape;
         nuint count;
-        ((delegate* unmanaged[Cdecl]<void*, nuint, void**, void*>)s_api[KernelContextGetInput])(context, (nuint)index, &input);
-        ((delegate* unmanaged[Cdecl]<void*, void**, void*>)s_api[GetTensorTypeAndShape])(input, &shape);
+        ((delegate* unmanaged[Cdecl]<void*, void**, void*>)s_api[GetTensorTypeAndShape])(InputValue(context, index), &shape);
         ((delegate* unmanaged[Cdecl]<void*, nuint*, void*>)s_api[GetDimensionsCount])(shape, &count);
         fixed (long* dimension = dimensions)
         {
@@ -167,6 +163,13 @@ internal static unsafe class NativeApi
             : throw new NotSupportedException(
                 $"This ONNX Runtime does not offer version {ApiVersion} of its interface. "
                 + "Use the Microsoft.ML.OnnxRuntime package that belongs to this library.");
+    }
+
+    private static void* InputValue(void* context, int index)
+    {
+        void* value;
+        ((delegate* unmanaged[Cdecl]<void*, nuint, void**, void*>)s_api[KernelContextGetInput])(context, (nuint)index, &value);
+        return value;
     }
 
     private static CustomOperator* Describe(string name, delegate* unmanaged[Cdecl]<void*, void*, void*> compute)

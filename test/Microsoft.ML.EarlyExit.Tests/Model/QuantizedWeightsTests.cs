@@ -17,25 +17,13 @@ namespace Microsoft.ML.EarlyExit.Tests;
 [Collection("Native memory")]
 public sealed class QuantizedWeightsTests : IDisposable
 {
-    private static readonly Dictionary<string, ExitPolicy> s_policies = new()
-    {
-        ["full depth"] = new ExitPolicy { Threshold = 1 },
-        ["softmax, state copying"] = new ExitPolicy { MinimumLayer = 2, Threshold = 0.5f },
-        ["pruned"] = new ExitPolicy { MinimumLayer = 2, Threshold = 0.8f, Pruning = VocabularyPruning.Fixed(40) },
-        ["saturation, parallel decoding"] = new ExitPolicy
-        {
-            MinimumLayer = 2, Threshold = 0.9f, Confidence = Confidence.HiddenStateSaturation, StatePropagation = StatePropagation.ParallelDecoding,
-        },
-        ["self-speculation"] = new ExitPolicy { MinimumLayer = 2, Threshold = 0.4f, SelfSpeculation = new SelfSpeculation() },
-    };
-
     private const double LargestDifference = 0.1;
 
     private readonly TemporaryFolder _folder = new(Path.GetTempPath());
 
     public static TheoryData<string, WeightPrecision> Policies =>
     [
-        .. from policy in s_policies.Keys
+        .. from policy in StoredWeightsPolicies.All.Keys
            from precision in (WeightPrecision[])[WeightPrecision.Int8, WeightPrecision.Int4]
            select new TheoryDataRow<string, WeightPrecision>(policy, precision),
     ];
@@ -64,7 +52,7 @@ public sealed class QuantizedWeightsTests : IDisposable
 
         IReadOnlyList<GenerationResult> Generate(EarlyExitModel one, GenerationInput[] inputs, int batchSize) => one.Generate(
             inputs,
-            new TextGenerationOptions { MaxNewTokens = 24, MinNewTokens = 12, BatchSize = batchSize, Exit = s_policies[policy], Trace = true },
+            new TextGenerationOptions { MaxNewTokens = 24, MinNewTokens = 12, BatchSize = batchSize, Exit = StoredWeightsPolicies.All[policy], Trace = true },
             TestContext.Current.CancellationToken);
 
         static void Equal(IReadOnlyList<GenerationResult> expected, IReadOnlyList<GenerationResult> results)
@@ -384,9 +372,8 @@ public sealed class QuantizedWeightsTests : IDisposable
     /// <summary>The bundle that stores a checkpoint's matrices as whole numbers, and the one of the weights that these stand for.</summary>
     private (string Stored, string Dequantized) Convert(string name, WeightPrecision precision)
     {
-        string stored = Path.Combine(_folder.Path, "stored");
+        string stored = ConvertOnly(name, precision);
         string dequantized = Path.Combine(_folder.Path, "dequantized");
-        T5Converter.Convert(TestModels.Checkpoint(name), stored, new T5ConversionOptions { Weights = precision });
         DequantizedBundle.Write(TestModels.Checkpoint(name), stored, dequantized);
         return (stored, dequantized);
     }

@@ -15,21 +15,9 @@ namespace Microsoft.ML.EarlyExit.Tests;
 [Collection("Native memory")]
 public sealed class StoredWeightsTests : IDisposable
 {
-    private static readonly Dictionary<string, ExitPolicy> s_policies = new()
-    {
-        ["full depth"] = new ExitPolicy { Threshold = 1 },
-        ["softmax, state copying"] = new ExitPolicy { MinimumLayer = 2, Threshold = 0.5f },
-        ["pruned"] = new ExitPolicy { MinimumLayer = 2, Threshold = 0.8f, Pruning = VocabularyPruning.Fixed(40) },
-        ["saturation, parallel decoding"] = new ExitPolicy
-        {
-            MinimumLayer = 2, Threshold = 0.9f, Confidence = Confidence.HiddenStateSaturation, StatePropagation = StatePropagation.ParallelDecoding,
-        },
-        ["self-speculation"] = new ExitPolicy { MinimumLayer = 2, Threshold = 0.4f, SelfSpeculation = new SelfSpeculation() },
-    };
-
     private readonly TemporaryFolder _folder = new(Path.GetTempPath());
 
-    public static TheoryData<string> Policies => [.. s_policies.Keys];
+    public static TheoryData<string> Policies => [.. StoredWeightsPolicies.All.Keys];
 
     public void Dispose() => _folder.Dispose();
 
@@ -38,7 +26,7 @@ public sealed class StoredWeightsTests : IDisposable
     public void Texts_exits_and_confidences_are_those_of_the_rounded_checkpoint(string policy)
     {
         (string stored, string rounded) = Convert(TestModels.Exits);
-        var options = new TextGenerationOptions { MaxNewTokens = 24, MinNewTokens = 12, BatchSize = 3, Exit = s_policies[policy], Trace = true };
+        var options = new TextGenerationOptions { MaxNewTokens = 24, MinNewTokens = 12, BatchSize = 3, Exit = StoredWeightsPolicies.All[policy], Trace = true };
         GenerationInput[] rows = [.. Enumerable.Range(0, 7).Select(row => GenerationInput.FromTokenIds([.. Ids(row), 1]))];
         using EarlyExitModel model = EarlyExitModel.Load(stored);
         using EarlyExitModel copied = EarlyExitModel.Load(stored, new EarlyExitModelOptions { CopyWeights = true });

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
 namespace Microsoft.ML.EarlyExit.Model.Weights;
@@ -22,21 +21,8 @@ internal sealed unsafe class Int8Format : WeightFormat
 
     public override void Widen(byte* source, Span<float> destination)
     {
-        var numbers = new ReadOnlySpan<sbyte>(source, destination.Length);
-        int at = 0;
-        for (; at <= numbers.Length - Vector128<sbyte>.Count; at += Vector128<sbyte>.Count)
-        {
-            (Vector128<short> low, Vector128<short> high) = Vector128.Widen(Vector128.Create(numbers.Slice(at)));
-            (Vector128<int> first, Vector128<int> second) = Vector128.Widen(low);
-            (Vector128<int> third, Vector128<int> fourth) = Vector128.Widen(high);
-            Vector128.ConvertToSingle(first).CopyTo(destination.Slice(at));
-            Vector128.ConvertToSingle(second).CopyTo(destination.Slice(at + Vector128<float>.Count));
-            Vector128.ConvertToSingle(third).CopyTo(destination.Slice(at + (2 * Vector128<float>.Count)));
-            Vector128.ConvertToSingle(fourth).CopyTo(destination.Slice(at + (3 * Vector128<float>.Count)));
-        }
-
-        for (; at < numbers.Length; at++)
-            destination[at] = numbers[at];
+        for (int at = 0; at < destination.Length; at++)
+            destination[at] = ((sbyte*)source)[at];
     }
 
     public override void Narrow(ReadOnlySpan<float> source, Span<byte> destination)
