@@ -71,7 +71,6 @@ internal sealed class DecodingSession : IDisposable
     public void Start(int slot, EncodedInput input)
     {
         _decoder.Admit(slot, input);
-        _products.Start(slot);
         _rows[slot] = new DecodingRow(_configuration, _options, _maxNewTokens);
         _states[slot] ??= new TokenState(_plan, _scratch, _kept.Floats);
     }
@@ -232,7 +231,7 @@ internal sealed class DecodingSession : IDisposable
 
     private void Prune(int slot, TokenState state, float confidence)
     {
-        if (_plan.Cuts.RankedAt(state.Layer) is > 0 and int ranked)
+        if (_plan.Cuts.RankedAt(state.Layer, confidence) is > 0 and int ranked)
             _products.Rank(slot, state, ranked);
         state.Prune(confidence);
     }

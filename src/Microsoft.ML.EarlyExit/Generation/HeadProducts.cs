@@ -24,9 +24,6 @@ internal sealed unsafe class HeadProducts : IDisposable
     // Rows side by side up to which the screen pays for a confidence: more of them read the whole head together.
     private const int MostScreenedConfidences = 3;
 
-    // Tokens of a row for which the whole head is multiplied at a layer at once, after one for which its screen was not enough.
-    private const int WholeProducts = 8;
-
     private readonly ExitPlan _plan;
     private readonly LanguageModelHead _head;
     private readonly OperationCosts _costs;
@@ -37,15 +34,12 @@ internal sealed unsafe class HeadProducts : IDisposable
     private readonly float[] _bounds;
     private readonly ScreenedLogits?[] _screened;
 
-    // Whether a slot's logits are of the screen, and for how many more tokens they will not be, by slot and layer.
+    // Whether a slot's logits are of the screen.
     private readonly bool[] _isScreened;
-    private readonly int[] _wholeProducts;
-    private readonly int[] _places;
     private readonly ScreenedLogits? _oneOfMany;
     private readonly ScreenProduct? _estimates;
     private readonly TokenState[] _states;
     private readonly DecodingRow[] _rows;
-    private readonly AliveRows?[] _alive;
     private readonly int[] _slots;
     private readonly int[] _cut;
     private readonly NativeBuffer _normed;
@@ -73,15 +67,12 @@ internal sealed unsafe class HeadProducts : IDisposable
         _endOfSequence = endOfSequence;
         _screened = new ScreenedLogits?[slots];
         _isScreened = new bool[slots];
-        _wholeProducts = new int[slots * (plan.LastLayer + 1)];
-        _places = new int[slots];
         _found = head.Screen is null ? [] : new int[head.VocabularySize];
         _bounds = new float[_found.Length];
         _oneOfMany = CreateScreened();
         _estimates = head.CreateEstimates(_lane);
         _states = new TokenState[slots];
         _rows = new DecodingRow[slots];
-        _alive = new AliveRows?[slots];
         _slots = new int[slots];
         _cut = new int[slots];
         _normed = new NativeBuffer((long)slots * head.Width * sizeof(float));
@@ -90,9 +81,6 @@ internal sealed unsafe class HeadProducts : IDisposable
 
     // Contrastive measures read earlier layers' logits; they are copied out of this shared buffer.
     private bool KeepsLogits => _plan.Confidence is { ComparesLayers: true };
-
-    /// <summary>Forgets what is known of a slot's row: it begins another one.</summary>
-    public void Start(int slot) => _wholeProducts.AsSpan(slot * (_plan.LastLayer + 1), _plan.LastLayer + 1).Clear();
 
     /// <summary>Begins another list of rows.</summary>
     public void Begin() => _count = 0;
@@ -112,37 +100,26 @@ internal sealed unsafe class HeadProducts : IDisposable
     /// <param name="isChoice">Whether they are to choose a token, rather than for a confidence.</param>
     public void Compute(bool isChoice)
     {
-        // Those that the screen serves come first, so that the others too are multiplied in one product.
-        int screened = 0;
+        bool isScreened = TakesScreen(isChoice);
+        int full = 0;
         for (int index = 0; index < _count; index++)
         {
             if (!IsFull(_states[index]))
                 continue;
-            _isScreened[_slots[index]] = TakesScreen(index, isChoice);
-            if (_isScreened[_slots[index]])
-                _places[index] = screened++;
+            _isScreened[_slots[index]] = isScreened;
+            _head.Normalize(_states[index].Hidden, Normed(full++));
         }
 
-        int full = screened;
+        MultiplyFull(full, isScreened, isFine: !isChoice);
+        full = 0;
         for (int index = 0; index < _count; index++)
         {
             if (!IsFull(_states[index]))
                 continue;
-            if (!_isScreened[_slots[index]])
-                _places[index] = full++;
-            _head.Normalize(_states[index].Hidden, Normed(_places[index]));
-        }
-
-        MultiplyFull(0, screened, isScreened: true, isFine: !isChoice);
-        MultiplyFull(screened, full - screened, isScreened: false, isFine: false);
-        for (int index = 0; index < _count; index++)
-        {
-            if (!IsFull(_states[index]))
-                continue;
-            if (_isScreened[_slots[index]])
-                Settle(index, _places[index], isChoice);
-            Set(index, _states[index].Layer, _places[index], isChoice);
-            if (_isScreened[_slots[index]] && !isChoice)
+            if (isScreened)
+                Settle(index, full, isChoice);
+            Set(index, _states[index].Layer, full++, isChoice);
+            if (isScreened && !isChoice)
                 TakeSum(_screened[_slots[index]]!, _states[index]);
         }
 
@@ -154,7 +131,6 @@ internal sealed unsafe class HeadProducts : IDisposable
             if (IsFull(state))
                 continue;
             _head.Normalize(state.Hidden, Normed(full + cut));
-            (_alive[_slots[index]] ??= new AliveRows(_head)).Reserve(state.Alive);
             _cut[cut++] = index;
         }
 
@@ -179,7 +155,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
 
         // The current layer's logits are kept elsewhere.
-        MultiplyFull(0, missing, isScreened: false, isFine: false);
+        MultiplyFull(missing, isScreened: false, isFine: false);
         missing = 0;
         for (int index = 0; index < _count; index++)
         {
@@ -196,7 +172,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         ScreenedLogits screened = _screened[slot]!;
         int before = screened.ExactCount;
         screened.Narrow(SoftmaxMargin.Margin(state.Logits));
-        NoteRows(slot, state.Layer, screened, before);
+        _head.Counts.AddRows(state.Layer, screened.ExactCount - before);
         TakeSum(screened, state);
     }
 
@@ -208,7 +184,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         ScreenedLogits screened = _screened[slot]!;
         int before = screened.ExactCount;
         screened.Rank(count);
-        NoteRows(slot, state.Layer, screened, before);
+        _head.Counts.AddRows(state.Layer, screened.ExactCount - before);
     }
 
     /// <summary>The logits of one token at the layer it has reached, over the full vocabulary; until the next call of this or of
@@ -247,8 +223,6 @@ internal sealed unsafe class HeadProducts : IDisposable
     {
         _lane.Dispose();
         _estimates?.Dispose();
-        foreach (AliveRows? rows in _alive)
-            rows?.Dispose();
         _manyLogits?.Dispose();
         _manyNormed?.Dispose();
         _logits.Dispose();
@@ -291,53 +265,30 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
 
         for (int at = 0; at < count; at++)
-        {
-            AliveVocabulary alive = _states[_cut[at]].Alive;
-            float* rows = _alive[_slots[_cut[at]]]!.Gather(alive);
-            _head.Multiply(_lane, rows, alive.Count, Normed(first + at), 1, Logits(first + at, alive.Count).Span);
-        }
+            MultiplyAlive(at, first + at, _lane);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static void MultiplyAlive(void* state, nuint at)
     {
         var self = (HeadProducts)GCHandle.FromIntPtr((nint)state).Target!;
-        int index = self._cut[(int)at];
-        AliveVocabulary alive = self._states[index].Alive;
-        float* rows = self._alive[self._slots[index]]!.Gather(alive);
-        int place = self._firstCut + (int)at;
-        self._head.Multiply(rows, alive.Count, self.Normed(place), self.Logits(place, alive.Count).Span);
+        self.MultiplyAlive((int)at, self._firstCut + (int)at, lane: null);
     }
 
-    /// <summary>Whether a row's logits can be estimates, and are worth it.</summary>
-    private bool TakesScreen(int index, bool isChoice)
+    private void MultiplyAlive(int at, int place, OnnxThreadPool.Lane? lane)
     {
-        if (_estimates is null || (!isChoice && (_slots.Length > MostScreenedConfidences || _plan.Confidence is { UsesAllLogits: true })))
-            return false;
-        ref int whole = ref WholeProductsOf(_slots[index], _states[index].Layer);
-        if (whole == 0)
-            return true;
-        whole--;
-        return false;
+        AliveVocabulary alive = _states[_cut[at]].Alive;
+        _head.MultiplyRows(lane, alive.Ids, Normed(place), Logits(place, alive.Count).Span);
     }
 
-    private ref int WholeProductsOf(int slot, int layer) => ref _wholeProducts[(slot * (_plan.LastLayer + 1)) + layer];
+    /// <summary>Whether logits can be estimates, and are worth it.</summary>
+    private bool TakesScreen(bool isChoice) =>
+        _estimates is not null && (isChoice || (_slots.Length <= MostScreenedConfidences && _plan.Confidence is not { UsesAllLogits: true }));
 
-    /// <summary>Counts the rows that were multiplied again, and remembers where that were all.</summary>
-    private void NoteRows(int slot, int layer, ScreenedLogits screened, int before)
+    private void MultiplyFull(int count, bool isScreened, bool isFine)
     {
-        _head.Counts.AddRows(layer, screened.ExactCount - before);
-        if (screened.IsExact)
-            WholeProductsOf(slot, layer) = WholeProducts;
-    }
-
-    private void MultiplyFull(int first, int count, bool isScreened, bool isFine)
-    {
-        if (count == 0)
-            return;
-        Multiply(
-            _normed.Span<float>((long)first * _head.Width, count * _head.Width), count,
-            _logits.Span<float>((long)first * _head.VocabularySize, count * _head.VocabularySize), isScreened, isFine);
+        if (count > 0)
+            Multiply(_normed.Span<float>(0, count * _head.Width), count, _logits.Span<float>(0, count * _head.VocabularySize), isScreened, isFine);
     }
 
     private void Multiply(ReadOnlySpan<float> normed, int count, Span<float> logits, bool isScreened, bool isFine)
@@ -358,7 +309,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         int before = screened.ExactCount;
         if (!isChoice)
             screened.Sum();
-        NoteRows(_slots[index], layer, screened, before);
+        _head.Counts.AddRows(layer, screened.ExactCount - before);
     }
 
     private void Settle(ScreenedLogits screened, ReadOnlyMemory<float> normed, Memory<float> logits, DecodingRow row, int layer)

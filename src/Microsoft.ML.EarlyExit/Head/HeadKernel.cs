@@ -13,6 +13,9 @@ internal static unsafe class HeadKernel
 {
     private const int RowBlock = 4;
 
+    // Of a row that is needed next; the processor reads on by itself.
+    private const long BeginningBytes = 1024;
+
     /// <summary>
     /// Computes <c>logits[n, row] = inputs[n] · weights[row]</c> for rows [first, end): weights [rows, width], inputs [inputCount, width], logits
     /// [inputCount, logitsStride].
@@ -28,6 +31,42 @@ internal static unsafe class HeadKernel
             Multiply<TRows, Simd128, Vector128<float>>(weights, width, first, end, inputs, inputCount, logits, logitsStride);
         else
             Multiply<TRows, SimdScalar, float>(weights, width, first, end, inputs, inputCount, logits, logitsStride);
+    }
+
+    /// <summary>Computes <c>products[at] = input · weights[ids[at]]</c>: what the product with all rows gives for these, to the bit.</summary>
+    public static void MultiplyRows<TRows>(void* weights, int width, int* ids, int count, float* input, float* products)
+        where TRows : struct, IHeadRows
+    {
+        if (Vector512.IsHardwareAccelerated)
+            MultiplyRows<TRows, Simd512, Vector512<float>>(weights, width, ids, count, input, products);
+        else if (Vector256.IsHardwareAccelerated)
+            MultiplyRows<TRows, Simd256, Vector256<float>>(weights, width, ids, count, input, products);
+        else if (Vector128.IsHardwareAccelerated)
+            MultiplyRows<TRows, Simd128, Vector128<float>>(weights, width, ids, count, input, products);
+        else
+            MultiplyRows<TRows, SimdScalar, float>(weights, width, ids, count, input, products);
+    }
+
+    /// <summary>The same in a given vector width.</summary>
+    public static void MultiplyRows<TRows, TSimd, TVector>(void* weights, int width, int* ids, int count, float* input, float* products)
+        where TRows : struct, IHeadRows
+        where TSimd : struct, ISimdOperations<TVector>
+        where TVector : struct
+    {
+        long rowBytes = (long)width * TRows.ElementBytes;
+        int at = 0;
+        for (; at + RowBlock <= count; at += RowBlock)
+        {
+            // Rows that lie apart each begin where nothing was read ahead.
+            for (int next = at + RowBlock; next < Math.Min(at + (2 * RowBlock), count); next++)
+                IntegerKernel.Prefetch(Row(next), (int)Math.Min(rowBytes, BeginningBytes));
+            Block4x1<TRows, TSimd, TVector>(Row(at), Row(at + 1), Row(at + 2), Row(at + 3), width, input, products + at);
+        }
+
+        for (; at < count; at++)
+            products[at] = Dot<TRows, TSimd, TVector>(Row(at), input, width);
+
+        byte* Row(int place) => (byte*)weights + (ids[place] * rowBytes);
     }
 
     /// <summary>The same in a given vector width.</summary>
@@ -61,7 +100,11 @@ internal static unsafe class HeadKernel
             }
 
             for (; input < inputCount; input++)
-                Block4x1<TRows, TSimd, TVector>(rows, width, inputs + ((long)input * width), logits + ((long)input * logitsStride) + row);
+            {
+                Block4x1<TRows, TSimd, TVector>(
+                    rows, rows + rowBytes, rows + (2 * rowBytes), rows + (3 * rowBytes), width, inputs + ((long)input * width),
+                    logits + ((long)input * logitsStride) + row);
+            }
         }
 
         for (; row < end; row++)
@@ -86,27 +129,23 @@ internal static unsafe class HeadKernel
         return TSimd.Sum(sum) + Tail<TRows>(left, right, at, width);
     }
 
-    private static void Block4x1<TRows, TSimd, TVector>(byte* rows, int width, float* input, float* logits)
+    private static void Block4x1<TRows, TSimd, TVector>(byte* row0, byte* row1, byte* row2, byte* row3, int width, float* input, float* logits)
         where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
         where TVector : struct
     {
         TVector sum0 = TSimd.Zero, sum1 = TSimd.Zero, sum2 = TSimd.Zero, sum3 = TSimd.Zero;
-        long rowBytes = (long)width * TRows.ElementBytes;
-        byte* row1 = rows + rowBytes;
-        byte* row2 = row1 + rowBytes;
-        byte* row3 = row2 + rowBytes;
         int at = 0;
         for (; at + TSimd.Count <= width; at += TSimd.Count)
         {
             TVector value = TSimd.Load(input + at);
-            sum0 = TSimd.MultiplyAdd(TRows.Load<TSimd, TVector>(rows, at), value, sum0);
+            sum0 = TSimd.MultiplyAdd(TRows.Load<TSimd, TVector>(row0, at), value, sum0);
             sum1 = TSimd.MultiplyAdd(TRows.Load<TSimd, TVector>(row1, at), value, sum1);
             sum2 = TSimd.MultiplyAdd(TRows.Load<TSimd, TVector>(row2, at), value, sum2);
             sum3 = TSimd.MultiplyAdd(TRows.Load<TSimd, TVector>(row3, at), value, sum3);
         }
 
-        logits[0] = TSimd.Sum(sum0) + Tail<TRows>(rows, input, at, width);
+        logits[0] = TSimd.Sum(sum0) + Tail<TRows>(row0, input, at, width);
         logits[1] = TSimd.Sum(sum1) + Tail<TRows>(row1, input, at, width);
         logits[2] = TSimd.Sum(sum2) + Tail<TRows>(row2, input, at, width);
         logits[3] = TSimd.Sum(sum3) + Tail<TRows>(row3, input, at, width);

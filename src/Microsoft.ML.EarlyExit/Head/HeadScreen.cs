@@ -57,6 +57,9 @@ internal sealed unsafe class HeadScreen : IDisposable
     /// <summary>The largest finite one of <see cref="Errors"/>.</summary>
     public float LargestError { get; private set; }
 
+    /// <summary>The mean of the finite ones.</summary>
+    public float TypicalError { get; private set; }
+
     /// <summary>Makes the screen of a head, on ONNX Runtime's threads.</summary>
     public static HeadScreen Make(HeadWeights weights, int rows, int width, OnnxThreadPool.Lane lane, int chunks)
     {
@@ -72,10 +75,14 @@ internal sealed unsafe class HeadScreen : IDisposable
             handle.Free();
         }
 
-        float largest = 0;
+        (float largest, double sum, int count) = (0, 0, 0);
         foreach (float error in screen.Errors)
-            largest = float.IsFinite(error) ? Math.Max(largest, error) : largest;
-        screen.LargestError = largest;
+        {
+            if (float.IsFinite(error))
+                (largest, sum, count) = (Math.Max(largest, error), sum + error, count + 1);
+        }
+
+        (screen.LargestError, screen.TypicalError) = (largest, (float)(sum / Math.Max(1, count)));
         return screen;
     }
 

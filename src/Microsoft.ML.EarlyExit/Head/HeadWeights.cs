@@ -17,6 +17,10 @@ internal sealed unsafe class HeadWeights(WeightTensor tensor)
         _ => throw new NotSupportedException($"The LM head has no kernel for weights of type {tensor.Type}."),
     };
 
+    /// <summary>What multiplies some of them, wherever they are: see <see cref="HeadKernel.MultiplyRows{TRows}"/>.</summary>
+    public delegate*<void*, int, int*, int, float*, float*, void> RowsKernel { get; } =
+        tensor.Type == WeightPrecision.BFloat16 ? &HeadKernel.MultiplyRows<BFloat16Rows> : &HeadKernel.MultiplyRows<Float32Rows>;
+
     /// <summary>Gives the weights of a token in single precision.</summary>
     public void CopyRow(int id, Span<float> row) => tensor.ReadRow(id, row);
 }

@@ -89,22 +89,13 @@ internal sealed unsafe class LanguageModelHead : IDisposable
     /// <summary>What computes what the screen says of the logits over the full vocabulary; null where there is no screen.</summary>
     public ScreenProduct? CreateEstimates(OnnxThreadPool.Lane lane) => Screen is null ? null : new ScreenProduct(Screen, lane, _chunks);
 
-    /// <summary>Logits of some tokens for one input, at their places among those of all; as the whole product gives them, to the bit.</summary>
-    public void MultiplyRows(OnnxThreadPool.Lane lane, ReadOnlySpan<int> ids, ReadOnlySpan<float> input, Span<float> logits) =>
+    /// <summary>Logits of some tokens for one input, in the order of the tokens; as the whole product gives them, to the bit.</summary>
+    /// <param name="lane">Where loops are started from; null for this thread alone.</param>
+    /// <param name="ids">The tokens.</param>
+    /// <param name="input">The input.</param>
+    /// <param name="logits">Takes as many logits.</param>
+    public void MultiplyRows(OnnxThreadPool.Lane? lane, ReadOnlySpan<int> ids, ReadOnlySpan<float> input, Span<float> logits) =>
         RowsProduct.Run(lane, _chunks, _weights, Width, ids, input, logits);
-
-    /// <summary>Logits over some rows, which were gathered in single precision: rows [rowCount, d], inputs [count, d] → logits [count, rowCount].</summary>
-    public void Multiply(OnnxThreadPool.Lane lane, float* rows, int rowCount, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
-        HeadProduct.Run(lane, _chunks, &HeadKernel.Multiply<Float32Rows>, rows, Width, rowCount, inputs, count, logits);
-
-    /// <summary>The same for one input on this thread alone.</summary>
-    public void Multiply(float* rows, int rowCount, ReadOnlySpan<float> input, Span<float> logits)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(input.Length, Width);
-        ArgumentOutOfRangeException.ThrowIfLessThan(logits.Length, rowCount);
-        fixed (float* values = input, output = logits)
-            HeadKernel.Multiply<Float32Rows>(rows, Width, 0, rowCount, values, 1, output, rowCount);
-    }
 
     public void Dispose() => Screen?.Dispose();
 }

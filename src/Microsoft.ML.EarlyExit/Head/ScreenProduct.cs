@@ -10,9 +10,8 @@ namespace Microsoft.ML.EarlyExit.Head;
 /// <summary>Products of a screen with inputs, in chunks on ONNX Runtime's threads. For one caller at a time.</summary>
 internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lane lane, int chunks) : IDisposable
 {
-    // Rows whose products with the two parts of some inputs are added up in the nearest cache.
-    private const int PartRows = 96;
-    private const int PartInputs = 8;
+    // Rows that stay in the nearest cache while they are multiplied with one input after another.
+    private const int PartRows = 64;
 
     private NativeBuffer? _rounded;
     private NativeBuffer? _scales;
@@ -31,13 +30,17 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
         ArgumentOutOfRangeException.ThrowIfLessThan<long>(estimates.Length, (long)count * screen.Rows);
         int parts = isFine ? 2 : 1;
         Reserve(count * parts);
-        if (isFine)
-            Split(inputs, count);
+        var rounded = (short*)_rounded!.Address;
+        var inputScales = (float*)_scales!.Address;
         fixed (float* whole = inputs)
         {
-            float* source = isFine ? (float*)_parts!.Address : whole;
-            int groups = ((count * parts) + IntegerKernel.InputTile - 1) / IntegerKernel.InputTile;
-            IntegerKernel.Round(source, width, count * parts, 0, groups, (short*)_rounded!.Address, (float*)_scales!.Address);
+            if (!isFine)
+                IntegerKernel.Round(whole, width, count, 0, (count + IntegerKernel.InputTile - 1) / IntegerKernel.InputTile, rounded, inputScales);
+            for (int index = 0; index < count && isFine; index++)
+            {
+                Split(inputs.Slice(index * width, width));
+                IntegerKernel.Round((float*)_parts!.Address, width, 2, 0, 1, rounded + (2L * index * width), inputScales + (2 * index));
+            }
         }
 
         fixed (float* output = estimates)
@@ -46,13 +49,13 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
             {
                 Values = screen.Values,
                 RowScales = screen.Scales,
-                Inputs = (short*)_rounded!.Address,
-                InputScales = (float*)_scales!.Address,
+                Inputs = rounded,
+                InputScales = inputScales,
                 Estimates = output,
                 Width = width,
                 Rows = screen.Rows,
                 Count = count,
-                IsFine = isFine,
+                Parts = parts,
                 Chunks = chunks,
             };
             lane.Run(&MultiplyChunk, &run, chunks);
@@ -71,26 +74,21 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
     {
         if (_scales is not null && _scales.Bytes >= inputs * sizeof(float))
             return;
-        Dispose();
+        _rounded?.Dispose();
+        _scales?.Dispose();
         _rounded = new NativeBuffer((long)inputs * screen.Width * sizeof(short));
         _scales = new NativeBuffer((long)inputs * sizeof(float));
-        _parts = new NativeBuffer((long)inputs * screen.Width * sizeof(float));
+        _parts ??= new NativeBuffer(2L * screen.Width * sizeof(float));
     }
 
-    /// <summary>Puts each input, and behind it what rounding leaves of it.</summary>
-    private void Split(ReadOnlySpan<float> inputs, int count)
+    /// <summary>Puts an input, and behind it what rounding leaves of it.</summary>
+    private void Split(ReadOnlySpan<float> input)
     {
-        int width = screen.Width;
-        Span<float> parts = _parts!.Span<float>(0, 2 * count * width);
-        for (int index = 0; index < count; index++)
-        {
-            ReadOnlySpan<float> input = inputs.Slice(index * width, width);
-            Span<float> rest = parts.Slice(((2 * index) + 1) * width, width);
-            input.CopyTo(parts.Slice(2 * index * width, width));
-            float scale = Rounding.Scale(input, IntegerKernel.LargestInput, out float inverse);
-            for (int at = 0; at < width; at++)
-                rest[at] = MathF.FusedMultiplyAdd(-MathF.Round(input[at] * inverse), scale, input[at]);
-        }
+        Span<float> rest = _parts!.Span<float>(input.Length, input.Length);
+        input.CopyTo(_parts.Span<float>(0, input.Length));
+        float scale = Rounding.Scale(input, IntegerKernel.LargestInput, out float inverse);
+        for (int at = 0; at < input.Length; at++)
+            rest[at] = MathF.FusedMultiplyAdd(-MathF.Round(input[at] * inverse), scale, input[at]);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
@@ -99,30 +97,21 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
         var run = (Product*)state;
         int first = (int)((long)run->Rows * (int)chunk / run->Chunks);
         int end = (int)((long)run->Rows * ((int)chunk + 1) / run->Chunks);
-        if (!run->IsFine)
+        if (run->Count > 1 && run->Parts == 1)
         {
             IntegerKernel.Multiply(
                 run->Values, run->RowScales, run->Width, run->Width, first, end, run->Inputs, run->InputScales, run->Count, run->Estimates, run->Rows);
             return;
         }
 
-        float* products = stackalloc float[2 * PartInputs * PartRows];
-        for (; first < end; first += PartRows)
+        int step = run->Count == 1 ? end - first : PartRows;
+        for (; first < end; first += step)
         {
-            int rows = Math.Min(PartRows, end - first);
-            for (int input = 0; input < run->Count; input += PartInputs)
+            for (int input = 0; input < run->Count; input++)
             {
-                int inputs = Math.Min(PartInputs, run->Count - input);
-                IntegerKernel.Multiply(
-                    run->Values, run->RowScales, run->Width, run->Width, first, first + rows, run->Inputs + (2L * input * run->Width),
-                    run->InputScales + (2 * input), 2 * inputs, products - first, PartRows);
-                for (int index = 0; index < inputs; index++)
-                {
-                    TensorPrimitives.Add(
-                        new ReadOnlySpan<float>(products + (2 * index * PartRows), rows),
-                        new ReadOnlySpan<float>(products + (((2 * index) + 1) * PartRows), rows),
-                        new Span<float>(run->Estimates + ((long)(input + index) * run->Rows) + first, rows));
-                }
+                ScreenKernel.Multiply(
+                    run->Values, run->RowScales, run->Width, first, Math.Min(first + step, end), run->Inputs + ((long)input * run->Parts * run->Width),
+                    run->InputScales + (input * run->Parts), run->Parts, run->Estimates + ((long)input * run->Rows));
             }
         }
     }
@@ -137,7 +126,7 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
         public int Width;
         public int Rows;
         public int Count;
-        public bool IsFine;
+        public int Parts;
         public int Chunks;
     }
 }

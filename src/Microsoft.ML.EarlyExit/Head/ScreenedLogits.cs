@@ -36,13 +36,18 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
     // expm1(x) ≤ x + x² up to there.
     private const double LargestExponent = 1.7;
 
-    private const int Chunk = 512;
-
-    // Logits below the largest that are multiplied before anything is added up, and by how much more each time.
+    // Logits so far below the largest are multiplied before anything is added up.
     private const float FirstDepth = 4;
-    private const float DepthStep = 1;
 
-    private const int BorderSteps = 5;
+    // What is left of the tolerance once more rows have changed the sum, and how often that may not have been enough.
+    private const double Share = 0.9;
+    private const int MostTurns = 4;
+
+    // Of exponentials that are computed at a time.
+    private const int Chunk = 2048;
+
+    private const int WideningSteps = 8;
+    private const int BorderSteps = 3;
 
     private readonly int _limit = screen.Rows / 10;
     private readonly ulong[] _exact = new ulong[(screen.Rows + 63) / 64];
@@ -50,6 +55,7 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
     private Memory<float> _logits;
     private float _norm;
     private int _exactCount;
+    private float _max;
     private double _sum;
     private double _errors;
     private double _squares;
@@ -89,7 +95,8 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
             Touch(id, values);
         if (alsoTouched >= 0)
             Touch(alsoTouched, values);
-        count = FindBest(LogitScan.TwoLargest(Bounds(isUpper: false), without: []).Second, count, _limit);
+        float second = EstimateScan.SecondLeast(values, screen.Errors, _norm);
+        count = float.IsFinite(second) ? FindBest(second, count, _limit) : _limit + 1;
         if (count > _limit)
             MultiplyAll();
         else
@@ -109,63 +116,51 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         if (IsExact)
             return;
         if (screen.LargestError * _norm > LargestExponent)
+            MultiplyFound(LogitScan.FindAtLeast(screen.Errors, (float)(LargestExponent / _norm), found), _limit);
+        if (!IsExact)
         {
-            MultiplyAll();
-            return;
+            ReadOnlySpan<float> values = _logits.Span;
+            MultiplyFound(LogitScan.FindAtLeast(values, TensorPrimitives.Max(values) - FirstDepth, found), _limit);
         }
 
-        Span<float> values = _logits.Span;
-        MultiplyAtLeast(TensorPrimitives.Max<float>(values) - FirstDepth);
         if (IsExact)
             return;
-        float max = TensorPrimitives.Max<float>(values);
-        Span<float> buffer = stackalloc float[Chunk];
-        (_sum, _errors, _squares, _excess) = (0, 0, 0, 0);
-        for (int start = 0; start < values.Length; start += Chunk)
-        {
-            ReadOnlySpan<float> part = values.Slice(start, Math.Min(Chunk, values.Length - start));
-            Span<float> exponentials = buffer[..part.Length];
-            TensorPrimitives.Subtract(part, max, exponentials);
-            TensorPrimitives.Exp(exponentials, exponentials);
-            _sum += TensorPrimitives.Sum<float>(exponentials);
-            ReadOnlySpan<float> errors = screen.Errors.Slice(start, part.Length);
-            MultiplyEstimated(exponentials, errors, start);
-            _errors += TensorPrimitives.Sum<float>(exponentials);
-            _squares += TensorPrimitives.SumOfSquares<float>(exponentials);
-            MultiplyEstimated(exponentials, errors, start);
-            _excess += TensorPrimitives.Sum<float>(exponentials);
-        }
-
-        Conclude(max);
+        AddUp();
+        SumError = ((_errors * _norm) + (_excess * _norm * _norm)) / _sum * (1 + 1e-3);
     }
 
-    /// <summary>Multiplies numbers with the errors of their rows, of which those that are exact have none.</summary>
-    private void MultiplyEstimated(Span<float> values, ReadOnlySpan<float> errors, int start)
-    {
-        TensorPrimitives.Multiply(values, errors, values);
-        for (int word = start / 64; word < (start + values.Length + 63) / 64; word++)
-        {
-            for (ulong bits = _exact[word]; bits != 0; bits &= bits - 1)
-                values[(word * 64) + (int)ulong.TrailingZeroCount(bits) - start] = 0;
-        }
-    }
-
-    /// <summary>After <see cref="Sum"/>: multiplies rows again, the likeliest first, until the margin is within <see cref="Tolerance"/>.</summary>
+    /// <summary>After <see cref="Sum"/>: multiplies rows again, those first that matter most, until the margin is within <see cref="Tolerance"/>.</summary>
     /// <param name="margin">The margin as it is estimated.</param>
     public void Narrow(double margin)
     {
         if (IsExact)
             return;
-        float max = TensorPrimitives.Max<float>(_logits.Span);
-        for (float depth = FirstDepth + DepthStep; !IsExact && margin * DeviationOfSum() > Tolerance; depth += DepthStep)
-            MultiplyAtLeast(max - depth, max, screen.Rows / 4);
+        double deviation = margin * Deviations * Widening * _norm / Math.Sqrt(screen.Width);
+        for (int turn = 0; !IsExact && deviation * Math.Sqrt(_squares) > Tolerance * _sum; turn++)
+        {
+            if (turn == MostTurns)
+            {
+                MultiplyAll();
+                return;
+            }
+
+            TakeExponentials();
+            TensorPrimitives.Multiply(bounds, screen.Errors, bounds);
+            double left = Share * Tolerance * _sum / deviation;
+            float border = (float)(left / Math.Sqrt(screen.Rows));
+            while (EstimateScan.SquaresBelow(bounds, 2 * border) <= left * left)
+                border *= 2;
+            MultiplyFound(LogitScan.FindAtLeast(bounds, border, found), screen.Rows / 4);
+            if (!IsExact)
+                AddUp();
+        }
+
         if (IsExact)
             return;
 
         // On average the exponential of an error is not 1 but 1 + σ²/2.
-        _sum -= Math.Max(0, _excess) * _norm * _norm / (2 * screen.Width);
-        Conclude(max);
-        SumError = 0;
+        _sum -= _excess * _norm * _norm / (2 * screen.Width);
+        (LogSumExp, SumError) = (_max + Math.Log(_sum), 0);
     }
 
     /// <summary>Makes the best logits exact, equals too, so that they are those of the whole product.</summary>
@@ -182,12 +177,14 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
 
         // As many logits are certainly as large as the lower of these; the steps bring the two together.
         float high = TopK.NearBorder(_logits.Span, count);
-        float low = MathF.BitDecrement(high - (screen.LargestError * _norm * (1 + 1e-6f)));
-        ReadOnlySpan<float> least = Bounds(isUpper: false);
+        float width = screen.TypicalError * _norm;
+        float low = high - width;
+        for (int step = 0; step < WideningSteps && EstimateScan.CountSurely(_logits.Span, screen.Errors, _norm, low) < count; step++)
+            (high, low, width) = (low, low - (2 * width), 2 * width);
         for (int step = 0; step < BorderSteps; step++)
         {
             float middle = (low + high) / 2;
-            if (LogitScan.CountAtLeast(least, middle) >= count)
+            if (EstimateScan.CountSurely(_logits.Span, screen.Errors, _norm, middle) >= count)
                 low = middle;
             else
                 high = middle;
@@ -209,63 +206,61 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         (LogSumExp, SumError) = (double.NaN, 0);
     }
 
-    private void Conclude(float max)
+    private void AddUp()
     {
-        LogSumExp = max + Math.Log(_sum);
-        SumError = Math.Max(0, _errors) * _norm * (1 + (screen.LargestError * _norm)) / _sum * (1 + 1e-3);
+        double exact = TakeExponentials();
+        (_sum, _errors, _squares, _excess) = EstimateScan.AddUp(bounds, screen.Errors);
+        _sum += exact;
+        LogSumExp = _max + Math.Log(_sum);
     }
 
-    /// <summary>How much of itself the sum is off, but once in a billion.</summary>
-    private double DeviationOfSum()
-    {
-        double deviation = Widening * _norm / Math.Sqrt(screen.Width);
-        return Deviations * deviation * Math.Sqrt(Math.Max(0, _squares)) / _sum;
-    }
-
-    /// <summary>Multiplies the rows again whose estimates are at least as large as a border.</summary>
-    private void MultiplyAtLeast(float border, float max = float.NaN, int within = 0)
-    {
-        Span<float> values = _logits.Span;
-        if (LogitScan.CountAtLeast(values, border) > Math.Max(within, _limit))
-        {
-            MultiplyAll();
-            return;
-        }
-
-        ReadOnlySpan<int> ids = found.AsSpan(0, FindUnmarked(values, border, 0));
-        if (!float.IsNaN(max))
-            Account(ids, max, -1);
-        Multiply(ids);
-        if (!float.IsNaN(max) && !IsExact)
-            Account(ids, max, 1);
-    }
-
-    /// <summary>Takes rows out of what is added up, or puts them back in as exact ones.</summary>
-    private void Account(ReadOnlySpan<int> ids, float max, int sign)
+    /// <summary>Exponentials of the estimates into the scratch, 0 for those that are exact.</summary>
+    /// <returns>The sum of these.</returns>
+    private double TakeExponentials()
     {
         ReadOnlySpan<float> values = _logits.Span;
-        ReadOnlySpan<float> errors = screen.Errors;
-        foreach (int id in ids)
+        _max = TensorPrimitives.Max(values);
+        for (int start = 0; start < values.Length; start += Chunk)
         {
-            double exponential = Math.Exp(values[id] - max);
-            _sum += sign * exponential;
-            if (sign > 0)
-                continue;
-            _errors -= exponential * errors[id];
-            _squares -= exponential * errors[id] * (exponential * errors[id]);
-            _excess -= exponential * errors[id] * errors[id];
+            ReadOnlySpan<float> part = values.Slice(start, Math.Min(Chunk, values.Length - start));
+            Span<float> exponentials = bounds.AsSpan(start, part.Length);
+            TensorPrimitives.Subtract(part, _max, exponentials);
+            TensorPrimitives.Exp(exponentials, exponentials);
         }
+
+        double sum = 0;
+        for (int word = 0; word < _exact.Length; word++)
+        {
+            for (ulong bits = _exact[word]; bits != 0; bits &= bits - 1)
+            {
+                ref float exponential = ref bounds[(word * 64) + (int)ulong.TrailingZeroCount(bits)];
+                sum += exponential;
+                exponential = 0;
+            }
+        }
+
+        return sum;
+    }
+
+    /// <summary>Multiplies the rows again that were found and are not exact yet; all where they are too many.</summary>
+    private void MultiplyFound(int count, int limit)
+    {
+        if (count > limit)
+            MultiplyAll();
+        else
+            Multiply(found.AsSpan(0, Mark(0, count)));
     }
 
     /// <summary>Multiplies marked rows; all where one of them is no number.</summary>
     private void Multiply(ReadOnlySpan<int> ids)
     {
         Span<float> values = _logits.Span;
-        head.MultiplyRows(lane, ids, _input.Span, values);
+        head.MultiplyRows(lane, ids, _input.Span, bounds);
         _exactCount += ids.Length;
-        foreach (int id in ids)
+        for (int at = 0; at < ids.Length; at++)
         {
-            if (float.IsFinite(values[id]))
+            values[ids[at]] = bounds[at];
+            if (float.IsFinite(bounds[at]))
                 continue;
             MultiplyAll();
             return;
@@ -282,27 +277,19 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         return true;
     }
 
-    /// <summary>What all logits are at least, or at most; until it is asked again.</summary>
-    private ReadOnlySpan<float> Bounds(bool isUpper)
-    {
-        TensorPrimitives.MultiplyAdd(screen.Errors, isUpper ? _norm : -_norm, _logits.Span, bounds);
-        return bounds;
-    }
-
     /// <summary>Finds the rows, and marks them, whose logits can be as large as a border.</summary>
     /// <returns>How many are found, with those that were; more than the limit where that is too many.</returns>
     private int FindBest(float border, int count, int limit)
     {
-        ReadOnlySpan<float> most = Bounds(isUpper: true);
-        return LogitScan.CountAtLeast(most, border) - _exactCount > limit ? limit + 1 : FindUnmarked(most, border, count);
+        int places = EstimateScan.FindPossible(_logits.Span, screen.Errors, _norm, border, found.AsSpan(count));
+        return places - _exactCount > limit ? limit + 1 : Mark(count, places);
     }
 
-    /// <summary>Finds the rows that are not marked, and marks them, whose numbers are as large as a border.</summary>
+    /// <summary>Marks rows that were found, and keeps those that were not marked before.</summary>
     /// <returns>How many are found, with those that were.</returns>
-    private int FindUnmarked(ReadOnlySpan<float> numbers, float border, int count)
+    private int Mark(int count, int places)
     {
-        Span<int> places = found.AsSpan(count);
-        foreach (int id in places[..LogitScan.FindAtLeast(numbers, border, places)])
+        foreach (int id in found.AsSpan(count, places))
         {
             if (TryMark(id))
                 found[count++] = id;

@@ -13,8 +13,8 @@ internal class VocabularyCuts(VocabularyPruning pruning, int firstLayer, int lay
     /// <summary>How many tokens the first cut starts from.</summary>
     private protected int FirstSize => Pruning.FirstSize(firstLayer, layerCount);
 
-    /// <summary>How many of the best tokens have to be ranked by the logits of a layer; 0 where none are.</summary>
-    public int RankedAt(int layer) => Pruning.Prunes && layer == firstLayer ? MostAlive : 0;
+    /// <summary>How many of the best tokens have to be ranked by the logits of a layer, given its confidence; 0 where none are.</summary>
+    public int RankedAt(int layer, float confidence) => Pruning.Prunes && layer == firstLayer ? Listed(confidence) : 0;
 
     /// <summary>Cuts a token's vocabulary for the next layer.</summary>
     /// <param name="alive">The vocabulary.</param>
@@ -38,6 +38,9 @@ internal class VocabularyCuts(VocabularyPruning pruning, int firstLayer, int lay
 
     private protected virtual void Cut(AliveVocabulary alive, int layer, float confidence) =>
         alive.Cut(CountAt(layer + 1, confidence), isFinal: Pruning.CutsOnce);
+
+    /// <summary>How many tokens the first cut lists, given the confidence at j.</summary>
+    private protected virtual int Listed(float confidence) => CountAt(firstLayer + 1, confidence);
 
     /// <summary>How many tokens may be alive at a layer after j, given the confidence at the layer before.</summary>
     private protected int CountAt(int layer, float previousConfidence) => Pruning.CountAt(layer, firstLayer, layerCount, previousConfidence);

@@ -17,6 +17,8 @@ internal sealed class ReferenceCuts(VocabularyPruning pruning, int firstLayer, i
             $"With ReferenceCompatible, Pruning leaves {alive.Count} of {VocabularySize} tokens for decoder layer {layer} of token {position}, where a "
             + $"confidence needs two: the published code has no lower bound. Lower the pruning's scale, or set ReferenceCompatible to false.");
 
+    private protected override int Listed(float confidence) => FirstSize;
+
     private protected override void Cut(AliveVocabulary alive, int layer, float confidence)
     {
         if (alive.IsFull)
