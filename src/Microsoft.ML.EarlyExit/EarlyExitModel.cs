@@ -39,6 +39,9 @@ public sealed class EarlyExitModel : IDisposable
     /// <inheritdoc cref="LoadedModel.Head"/>
     internal LanguageModelHead Head => Loaded.Head;
 
+    /// <summary>Logits that the head's screen has estimated after a layer since the model was loaded, and how many of them were computed again.</summary>
+    internal (long Estimated, long Again) EstimatesAfter(int layer) => Head.Counts.After(layer);
+
     /// <summary>Loads a bundle folder, as <c>T5Converter</c> writes it. Every file is checked against the manifest's hashes first.</summary>
     /// <param name="bundlePath">The folder.</param>
     /// <param name="options">How to load; null for the defaults.</param>

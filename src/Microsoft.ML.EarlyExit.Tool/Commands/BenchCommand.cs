@@ -163,6 +163,14 @@ internal sealed class BenchCommand : ToolCommand
         Line("head", Text($"{figures.HeadMilliseconds:0.000} ms over the whole vocabulary"));
         if (figures.ScreenMilliseconds is { } screen)
             Line("screen", Text($"{screen:0.000} ms in a step, in the place of the whole head"));
+        if (figures.MultipliedAgain.Count > 0)
+        {
+            Line(
+                "again",
+                $"of the logits it estimated, with the head's own rows: "
+                + string.Join(", ", figures.MultipliedAgain.Select(at => Text($"{at.Share:0.0000} after layer {at.Layer}"))));
+        }
+
         if (figures.StepMilliseconds is { } step)
             Line("later step", Text($"{step:0.00} ms at full depth"));
         Line("bandwidth", Text($"{figures.Bandwidth / 1e9:0.0} GB/s that all threads read"));

@@ -37,6 +37,10 @@ internal sealed record BenchFigures
     /// <summary>Milliseconds of the product with the head's screen, which stands for the whole in a step; null where the head has none.</summary>
     public double? ScreenMilliseconds { get; init; }
 
+    /// <summary>Of the logits that the screen estimated after a layer, the share that was multiplied again with the head's own rows; layers that have
+    /// any.</summary>
+    public required IReadOnlyList<(int Layer, double Share)> MultipliedAgain { get; init; }
+
     /// <summary>Milliseconds of a later step at full depth; null where there was none.</summary>
     public double? StepMilliseconds { get; init; }
 

@@ -85,6 +85,11 @@ internal sealed class Benchmark(ToolContext context, EarlyExitModel model, TextG
             BlockMilliseconds = MeasuredRange.Of(block).Median,
             HeadMilliseconds = MeasuredRange.Of(head).Median,
             ScreenMilliseconds = screen.Length == 0 ? null : MeasuredRange.Of(screen).Median,
+            MultipliedAgain =
+            [
+                .. Enumerable.Range(1, model.Configuration.DecoderLayerCount).Select(layer => (Layer: layer, Counts: model.EstimatesAfter(layer)))
+                    .Where(at => at.Counts.Estimated > 0).Select(at => (at.Layer, (double)at.Counts.Again / at.Counts.Estimated)),
+            ],
             StepMilliseconds = hasLaterSteps ? 1000 * MeasuredRange.Of(_fullDepth.LaterSteps).Median : null,
             Reads = hasLaterSteps && !model.Sessions.BindingCopies ? StepReads.Of(model, inputs, _fullDepth.Results, Slots) : null,
             Bandwidth = MeasuredRange.Of(_bandwidths).Median,

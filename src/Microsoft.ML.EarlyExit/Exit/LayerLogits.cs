@@ -76,7 +76,8 @@ internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacit
 
     public void Clear() => (_values, SumError) = (default, 0);
 
-    private void Sum()
+    /// <summary>Computes <see cref="Max"/> and <see cref="LogSumExp"/>, which otherwise is done when they are first asked for.</summary>
+    public void Sum()
     {
         if (_isSummed)
             return;

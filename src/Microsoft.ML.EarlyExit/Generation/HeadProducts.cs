@@ -33,9 +33,13 @@ internal sealed unsafe class HeadProducts : IDisposable
     private readonly int[] _found;
     private readonly float[] _bounds;
     private readonly ScreenedLogits?[] _screened;
+    private readonly AliveLogits?[] _alive;
 
-    // Whether a slot's logits are of the screen.
+    // Whether a slot's logits are estimates.
     private readonly bool[] _isScreened;
+
+    // Where the head's input of a slot is whose vocabulary is cut.
+    private readonly int[] _places;
     private readonly ScreenedLogits? _oneOfMany;
     private readonly ScreenProduct? _estimates;
     private readonly TokenState[] _states;
@@ -66,7 +70,9 @@ internal sealed unsafe class HeadProducts : IDisposable
         _changesLogits = changesLogits;
         _endOfSequence = endOfSequence;
         _screened = new ScreenedLogits?[slots];
+        _alive = new AliveLogits?[slots];
         _isScreened = new bool[slots];
+        _places = new int[slots];
         _found = head.Screen is null ? [] : new int[head.VocabularySize];
         _bounds = new float[_found.Length];
         _oneOfMany = CreateScreened();
@@ -123,6 +129,9 @@ internal sealed unsafe class HeadProducts : IDisposable
                 TakeSum(_screened[_slots[index]]!, _states[index]);
         }
 
+        if (!isScreened && !isChoice && full > 1 && _head.ThreadCount > 1)
+            SumFull();
+
         // Each of the others has its own rows of the head.
         int cut = 0;
         for (int index = 0; index < _count; index++)
@@ -130,7 +139,9 @@ internal sealed unsafe class HeadProducts : IDisposable
             TokenState state = _states[index];
             if (IsFull(state))
                 continue;
+            _places[_slots[index]] = full + cut;
             _head.Normalize(state.Hidden, Normed(full + cut));
+            _isScreened[_slots[index]] = !isChoice && TakesAliveScreen(index);
             _cut[cut++] = index;
         }
 
@@ -140,6 +151,14 @@ internal sealed unsafe class HeadProducts : IDisposable
             TokenState state = _states[_cut[at]];
             Memory<float> logits = Logits(full + at, state.Alive.Count);
             state.Logits.Set(logits, isFull: false, keep: KeepsLogits);
+            if (_isScreened[_slots[_cut[at]]])
+            {
+                AliveLogits alive = _alive[_slots[_cut[at]]]!;
+                state.Logits.SetSum(alive.LogSumExp, alive.SumError);
+                _head.Counts.AddProduct(state.Layer, logits.Length);
+                _head.Counts.AddRows(state.Layer, alive.ExactCount);
+            }
+
             _rows[_cut[at]].Count(isChoice ? _costs.ChoiceProduct(logits.Length) : _costs.ConfidenceProduct(logits.Length));
         }
     }
@@ -169,6 +188,15 @@ internal sealed unsafe class HeadProducts : IDisposable
     {
         if (!_isScreened[slot])
             return;
+        if (!state.Logits.IsFull)
+        {
+            ReadOnlySpan<int> alive = state.Alive.Ids;
+            _head.MultiplyRows(_lane, alive, Normed(_places[slot]), state.Logits.Values);
+            _head.Counts.AddRows(state.Layer, alive.Length - _alive[slot]!.ExactCount);
+            state.Logits.ClearSum();
+            return;
+        }
+
         ScreenedLogits screened = _screened[slot]!;
         int before = screened.ExactCount;
         screened.Narrow(SoftmaxMargin.Margin(state.Logits));
@@ -223,6 +251,8 @@ internal sealed unsafe class HeadProducts : IDisposable
     {
         _lane.Dispose();
         _estimates?.Dispose();
+        foreach (AliveLogits? alive in _alive)
+            alive?.Dispose();
         _manyLogits?.Dispose();
         _manyNormed?.Dispose();
         _logits.Dispose();
@@ -243,6 +273,28 @@ internal sealed unsafe class HeadProducts : IDisposable
     {
         _states[index].LogitsAt(layer).Set(Logits(at, _head.VocabularySize), isFull: true, keep: KeepsLogits);
         _rows[index].Count(isChoice ? _costs.ChoiceProduct(_head.VocabularySize) : _costs.ConfidenceProduct(_head.VocabularySize));
+    }
+
+    /// <summary>Adds up what confidences need of logits over the full vocabulary, side by side.</summary>
+    private void SumFull()
+    {
+        GCHandle self = GCHandle.Alloc(this);
+        try
+        {
+            _lane.Run(&SumFull, (void*)GCHandle.ToIntPtr(self), _count);
+        }
+        finally
+        {
+            self.Free();
+        }
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void SumFull(void* state, nuint at)
+    {
+        TokenState row = ((HeadProducts)GCHandle.FromIntPtr((nint)state).Target!)._states[(int)at];
+        if (row.Logits is { IsSet: true, IsFull: true } logits)
+            logits.Sum();
     }
 
     /// <summary>Multiplies the alive rows of those whose vocabulary is cut: side by side where each thread has one, else each on all threads.</summary>
@@ -277,8 +329,28 @@ internal sealed unsafe class HeadProducts : IDisposable
 
     private void MultiplyAlive(int at, int place, OnnxThreadPool.Lane? lane)
     {
+        int slot = _slots[_cut[at]];
         AliveVocabulary alive = _states[_cut[at]].Alive;
-        _head.MultiplyRows(lane, alive.Ids, Normed(place), Logits(place, alive.Count).Span);
+        Span<float> logits = Logits(place, alive.Count).Span;
+        _isScreened[slot] = _isScreened[slot] && _alive[slot]!.TryEstimate(alive.Ids, Normed(place), logits);
+        if (!_isScreened[slot])
+            _head.MultiplyRows(lane, alive.Ids, Normed(place), logits);
+    }
+
+    /// <summary>Whether a row's logits over what is alive can be estimates: where a bound of its confidence may be enough, and there are many.</summary>
+    private bool TakesAliveScreen(int index)
+    {
+        TokenState state = _states[index];
+        if (_estimates is null || _plan.Confidence is not { UsesAllLogits: false } || _plan.NeedsNumberAt(state.Layer) || _rows[index].IsTraced
+            || !AliveLogits.IsWorth(state.Alive.Count, _head.Width))
+            return false;
+        if (_alive[_slots[index]] is not { } alive || alive.Capacity < state.Alive.Count)
+        {
+            _alive[_slots[index]]?.Dispose();
+            _alive[_slots[index]] = new AliveLogits(_head, _head.Screen!, Math.Max(state.Alive.Count, state.Alive.Most));
+        }
+
+        return true;
     }
 
     /// <summary>Whether logits can be estimates, and are worth it.</summary>
@@ -318,7 +390,7 @@ internal sealed unsafe class HeadProducts : IDisposable
             screened.Settle(normed, logits, row.Sequence, _endOfSequence);
         else
             screened.Settle(normed, logits, [], -1);
-        _head.Counts.AddProduct(layer);
+        _head.Counts.AddProduct(layer, _head.VocabularySize);
         _head.Counts.AddRows(layer, screened.ExactCount);
     }
 

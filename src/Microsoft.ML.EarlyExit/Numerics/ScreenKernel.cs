@@ -47,47 +47,87 @@ internal static unsafe class ScreenKernel
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
     {
-        float* last = stackalloc float[RowBlock];
-        for (int row = first; row < end; row += RowBlock)
+        int row = first;
+        for (; row + RowBlock <= end; row += RowBlock)
         {
-            int count = Math.Min(RowBlock, end - row);
-            // The first row of an unfinished block stands in for those that it lacks.
             sbyte* row0 = values + ((long)row * width);
-            sbyte* row1 = count > 1 ? row0 + width : row0;
-            sbyte* row2 = count > 2 ? row1 + width : row0;
-            sbyte* row3 = count > 3 ? row2 + width : row0;
-            sbyte* ahead = row0 + ((long)width * RowBlock * BlocksAhead);
-            Vector128<float> rowScales = count == RowBlock
-                ? Vector128.Load(scales + row)
-                : Vector128.Create(scales[row], scales[Math.Min(row + 1, end - 1)], scales[Math.Min(row + 2, end - 1)], 0);
-            Vector128<float> total = Vector128<float>.Zero, rest = Vector128<float>.Zero;
-            for (int start = 0; start < width; start += LongestRun, ahead += LongestRun * RowBlock)
-            {
-                int length = Math.Min(LongestRun, width - start);
-                if (parts == 1)
-                {
-                    total += One<TSimd, TVector>(row0 + start, row1 + start, row2 + start, row3 + start, ahead, length, inputs + start) * rowScales;
-                    continue;
-                }
+            Block<TSimd, TVector>(
+                row0, row0 + width, row0 + (2L * width), row0 + (3L * width), row0 + ((long)width * RowBlock * BlocksAhead), width, inputs, inputScales, parts,
+                Vector128.Load(scales + row)).Store(outputs + row);
+        }
 
-                (Vector128<float> sums, Vector128<float> restSums) = Two<TSimd, TVector>(
-                    row0 + start, row1 + start, row2 + start, row3 + start, ahead, length, inputs + start, inputs + width + start);
-                total += sums * rowScales;
-                rest += restSums * rowScales;
-            }
+        int* ids = stackalloc int[RowBlock];
+        for (int index = 0; index < end - row; index++)
+            ids[index] = row + index;
+        MultiplyRows<TSimd, TVector>(values, scales, width, ids, end - row, inputs, inputScales, parts, outputs + row);
+    }
 
-            total *= inputScales[0];
-            if (parts == 2)
-                total += rest * inputScales[1];
-            if (count == RowBlock)
+    /// <summary>Computes the products of some rows, in their order: the same to the bit.</summary>
+    public static void MultiplyRows(
+        sbyte* values, float* scales, int width, int* ids, int count, short* inputs, float* inputScales, int parts, float* outputs)
+    {
+        if (IntegerKernel.UsesVectors512)
+            MultiplyRows<Integer512, Vector512<int>>(values, scales, width, ids, count, inputs, inputScales, parts, outputs);
+        else if (Avx2.IsSupported)
+            MultiplyRows<Integer256, Vector256<int>>(values, scales, width, ids, count, inputs, inputScales, parts, outputs);
+        else if (Vector128.IsHardwareAccelerated)
+            MultiplyRows<Integer128, Vector128<int>>(values, scales, width, ids, count, inputs, inputScales, parts, outputs);
+        else
+            MultiplyRows<IntegerScalar, int>(values, scales, width, ids, count, inputs, inputScales, parts, outputs);
+    }
+
+    /// <summary>The same in a given width of vectors.</summary>
+    public static void MultiplyRows<TSimd, TVector>(
+        sbyte* values, float* scales, int width, int* ids, int count, short* inputs, float* inputScales, int parts, float* outputs)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        float* products = stackalloc float[RowBlock];
+        for (int at = 0; at < count; at += RowBlock)
+        {
+            // The last row stands in for those that an unfinished block lacks.
+            int id0 = ids[at], id1 = ids[Math.Min(at + 1, count - 1)], id2 = ids[Math.Min(at + 2, count - 1)], id3 = ids[Math.Min(at + 3, count - 1)];
+            for (int next = at + RowBlock; next < Math.Min(at + (2 * RowBlock), count); next++)
+                IntegerKernel.Prefetch(values + ((long)ids[next] * width), width);
+            sbyte* row0 = values + ((long)id0 * width);
+            Vector128<float> total = Block<TSimd, TVector>(
+                row0, values + ((long)id1 * width), values + ((long)id2 * width), values + ((long)id3 * width), row0, width, inputs, inputScales, parts,
+                Vector128.Create(scales[id0], scales[id1], scales[id2], scales[id3]));
+            if (at + RowBlock <= count)
             {
-                total.Store(outputs + row);
+                total.Store(outputs + at);
                 continue;
             }
 
-            total.Store(last);
-            new ReadOnlySpan<float>(last, count).CopyTo(new Span<float>(outputs + row, count));
+            total.Store(products);
+            new ReadOnlySpan<float>(products, count - at).CopyTo(new Span<float>(outputs + at, count - at));
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Block<TSimd, TVector>(
+        sbyte* row0, sbyte* row1, sbyte* row2, sbyte* row3, sbyte* ahead, int width, short* inputs, float* inputScales, int parts, Vector128<float> rowScales)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        Vector128<float> total = Vector128<float>.Zero, rest = Vector128<float>.Zero;
+        for (int start = 0; start < width; start += LongestRun, ahead += LongestRun * RowBlock)
+        {
+            int length = Math.Min(LongestRun, width - start);
+            if (parts == 1)
+            {
+                total += One<TSimd, TVector>(row0 + start, row1 + start, row2 + start, row3 + start, ahead, length, inputs + start) * rowScales;
+                continue;
+            }
+
+            (Vector128<float> sums, Vector128<float> restSums) = Two<TSimd, TVector>(
+                row0 + start, row1 + start, row2 + start, row3 + start, ahead, length, inputs + start, inputs + width + start);
+            total += sums * rowScales;
+            rest += restSums * rowScales;
+        }
+
+        total *= inputScales[0];
+        return parts == 1 ? total : total + (rest * inputScales[1]);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

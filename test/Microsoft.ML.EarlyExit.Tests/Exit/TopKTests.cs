@@ -24,6 +24,22 @@ public sealed class TopKTests
     }
 
     [Fact]
+    public void Of_one_that_no_sample_of_it_is_like()
+    {
+        // Every sixteenth logit is small, or large, or all are equal but few.
+        var random = new Random(6);
+        float[] small = [.. Enumerable.Range(0, 20_000).Select(id => id % 16 == 0 ? -100 : random.NextSingle())];
+        float[] large = [.. Enumerable.Range(0, 20_000).Select(id => id % 16 == 0 ? 100 : random.NextSingle())];
+        float[] equal = [.. Enumerable.Range(0, 20_000).Select(id => id % 1000 == 3 ? 2f : 1f)];
+        float[] falling = [.. Enumerable.Range(0, 20_000).Select(id => -(float)id)];
+        foreach (float[] logits in new[] { small, large, equal, falling })
+        {
+            foreach (int count in new[] { 15, 16, 20, 21, 600, 1250, 1251, 4999, 5001 })
+                AssertBest(logits, count);
+        }
+    }
+
+    [Fact]
     public void Both_zeros_are_equal_and_all_sizes_of_numbers_are_ordered()
     {
         float[] logits =

@@ -62,6 +62,32 @@ public sealed unsafe class HeadKernelTests
         }
     }
 
+    [Theory]
+    [InlineData(7, 1)]
+    [InlineData(100, 61)]
+    [InlineData(1030, 6)]
+    public void Chosen_rows_give_what_the_whole_product_gives_for_them_to_the_bit(int width, int rows)
+    {
+        (float[] weights, float[] values) = Random(width, rows, 1);
+        int[] ids = [.. Enumerable.Range(0, (2 * rows) + 1).Select(at => at * 7 % rows)];
+        Equal(&HeadKernel.Multiply<Float32Rows, SimdScalar, float>, &HeadKernel.MultiplyRows<Float32Rows, SimdScalar, float>);
+        Equal(&HeadKernel.Multiply<Float32Rows, Simd128, Vector128<float>>, &HeadKernel.MultiplyRows<Float32Rows, Simd128, Vector128<float>>);
+        Equal(&HeadKernel.Multiply<Float32Rows, Simd256, Vector256<float>>, &HeadKernel.MultiplyRows<Float32Rows, Simd256, Vector256<float>>);
+        Equal(&HeadKernel.Multiply<Float32Rows, Simd512, Vector512<float>>, &HeadKernel.MultiplyRows<Float32Rows, Simd512, Vector512<float>>);
+        Equal(&HeadKernel.Multiply<BFloat16Rows>, &HeadKernel.MultiplyRows<BFloat16Rows>);
+
+        void Equal(
+            delegate*<void*, int, int, int, float*, int, float*, int, void> kernel, delegate*<void*, int, int*, int, float*, float*, void> rowsKernel)
+        {
+            float[] whole = Run(weights, values, width, rows, 1, kernel);
+            float[] products = new float[ids.Length];
+            fixed (float* w = weights, v = values, p = products)
+            fixed (int* chosen = ids)
+                rowsKernel(w, width, chosen, ids.Length, v, p);
+            Assert.Equal(ids.Select(id => whole[id]), products);
+        }
+    }
+
     [Fact]
     public void The_head_is_the_norm_the_scale_and_the_product()
     {

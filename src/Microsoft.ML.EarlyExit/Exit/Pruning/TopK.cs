@@ -1,20 +1,29 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 
 /// <summary>
 /// The best k of many logits, exactly, ties to the lower id. The k-th largest value is found by bisecting the bits of floating-point numbers, which costs as
-/// many vectorised counts as a number has bits, whatever k is; nothing is sorted but the k that remain.
+/// many vectorised counts as a number has bits, whatever k is: first of a sample, which says where few more than k are, and then of these. Nothing is sorted
+/// but the k that remain.
 /// </summary>
 internal static class TopK
 {
+    // Every so many logits are a sample; of so many at most.
+    private const int Stride = 16;
+    private const int LargestSample = 4096;
+
+    // On the stack.
+    private const int MostCandidates = 4096;
+
     /// <summary>Writes the ids of the best <paramref name="ids"/>.Length logits, in rising order of ids.</summary>
     /// <param name="logits">Finite numbers; at least as many as ids are asked for.</param>
     /// <param name="ids">The result.</param>
     public static void Select(ReadOnlySpan<float> logits, Span<int> ids)
     {
         int count = ids.Length;
-        if (count == 0)
+        if (count == 0 || TrySelectOfCandidates(logits, ids))
             return;
         float border = Border(logits, count, slack: 0);
         if (LogitScan.CountAtLeast(logits, border) == count)
@@ -32,6 +41,47 @@ internal static class TopK
         }
     }
 
+    [SkipLocalsInit]
+    private static bool TrySelectOfCandidates(ReadOnlySpan<float> logits, Span<int> ids)
+    {
+        float least = Sampled(logits, ids.Length);
+        int reaching = LogitScan.CountAtLeast(logits, least);
+        if (reaching < ids.Length || reaching > MostCandidates)
+            return false;
+        Span<int> candidates = stackalloc int[reaching];
+        Span<float> values = stackalloc float[reaching];
+        LogitScan.FindAtLeast(logits, least, candidates);
+        for (int at = 0; at < reaching; at++)
+            values[at] = logits[candidates[at]];
+        float border = Border(values, ids.Length, slack: 0);
+        int ties = ids.Length - CountAbove(values, border);
+        int count = 0;
+        for (int at = 0; at < reaching && count < ids.Length; at++)
+        {
+            if (values[at] > border || (values[at] == border && ties-- > 0))
+                ids[count++] = candidates[at];
+        }
+
+        return true;
+    }
+
+    /// <summary>A number that probably a few more than so many logits reach; NaN where there are too few or too many to say.</summary>
+    [SkipLocalsInit]
+    private static float Sampled(ReadOnlySpan<float> logits, int count)
+    {
+        int size = logits.Length / Stride;
+        if (size > LargestSample || count < Stride || count > logits.Length / 4)
+            return float.NaN;
+        Span<float> sample = stackalloc float[size];
+        for (int at = 0; at < size; at++)
+            sample[at] = logits[at * Stride];
+
+        // Three deviations more than are expected.
+        int expected = count / Stride;
+        int wanted = Math.Min(expected + (int)(3 * Math.Sqrt(expected)) + 1, size);
+        return Border(sample, wanted, slack: expected / 8);
+    }
+
     /// <summary>Orders ids by their logits, the best first, equals by rising id.</summary>
     /// <param name="logits">Logits of all ids.</param>
     /// <param name="ids">The ids to order, rising.</param>
@@ -45,8 +95,13 @@ internal static class TopK
             ids[index] = (int)(uint)keys[index];
     }
 
-    /// <summary>A number that at least so many logits reach, and few more.</summary>
-    public static float NearBorder(ReadOnlySpan<float> logits, int count) => Border(logits, count, slack: count / 16);
+    /// <summary>A number that at least so many logits reach, and up to half as many more.</summary>
+    public static float NearBorder(ReadOnlySpan<float> logits, int count)
+    {
+        float sampled = Sampled(logits, count);
+        int reaching = LogitScan.CountAtLeast(logits, sampled);
+        return reaching >= count && reaching <= count + (count / 2) ? sampled : Border(logits, count, slack: count / 16);
+    }
 
     /// <summary>A number that k logits reach, or up to <paramref name="slack"/> more; the k-th largest where equals leave no such number.</summary>
     private static float Border(ReadOnlySpan<float> logits, int k, int slack)
