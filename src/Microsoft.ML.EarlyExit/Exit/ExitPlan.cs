@@ -133,7 +133,10 @@ internal sealed class ExitPlan
 
     /// <summary>Whether a confidence at a layer counts as a number also for a token that does not exit for it: no later one takes its place, or the pruning or
     /// the threshold follows it.</summary>
-    public bool NeedsNumberAt(int layer) => Adapts || !Evaluates(layer + 1) || Cuts.Pruning.ShareOf(VocabularySize, 0) is not null;
+    public bool NeedsNumberAt(int layer) => Adapts || !Evaluates(layer + 1) || CutsByConfidence;
+
+    /// <summary>Whether a confidence says how many tokens stay alive: a hundred-thousandth of it can be one of them.</summary>
+    public bool CutsByConfidence => Cuts.Pruning.ShareOf(VocabularySize, 0) is not null;
 
     /// <summary>The threshold at a layer for a token at a position.</summary>
     public float ThresholdAt(int layer, int position) => _thresholds!.At(layer, position);

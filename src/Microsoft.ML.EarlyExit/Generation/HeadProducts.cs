@@ -75,8 +75,8 @@ internal sealed unsafe class HeadProducts : IDisposable
         _places = new int[slots];
         _found = head.Screen is null ? [] : new int[head.VocabularySize];
         _bounds = new float[_found.Length];
-        _oneOfMany = CreateScreened();
         _estimates = head.CreateEstimates(_lane);
+        _oneOfMany = CreateScreened();
         _states = new TokenState[slots];
         _rows = new DecodingRow[slots];
         _slots = new int[slots];
@@ -353,9 +353,10 @@ internal sealed unsafe class HeadProducts : IDisposable
         return true;
     }
 
-    /// <summary>Whether logits can be estimates, and are worth it.</summary>
+    /// <summary>Whether logits can be estimates, and are worth it: a choice needs the best one only, and most confidences no more than a bound.</summary>
     private bool TakesScreen(bool isChoice) =>
-        _estimates is not null && (isChoice || (_slots.Length <= MostScreenedConfidences && _plan.Confidence is not { UsesAllLogits: true }));
+        _estimates is not null
+        && (isChoice || (_slots.Length <= MostScreenedConfidences && !_plan.CutsByConfidence && _plan.Confidence is not { UsesAllLogits: true }));
 
     private void MultiplyFull(int count, bool isScreened, bool isFine)
     {
@@ -371,7 +372,7 @@ internal sealed unsafe class HeadProducts : IDisposable
             _head.Multiply(_lane, normed, count, logits);
     }
 
-    private ScreenedLogits? CreateScreened() => _head.Screen is { } screen ? new ScreenedLogits(_head, screen, _lane, _found, _bounds) : null;
+    private ScreenedLogits? CreateScreened() => _head.Screen is { } screen ? new ScreenedLogits(_head, screen, _estimates!, _lane, _found, _bounds) : null;
 
     private void Settle(int index, int at, bool isChoice)
     {

@@ -29,12 +29,18 @@ internal sealed unsafe class HeadScreen : IDisposable
     private const float LargestNorm = 1e15f;
     private const float SmallestWeight = 1e-15f;
 
+    private readonly HeadWeights _weights;
+    private readonly int _chunks;
+    private readonly Lock _making = new();
     private readonly NativeBuffer _values;
     private readonly NativeBuffer _scales;
     private readonly NativeBuffer _errors;
+    private volatile NativeBuffer? _rest;
+    private NativeBuffer? _made;
 
-    private HeadScreen(int rows, int width)
+    private HeadScreen(HeadWeights weights, int rows, int width, int chunks)
     {
+        (_weights, _chunks) = (weights, chunks);
         (Rows, Width) = (rows, width);
         _values = new NativeBuffer((long)rows * width);
         _scales = new NativeBuffer((long)rows * sizeof(float));
@@ -44,6 +50,9 @@ internal sealed unsafe class HeadScreen : IDisposable
     public int Rows { get; }
 
     public int Width { get; }
+
+    /// <summary>A unit of <see cref="Rest"/> is so much smaller than one of <see cref="Values"/>, and so is the error of a product with both.</summary>
+    public const int RestUnits = Largest;
 
     /// <summary>The first row's bytes.</summary>
     public sbyte* Values => (sbyte*)_values.Address;
@@ -63,18 +72,8 @@ internal sealed unsafe class HeadScreen : IDisposable
     /// <summary>Makes the screen of a head, on ONNX Runtime's threads.</summary>
     public static HeadScreen Make(HeadWeights weights, int rows, int width, OnnxThreadPool.Lane lane, int chunks)
     {
-        var screen = new HeadScreen(rows, width);
-        var making = new Making(screen, weights, chunks);
-        GCHandle handle = GCHandle.Alloc(making);
-        try
-        {
-            lane.Run(&MakeChunk, (void*)GCHandle.ToIntPtr(handle), chunks);
-        }
-        finally
-        {
-            handle.Free();
-        }
-
+        var screen = new HeadScreen(weights, rows, width, chunks);
+        screen.Run(lane, &MakeChunk);
         (float largest, double sum, int count) = (0, 0, 0);
         foreach (float error in screen.Errors)
         {
@@ -84,6 +83,28 @@ internal sealed unsafe class HeadScreen : IDisposable
 
         (screen.LargestError, screen.TypicalError) = (largest, (float)(sum / Math.Max(1, count)));
         return screen;
+    }
+
+    /// <summary>
+    /// What the bytes of each row leave of it, in bytes again, rounded at random too: made when it is first asked for, which few need.
+    /// </summary>
+    /// <param name="lane">Where a loop is started from.</param>
+    public sbyte* Rest(OnnxThreadPool.Lane lane)
+    {
+        if (_rest is null)
+        {
+            lock (_making)
+            {
+                if (_rest is null)
+                {
+                    _made = new NativeBuffer((long)Rows * Width);
+                    Run(lane, &MakeRestOfChunk);
+                    _rest = _made;
+                }
+            }
+        }
+
+        return (sbyte*)_rest.Address;
     }
 
     /// <summary>Makes the bytes of one row.</summary>
@@ -119,6 +140,20 @@ internal sealed unsafe class HeadScreen : IDisposable
         _values.Dispose();
         _scales.Dispose();
         _errors.Dispose();
+        _rest?.Dispose();
+    }
+
+    private void Run(OnnxThreadPool.Lane lane, delegate* unmanaged[Cdecl]<void*, nuint, void> chunk)
+    {
+        GCHandle self = GCHandle.Alloc(this);
+        try
+        {
+            lane.Run(chunk, (void*)GCHandle.ToIntPtr(self), _chunks);
+        }
+        finally
+        {
+            self.Free();
+        }
     }
 
     /// <returns>The sum of squares of what is off.</returns>
@@ -177,18 +212,36 @@ internal sealed unsafe class HeadScreen : IDisposable
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static void MakeChunk(void* state, nuint chunk)
     {
-        var making = (Making)GCHandle.FromIntPtr((nint)state).Target!;
-        HeadScreen screen = making.Screen;
-        int first = (int)((long)screen.Rows * (int)chunk / making.Chunks);
-        int end = (int)((long)screen.Rows * ((int)chunk + 1) / making.Chunks);
+        var screen = (HeadScreen)GCHandle.FromIntPtr((nint)state).Target!;
         float[] row = new float[screen.Width];
-        for (int id = first; id < end; id++)
+        for (int id = screen.First(chunk); id < screen.First(chunk + 1); id++)
         {
-            making.Weights.CopyRow(id, row);
+            screen._weights.CopyRow(id, row);
             (screen._scales.Span<float>(id, 1)[0], screen._errors.Span<float>(id, 1)[0]) =
                 Quantize(row, (uint)id, screen._values.Span<sbyte>((long)id * screen.Width, screen.Width));
         }
     }
 
-    private sealed record Making(HeadScreen Screen, HeadWeights Weights, int Chunks);
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void MakeRestOfChunk(void* state, nuint chunk)
+    {
+        var screen = (HeadScreen)GCHandle.FromIntPtr((nint)state).Target!;
+        float[] row = new float[screen.Width];
+        for (int id = screen.First(chunk); id < screen.First(chunk + 1); id++)
+        {
+            screen._weights.CopyRow(id, row);
+            long start = (long)id * screen.Width;
+            ReadOnlySpan<sbyte> values = screen._values.Span<sbyte>(start, screen.Width);
+            float scale = screen.Scales[id];
+            for (int at = 0; at < row.Length; at++)
+                row[at] = MathF.FusedMultiplyAdd(-scale, values[at], row[at]);
+            Span<sbyte> rest = screen._made!.Span<sbyte>(start, screen.Width);
+            if (float.IsFinite(screen.Errors[id]) && scale > 0)
+                RoundAtRandom(row, scale / RestUnits, (uint)(id + screen.Rows), rest);
+            else
+                rest.Clear();
+        }
+    }
+
+    private int First(nuint chunk) => (int)((long)Rows * (int)chunk / _chunks);
 }

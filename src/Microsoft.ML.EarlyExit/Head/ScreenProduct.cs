@@ -23,7 +23,25 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
     /// <param name="isFine">Whether inputs are taken as the sum of two numbers of 16 bits rather than as one: what rounding the input does to a logit is alike
     /// for all rows, and so does not cancel in a sum over them.</param>
     /// <param name="estimates">Takes the products.</param>
-    public void Run(ReadOnlySpan<float> inputs, int count, bool isFine, Span<float> estimates)
+    public void Run(ReadOnlySpan<float> inputs, int count, bool isFine, Span<float> estimates) =>
+        Run(screen.Values, inputs, count, isFine, estimates);
+
+    /// <summary>Computes what is to be added to the fine estimates of one input [d] for what the screen's bytes leave of the rows: [V].</summary>
+    public void RunRest(ReadOnlySpan<float> input, Span<float> products)
+    {
+        Run(screen.Rest(lane), input, 1, isFine: false, products);
+        TensorPrimitives.Multiply(products, 1f / HeadScreen.RestUnits, products);
+    }
+
+    public void Dispose()
+    {
+        _rounded?.Dispose();
+        _scales?.Dispose();
+        _parts?.Dispose();
+        (_rounded, _scales, _parts) = (null, null, null);
+    }
+
+    private void Run(sbyte* values, ReadOnlySpan<float> inputs, int count, bool isFine, Span<float> estimates)
     {
         int width = screen.Width;
         ArgumentOutOfRangeException.ThrowIfLessThan<long>(inputs.Length, (long)count * width);
@@ -47,7 +65,7 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
         {
             var run = new Product
             {
-                Values = screen.Values,
+                Values = values,
                 RowScales = screen.Scales,
                 Inputs = rounded,
                 InputScales = inputScales,
@@ -60,14 +78,6 @@ internal sealed unsafe class ScreenProduct(HeadScreen screen, OnnxThreadPool.Lan
             };
             lane.Run(&MultiplyChunk, &run, chunks);
         }
-    }
-
-    public void Dispose()
-    {
-        _rounded?.Dispose();
-        _scales?.Dispose();
-        _parts?.Dispose();
-        (_rounded, _scales, _parts) = (null, null, null);
     }
 
     private void Reserve(int inputs)

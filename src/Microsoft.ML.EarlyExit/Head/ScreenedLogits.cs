@@ -14,15 +14,18 @@ namespace Microsoft.ML.EarlyExit.Head;
 /// it can be wrong at most, which is what decides whether a token exits. <see cref="Narrow"/>: the same to <see cref="Tolerance"/> of the margin. There the
 /// errors of many rows, each of them up or down by itself, are not taken as if all were against us: with σ = s ‖h‖ / 2 the error of one row's estimate, of
 /// scale s, is sub-Gaussian (Hoeffding), so that of <c>Σ p</c> over the rows left is below <see cref="Deviations"/> · sqrt(Σ (p σ)²) but once in a billion.
-/// <see cref="Rank"/>: the best k are those of the whole product. Where a tenth of the rows would not be enough, or for the margin a quarter, or something is
-/// no number, the whole head is multiplied, and all is as without a screen.
+/// Where a tenth of the rows would not be enough, what the screen's bytes leave of all rows is added, which makes the errors so much smaller.
+/// <see cref="Rank"/>: the best k are those of the whole product. Where a tenth of the rows is not enough for something else, or something is no number, the
+/// whole head is multiplied, and all is as without a screen.
 /// </remarks>
 /// <param name="head">The head.</param>
 /// <param name="screen">Its screen.</param>
+/// <param name="estimates">What multiplies with it.</param>
 /// <param name="lane">Where loops are started from.</param>
 /// <param name="found">Scratch of as many numbers as there are tokens; others of the same thread may use it in between.</param>
 /// <param name="bounds">The same of floats.</param>
-internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, OnnxThreadPool.Lane lane, int[] found, float[] bounds)
+internal sealed class ScreenedLogits(
+    LanguageModelHead head, HeadScreen screen, ScreenProduct estimates, OnnxThreadPool.Lane lane, int[] found, float[] bounds)
 {
     /// <summary>How far a margin of probabilities may be off.</summary>
     public const double Tolerance = 1e-5;
@@ -55,6 +58,9 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
     private Memory<float> _logits;
     private float _norm;
     private int _exactCount;
+
+    // Of an estimate's error, what is left of it once the rests of rows are added.
+    private double _errorShare;
     private float _max;
     private double _sum;
     private double _errors;
@@ -80,7 +86,7 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
     /// <param name="alsoTouched">Another of them; negative for none.</param>
     public void Settle(ReadOnlyMemory<float> input, Memory<float> logits, ReadOnlySpan<int> touched, int alsoTouched)
     {
-        (_input, _logits, _exactCount) = (input, logits, 0);
+        (_input, _logits, _exactCount, _errorShare) = (input, logits, 0, 1);
         _exact.AsSpan().Clear();
         _norm = MathF.BitIncrement(TensorPrimitives.Norm(input.Span) * (1 + 1e-4f));
         if (!(_norm is > 1e-15f and < 1e15f))
@@ -135,9 +141,11 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
     {
         if (IsExact)
             return;
-        double deviation = margin * Deviations * Widening * _norm / Math.Sqrt(screen.Width);
-        for (int turn = 0; !IsExact && deviation * Math.Sqrt(_squares) > Tolerance * _sum; turn++)
+        for (int turn = 0; !IsExact; turn++)
         {
+            double deviation = _errorShare * margin * Deviations * Widening * _norm / Math.Sqrt(screen.Width);
+            if (deviation * Math.Sqrt(_squares) <= Tolerance * _sum)
+                break;
             if (turn == MostTurns)
             {
                 MultiplyAll();
@@ -150,7 +158,13 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
             float border = (float)(left / Math.Sqrt(screen.Rows));
             while (EstimateScan.SquaresBelow(bounds, 2 * border) <= left * left)
                 border *= 2;
-            MultiplyFound(LogitScan.FindAtLeast(bounds, border, found), screen.Rows / 4);
+            int count = LogitScan.FindAtLeast(bounds, border, found);
+            if (count <= _limit)
+                MultiplyFound(count, _limit);
+            else if (_errorShare == 1)
+                AddRest();
+            else
+                MultiplyAll();
             if (!IsExact)
                 AddUp();
         }
@@ -159,7 +173,7 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
             return;
 
         // On average the exponential of an error is not 1 but 1 + σ²/2.
-        _sum -= _excess * _norm * _norm / (2 * screen.Width);
+        _sum -= _errorShare * _errorShare * _excess * _norm * _norm / (2 * screen.Width);
         (LogSumExp, SumError) = (_max + Math.Log(_sum), 0);
     }
 
@@ -212,6 +226,20 @@ internal sealed class ScreenedLogits(LanguageModelHead head, HeadScreen screen, 
         (_sum, _errors, _squares, _excess) = EstimateScan.AddUp(bounds, screen.Errors);
         _sum += exact;
         LogSumExp = _max + Math.Log(_sum);
+    }
+
+    /// <summary>Adds to all estimates what the screen's bytes leave of the rows.</summary>
+    private void AddRest()
+    {
+        estimates.RunRest(_input.Span, bounds);
+        for (int word = 0; word < _exact.Length; word++)
+        {
+            for (ulong bits = _exact[word]; bits != 0; bits &= bits - 1)
+                bounds[(word * 64) + (int)ulong.TrailingZeroCount(bits)] = 0;
+        }
+
+        TensorPrimitives.Add(_logits.Span, bounds, _logits.Span);
+        _errorShare = 1.0 / HeadScreen.RestUnits;
     }
 
     /// <summary>Exponentials of the estimates into the scratch, 0 for those that are exact.</summary>

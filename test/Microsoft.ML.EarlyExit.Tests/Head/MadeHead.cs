@@ -35,8 +35,8 @@ internal sealed unsafe class MadeHead : IDisposable
         Head = new LanguageModelHead(tensor, default, configuration, threadCount: 2);
         Lane = TestModels.Model(TestModels.Demo).Sessions.ThreadPool.CreateLane();
         Head.MakeScreen(Lane, always: true);
-        Screened = new ScreenedLogits(Head, Head.Screen!, Lane, new int[rows.Length], new float[rows.Length]);
         _estimates = Head.CreateEstimates(Lane)!;
+        Screened = new ScreenedLogits(Head, Head.Screen!, _estimates, Lane, new int[rows.Length], new float[rows.Length]);
     }
 
     public LanguageModelHead Head { get; }
