@@ -83,4 +83,8 @@ internal interface IIntegerOperations<TVector>
 
     /// <summary>The sums of all lanes of four vectors.</summary>
     static abstract Vector128<int> Sum(TVector sums0, TVector sums1, TVector sums2, TVector sums3);
+
+    /// <summary>The sums of all lanes of eight vectors.</summary>
+    static abstract Vector256<int> Sum(
+        TVector sums0, TVector sums1, TVector sums2, TVector sums3, TVector sums4, TVector sums5, TVector sums6, TVector sums7);
 }

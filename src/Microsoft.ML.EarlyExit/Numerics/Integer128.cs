@@ -119,4 +119,10 @@ internal readonly struct Integer128 : IIntegerOperations<Vector128<int>>
             return AdvSimd.Arm64.AddPairwise(AdvSimd.Arm64.AddPairwise(sums0, sums1), AdvSimd.Arm64.AddPairwise(sums2, sums3));
         return Vector128.Create(Vector128.Sum(sums0), Vector128.Sum(sums1), Vector128.Sum(sums2), Vector128.Sum(sums3));
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Sum(
+        Vector128<int> sums0, Vector128<int> sums1, Vector128<int> sums2, Vector128<int> sums3, Vector128<int> sums4, Vector128<int> sums5,
+        Vector128<int> sums6, Vector128<int> sums7) =>
+        Vector256.Create(Sum(sums0, sums1, sums2, sums3), Sum(sums4, sums5, sums6, sums7));
 }

@@ -105,4 +105,14 @@ internal readonly struct Integer256 : IIntegerOperations<Vector256<int>>
         Vector256<int> sums = Avx2.HorizontalAdd(Avx2.HorizontalAdd(sums0, sums1), Avx2.HorizontalAdd(sums2, sums3));
         return sums.GetLower() + sums.GetUpper();
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Sum(
+        Vector256<int> sums0, Vector256<int> sums1, Vector256<int> sums2, Vector256<int> sums3, Vector256<int> sums4, Vector256<int> sums5,
+        Vector256<int> sums6, Vector256<int> sums7)
+    {
+        Vector256<int> first = Avx2.HorizontalAdd(Avx2.HorizontalAdd(sums0, sums1), Avx2.HorizontalAdd(sums2, sums3));
+        Vector256<int> second = Avx2.HorizontalAdd(Avx2.HorizontalAdd(sums4, sums5), Avx2.HorizontalAdd(sums6, sums7));
+        return Avx2.Permute2x128(first, second, 0x20) + Avx2.Permute2x128(first, second, 0x31);
+    }
 }

@@ -100,4 +100,10 @@ internal readonly struct Integer512 : IIntegerOperations<Vector512<int>>
         Integer256.Sum(
             sums0.GetLower() + sums0.GetUpper(), sums1.GetLower() + sums1.GetUpper(), sums2.GetLower() + sums2.GetUpper(),
             sums3.GetLower() + sums3.GetUpper());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Sum(
+        Vector512<int> sums0, Vector512<int> sums1, Vector512<int> sums2, Vector512<int> sums3, Vector512<int> sums4, Vector512<int> sums5,
+        Vector512<int> sums6, Vector512<int> sums7) =>
+        Vector256.Create(Sum(sums0, sums1, sums2, sums3), Sum(sums4, sums5, sums6, sums7));
 }

@@ -63,4 +63,8 @@ internal readonly struct IntegerScalar : IIntegerOperations<int>
     public static int Sum(int sums) => sums;
 
     public static Vector128<int> Sum(int sums0, int sums1, int sums2, int sums3) => Vector128.Create(sums0, sums1, sums2, sums3);
+
+    public static Vector256<int> Sum(
+        int sums0, int sums1, int sums2, int sums3, int sums4, int sums5, int sums6, int sums7) =>
+        Vector256.Create(Sum(sums0, sums1, sums2, sums3), Sum(sums4, sums5, sums6, sums7));
 }

@@ -101,7 +101,7 @@ public sealed unsafe class IntegerKernelTests
          from block in kind == Kind.Rows4 ? Gen.Choose(1, 4).Select(count => count * IntegerKernel.BlockMultiple)
              : kind == Kind.Rows8 ? Gen.Choose(1, 12).Select(count => count * IntegerKernel.BlockMultiple) : Gen.Choose(1, 700)
          from rows in Gen.Choose(1, 40)
-         from inputs in Gen.Choose(1, 11)
+         from inputs in Gen.Choose(1, 20)
          from width in Gen.Elements(Enum.GetValues<Width>().Where(IsSupported))
          select (kind, columns: kind == Kind.Panels ? block : block * blocks, block, rows, inputs, width)).ToArbitrary(),
         one => Problem.Random(one.columns, one.block, one.rows, one.inputs, one.kind).Check(one.width));
