@@ -28,7 +28,7 @@ internal static unsafe class IntegerKernel
     private const int RowGroup = 12;
 
     // The first pass over a row waits for memory; so far ahead it does not.
-    private const int Ahead = 1024;
+    private const int Ahead = 2048;
     private const int RowsAhead = 4;
 
     /// <summary>Rounds inputs [inputCount, width] to 16 bits, for groups [first, end) of <see cref="InputTile"/>.</summary>
@@ -191,22 +191,16 @@ internal static unsafe class IntegerKernel
         float total = 0;
         int run = 0;
         int length = rows.Run;
-        if (rows.RunsOfBlock == 1 && length % TSimd.Count == 0)
+        if (rows.RunsOfBlock == 1 && length % (4 * TSimd.Count) == 0)
         {
             for (; run + 4 <= rows.RunCount; run += 4)
             {
-                TVector sums0 = TSimd.Zero, sums1 = TSimd.Zero, sums2 = TSimd.Zero, sums3 = TSimd.Zero;
                 sbyte* values0 = values + (run * length);
                 short* input0 = input + (run * length);
-                for (int at = 0; at < length; at += TSimd.Count)
-                {
-                    Prefetch(values0 + (at * 4) + Ahead, 4 * TSimd.Count);
-                    sums0 = TSimd.MultiplyAdd(TSimd.LoadWide(values0 + at), TSimd.Load(input0 + at), sums0);
-                    sums1 = TSimd.MultiplyAdd(TSimd.LoadWide(values0 + at + length), TSimd.Load(input0 + at + length), sums1);
-                    sums2 = TSimd.MultiplyAdd(TSimd.LoadWide(values0 + at + (2 * length)), TSimd.Load(input0 + at + (2 * length)), sums2);
-                    sums3 = TSimd.MultiplyAdd(TSimd.LoadWide(values0 + at + (3 * length)), TSimd.Load(input0 + at + (3 * length)), sums3);
-                }
-
+                // In the order of memory, which the processor reads ahead in.
+                TVector sums0 = RunSums<TSimd, TVector>(values0, input0, length), sums1 = RunSums<TSimd, TVector>(values0 + length, input0 + length, length);
+                TVector sums2 = RunSums<TSimd, TVector>(values0 + (2 * length), input0 + (2 * length), length);
+                TVector sums3 = RunSums<TSimd, TVector>(values0 + (3 * length), input0 + (3 * length), length);
                 Vector128<float> products = Vector128.ConvertToSingle(TSimd.Sum(sums0, sums1, sums2, sums3)) * Vector128.Load(scales + run);
                 total = total + products[0] + products[1] + products[2] + products[3];
             }
@@ -236,6 +230,25 @@ internal static unsafe class IntegerKernel
         }
 
         return total;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector RunSums<TSimd, TVector>(sbyte* values, short* input, int length)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        int count = TSimd.Count;
+        TVector sums = TSimd.Zero, others = TSimd.Zero;
+        for (int at = 0; at < length; at += 4 * count)
+        {
+            Prefetch(values + at + Ahead, 4 * count);
+            sums = TSimd.MultiplyAdd(TSimd.LoadWide(values + at), TSimd.Load(input + at), sums);
+            others = TSimd.MultiplyAdd(TSimd.LoadWide(values + at + count), TSimd.Load(input + at + count), others);
+            sums = TSimd.MultiplyAdd(TSimd.LoadWide(values + at + (2 * count)), TSimd.Load(input + at + (2 * count)), sums);
+            others = TSimd.MultiplyAdd(TSimd.LoadWide(values + at + (3 * count)), TSimd.Load(input + at + (3 * count)), others);
+        }
+
+        return TSimd.Add(sums, others);
     }
 
     /// <summary>Asks for the cache lines of so many bytes.</summary>
