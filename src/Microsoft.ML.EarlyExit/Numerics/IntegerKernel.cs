@@ -28,7 +28,8 @@ internal static unsafe class IntegerKernel
     private const int RowGroup = 12;
 
     // The first pass over a row waits for memory; so far ahead it does not.
-    private const int Ahead = 1024;
+    private const int Ahead = 2048;
+    private const int RowsAhead = 4;
 
     /// <summary>Rounds inputs [inputCount, width] to 16 bits, for groups [first, end) of <see cref="InputTile"/>.</summary>
     /// <param name="inputs">All inputs.</param>
@@ -114,6 +115,7 @@ internal static unsafe class IntegerKernel
         where TVector : struct
     {
         var rows = new Rows(values, scales, width, block);
+        int paired = rows.RunsOfBlock == 1 && rows.Run % (2 * TSimd.Count) == 0 ? inputCount - (inputCount % (2 * InputTile)) : 0;
         int tiled = inputCount - (inputCount % InputTile);
         for (int group = first; group < end; group += RowGroup)
         {
@@ -121,14 +123,24 @@ internal static unsafe class IntegerKernel
             for (int chunk = 0; chunk < rows.RunCount && tiled > 0; chunk += rows.RunsOfChunk)
             {
                 int chunkEnd = Math.Min(chunk + rows.RunsOfChunk, rows.RunCount);
-                for (int input = 0; input < tiled; input += InputTile)
+                for (int input = 0; input < paired; input += 2 * InputTile)
+                {
+                    for (int row = group; row < groupEnd; row++)
+                    {
+                        if (input == 0)
+                            PrefetchNext(rows, row, chunk, group, groupEnd, end);
+                        TilePair<TSimd, TVector>(
+                            rows, row, chunk, chunkEnd, inputs + ((long)input * width), inputScales + input, outputs + ((long)input * outputStride) + row,
+                            outputStride);
+                    }
+                }
+
+                for (int input = paired; input < tiled; input += InputTile)
                 {
                     for (int row = group; row < groupEnd; row += 2)
                     {
-                        // A pass over a group waits for memory unless the ones over the group before it, of which the first two do, ask for its rows.
-                        int ahead = row + RowGroup + (input > 0 ? 1 : 0);
-                        if (input < 2 * InputTile && ahead < end)
-                            PrefetchRuns(rows, ahead, chunk, chunkEnd);
+                        for (int ahead = 0; input == 0 && ahead < 2; ahead++)
+                            PrefetchNext(rows, row + ahead, chunk, group, groupEnd, end);
                         // A last row that has no other beside it is multiplied twice.
                         Tile<TSimd, TVector>(
                             rows, row, Math.Min(row + 1, groupEnd - 1), chunk, chunkEnd, inputs + ((long)input * width), inputScales + input,
@@ -179,22 +191,16 @@ internal static unsafe class IntegerKernel
         float total = 0;
         int run = 0;
         int length = rows.Run;
-        if (rows.RunsOfBlock == 1 && length % TSimd.Count == 0)
+        if (rows.RunsOfBlock == 1 && length % (4 * TSimd.Count) == 0)
         {
             for (; run + 4 <= rows.RunCount; run += 4)
             {
-                TVector sums0 = TSimd.Zero, sums1 = TSimd.Zero, sums2 = TSimd.Zero, sums3 = TSimd.Zero;
                 sbyte* values0 = values + (run * length);
                 short* input0 = input + (run * length);
-                for (int at = 0; at < length; at += TSimd.Count)
-                {
-                    Prefetch(values0 + (at * 4) + Ahead, 4 * TSimd.Count);
-                    sums0 = TSimd.MultiplyAdd(TSimd.LoadWide(values0 + at), TSimd.Load(input0 + at), sums0);
-                    sums1 = TSimd.MultiplyAdd(TSimd.LoadWide(values0 + at + length), TSimd.Load(input0 + at + length), sums1);
-                    sums2 = TSimd.MultiplyAdd(TSimd.LoadWide(values0 + at + (2 * length)), TSimd.Load(input0 + at + (2 * length)), sums2);
-                    sums3 = TSimd.MultiplyAdd(TSimd.LoadWide(values0 + at + (3 * length)), TSimd.Load(input0 + at + (3 * length)), sums3);
-                }
-
+                // In the order of memory, which the processor reads ahead in.
+                TVector sums0 = RunSums<TSimd, TVector>(values0, input0, length), sums1 = RunSums<TSimd, TVector>(values0 + length, input0 + length, length);
+                TVector sums2 = RunSums<TSimd, TVector>(values0 + (2 * length), input0 + (2 * length), length);
+                TVector sums3 = RunSums<TSimd, TVector>(values0 + (3 * length), input0 + (3 * length), length);
                 Vector128<float> products = Vector128.ConvertToSingle(TSimd.Sum(sums0, sums1, sums2, sums3)) * Vector128.Load(scales + run);
                 total = total + products[0] + products[1] + products[2] + products[3];
             }
@@ -226,6 +232,25 @@ internal static unsafe class IntegerKernel
         return total;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector RunSums<TSimd, TVector>(sbyte* values, short* input, int length)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        int count = TSimd.Count;
+        TVector sums = TSimd.Zero, others = TSimd.Zero;
+        for (int at = 0; at < length; at += 4 * count)
+        {
+            Prefetch(values + at + Ahead, 4 * count);
+            sums = TSimd.MultiplyAdd(TSimd.LoadWide(values + at), TSimd.Load(input + at), sums);
+            others = TSimd.MultiplyAdd(TSimd.LoadWide(values + at + count), TSimd.Load(input + at + count), others);
+            sums = TSimd.MultiplyAdd(TSimd.LoadWide(values + at + (2 * count)), TSimd.Load(input + at + (2 * count)), sums);
+            others = TSimd.MultiplyAdd(TSimd.LoadWide(values + at + (3 * count)), TSimd.Load(input + at + (3 * count)), others);
+        }
+
+        return TSimd.Add(sums, others);
+    }
+
     /// <summary>Asks for the cache lines of so many bytes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Prefetch(void* from, int bytes)
@@ -234,11 +259,19 @@ internal static unsafe class IntegerKernel
             Sse.Prefetch0((byte*)from + at);
     }
 
-    private static void PrefetchRuns(in Rows rows, int row, int firstRun, int endRun)
+    /// <summary>The first pass over rows waits for memory unless those are asked for: what is multiplied a few rows later.</summary>
+    private static void PrefetchNext(in Rows rows, int row, int chunk, int group, int groupEnd, int end)
     {
-        int start = rows.Start(firstRun, out _, out _);
-        int end = rows.Start(endRun - 1, out int length, out _) + length;
-        Prefetch(rows.Values + ((long)row * rows.Width) + start, end - start);
+        row += RowsAhead;
+        if (row >= groupEnd && chunk + rows.RunsOfChunk < rows.RunCount)
+            (row, chunk) = (row - groupEnd + group, chunk + rows.RunsOfChunk);
+        else if (row >= groupEnd)
+            chunk = 0;
+        if (row >= end)
+            return;
+        int start = rows.Start(chunk, out _, out _);
+        int last = rows.Start(Math.Min(chunk + rows.RunsOfChunk, rows.RunCount) - 1, out int length, out _);
+        Prefetch(rows.Values + ((long)row * rows.Width) + start, last + length - start);
     }
 
     /// <summary>Two rows and four inputs; the sums so far are in the outputs but for the first chunk.</summary>
@@ -304,6 +337,60 @@ internal static unsafe class IntegerKernel
 
         Scatter(total0, outputs + row0, outputStride);
         Scatter(total1, outputs + row1, outputStride);
+    }
+
+    /// <summary>
+    /// One row, whose runs are whole pairs of vectors, and the eight inputs of two tiles: each weight is widened once for all of them. The sums so far are in
+    /// the outputs but for the first chunk.
+    /// </summary>
+    private static void TilePair<TSimd, TVector>(
+        in Rows rows, int row, int firstRun, int endRun, short* inputs, float* inputScales, float* outputs, int outputStride)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        int count = TSimd.Count;
+        int run = rows.Run;
+        sbyte* weights = rows.Values + ((long)row * rows.Width) + (firstRun * run);
+        sbyte* chunkEnd = weights + ((endRun - firstRun) * run);
+        float* scale = rows.Scales + ((long)row * rows.BlockCount) + firstRun;
+        short* tile = inputs + (firstRun * run * InputTile);
+        // From an input of the first tile to that of the second.
+        nint next = (nint)InputTile * rows.Width;
+        float* others = outputs + ((long)InputTile * outputStride);
+        Vector256<float> total = firstRun == 0 ? Vector256<float>.Zero : Vector256.Create(Gather(outputs, outputStride), Gather(others, outputStride));
+        while (weights < chunkEnd)
+        {
+            TVector sums0 = TSimd.Zero, sums1 = TSimd.Zero, sums2 = TSimd.Zero, sums3 = TSimd.Zero;
+            TVector sums4 = TSimd.Zero, sums5 = TSimd.Zero, sums6 = TSimd.Zero, sums7 = TSimd.Zero;
+            for (sbyte* end = weights + run; weights < end; weights += 2 * count, tile += 2 * InputTile * count)
+            {
+                TVector weight = TSimd.LoadWide(weights);
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(tile), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + count), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (2 * count)), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (3 * count)), sums3);
+                sums4 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next), sums4);
+                sums5 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + count), sums5);
+                sums6 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (2 * count)), sums6);
+                sums7 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (3 * count)), sums7);
+                weight = TSimd.LoadWide(weights + count);
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (4 * count)), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (5 * count)), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (6 * count)), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (7 * count)), sums3);
+                sums4 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (4 * count)), sums4);
+                sums5 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (5 * count)), sums5);
+                sums6 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (6 * count)), sums6);
+                sums7 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (7 * count)), sums7);
+            }
+
+            total += Vector256.ConvertToSingle(TSimd.Sum(sums0, sums1, sums2, sums3, sums4, sums5, sums6, sums7)) * *scale++;
+        }
+
+        if (endRun == rows.RunCount)
+            total *= Vector256.Load(inputScales);
+        Scatter(total.GetLower(), outputs, outputStride);
+        Scatter(total.GetUpper(), others, outputStride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -6,30 +6,37 @@ namespace Microsoft.ML.EarlyExit.Numerics;
 
 /// <summary>
 /// Products of rows of 8-bit weights, with one scale each, with many inputs that were rounded to 8 bits or a little less, in runs that have a scale each: what
-/// is bound by arithmetic. Inputs lie in panels of four, weights are copied to where they stay in the first cache. A product does not depend on the other
+/// is bound by arithmetic. The weights of some rows are copied, run by run, to where they stay in the first cache, so that a vector has a few of each of its
+/// rows: four bytes of an input are multiplied with as many of each row at a time, and no sum lies across lanes. A product does not depend on the other
 /// inputs.
 /// </summary>
 internal static unsafe class PanelKernel
 {
-    /// <summary>Inputs are packed in groups of so many; the last group is filled up.</summary>
+    /// <summary>Inputs are packed in groups of so many.</summary>
     public const int InputTile = 4;
 
     // Values of an input that have one scale.
     private const int Run = 256;
-    private const int RunsOfChunk = 4;
-    private const int Chunk = Run * RunsOfChunk;
-    private const int RowGroup = 12;
 
-    // Every width of vectors divides it.
-    private const int WidthMultiple = 64;
+    // Vectors of rows that are multiplied at a time, and columns of four bytes of which sums of 16 bits are made.
+    private const int VectorTile = 4;
+    private const int Grouped = 4;
+    private const int GroupedBytes = Grouped * sizeof(int);
+    private const int LargestVector = 64;
+    private const int LargestTile = VectorTile * LargestVector / sizeof(int);
+
+    /// <summary>Rows that are multiplied at a time.</summary>
+    public static int RowTile { get; } = VectorTile * (IntegerKernel.UsesVectors512 ? Integer512.Lanes
+        : Avx2.IsSupported ? Integer256.Lanes
+        : Vector128.IsHardwareAccelerated ? Integer128.Lanes : IntegerScalar.Lanes);
 
     /// <summary>Bytes of the panels of so many inputs.</summary>
-    public static long PanelBytes(int width, int inputCount) => Filled(inputCount) * PaddedWidth(width);
+    public static long PanelBytes(int width, int inputCount) => (long)inputCount * PaddedWidth(width);
 
     /// <summary>Scales of the panels of so many inputs.</summary>
-    public static long ScaleCount(int width, int inputCount) => Filled(inputCount) * RunCount(width);
+    public static long ScaleCount(int width, int inputCount) => (long)inputCount * RunCount(width);
 
-    /// <summary>Rounds inputs [inputCount, width] into panels, for groups [first, end) of four.</summary>
+    /// <summary>Rounds inputs [inputCount, width] into a panel for each run, for groups [first, end) of four.</summary>
     public static void Pack(float* inputs, int width, int inputCount, int first, int end, byte* panels, float* scales)
     {
         if (IntegerKernel.UsesVectors512)
@@ -47,28 +54,16 @@ internal static unsafe class PanelKernel
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
     {
-        int bytes = 2 * TSimd.Count;
         int padded = PaddedWidth(width);
-        for (int group = first; group < end; group++)
+        for (int input = first * InputTile; input < Math.Min(end * InputTile, inputCount); input++)
         {
-            byte* panel = panels + ((long)group * InputTile * padded);
-            float* groupScales = scales + ((long)group * InputTile * RunCount(width));
-            for (int index = 0; index < InputTile; index++)
+            for (int start = 0; start < padded; start += Run)
             {
-                int input = (group * InputTile) + index;
-                for (int start = 0; start < padded; start += Run)
-                {
-                    int length = input < inputCount ? Math.Min(Run, width - start) : 0;
-                    var values = new ReadOnlySpan<float>(inputs + ((long)input * width) + start, length);
-                    float inverse = 0;
-                    groupScales[(start / Run * InputTile) + index] = length == 0 ? 0 : Rounding.Scale(values, TSimd.ByteLimit, out inverse);
-                    int paddedLength = Math.Min(Run, padded - start);
-                    for (int at = 0; at < paddedLength; at += bytes)
-                    {
-                        byte* unit = panel + ((long)(start + at) * InputTile) + (index * bytes);
-                        Round(values, at, inverse, TSimd.ByteZero, new Span<byte>(unit, bytes));
-                    }
-                }
+                int length = Math.Min(Run, padded - start);
+                var values = new ReadOnlySpan<float>(inputs + ((long)input * width) + start, Math.Min(Run, width - start));
+                scales[((long)start / Run * inputCount) + input] = Rounding.Scale(values, TSimd.ByteLimit, out float inverse);
+                var target = new Span<byte>(panels + ((long)start * inputCount) + ((long)input * length), length);
+                Round(values, inverse, TSimd.ByteZero, target);
             }
         }
     }
@@ -106,81 +101,68 @@ internal static unsafe class PanelKernel
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
     {
+        int tileRows = VectorTile * TSimd.Lanes;
         int padded = PaddedWidth(width);
-        int runs = RunCount(width);
         // Vectors that lie across two cache lines take twice as long.
-        sbyte* room = stackalloc sbyte[(RowGroup * Chunk) + WidthMultiple];
-        var rows = (sbyte*)(((nint)room + WidthMultiple - 1) & -WidthMultiple);
-        int* zeros = stackalloc int[RowGroup * RunsOfChunk];
-        for (int group = first; group < end; group += RowGroup)
+        byte* room = stackalloc byte[LargestVector + (Run / GroupedBytes * GroupStride(LargestVector)) + (VectorTile * LargestVector)];
+        var copy = (sbyte*)(((nint)room + LargestVector - 1) & -LargestVector);
+        int* zeros = (int*)(copy + (Run / GroupedBytes * GroupStride(LargestVector)));
+        float* factors = stackalloc float[LargestTile];
+        float* some = stackalloc float[LargestTile];
+        for (int group = first; group < end; group += tileRows)
         {
-            int count = Math.Min(RowGroup, end - group);
-            for (int start = 0; start < padded; start += Chunk)
+            int count = Math.Min(tileRows, end - group);
+            new ReadOnlySpan<float>(scales + group, count).CopyTo(new Span<float>(factors, tileRows));
+            for (int start = 0; start < padded; start += Run)
             {
-                int length = Math.Min(Chunk, padded - start);
-                Copy<TSimd, TVector>(values + ((long)group * width) + start, width, count, Math.Min(length, width - start), length, rows, zeros);
-                for (int input = 0; input < inputCount; input += InputTile)
+                int length = Math.Min(Run, padded - start);
+                bool isLast = start + length == padded;
+                Copy(values + ((long)group * width) + start, width, count, Math.Min(length, width - start), length, TSimd.Lanes, copy);
+                bool isGrouped = Prepare<TSimd, TVector>(length, copy, zeros);
+                float* lastFactors = isLast ? factors : null;
+                byte* panel = panels + ((long)start * inputCount);
+                float* runScales = inputScales + ((long)start / Run * inputCount);
+                // The next copy waits for memory unless its rows are asked for here.
+                int nextGroup = isLast ? group + tileRows : group, nextStart = isLast ? 0 : start + Run;
+                int nextRow = nextGroup;
+                int share = (tileRows + inputCount - 1) / inputCount;
+                for (int input = 0; input < inputCount; input++, panel += length)
                 {
-                    byte* panel = panels + ((long)input * padded) + ((long)start * InputTile);
-                    float* runScales = inputScales + ((long)input * runs) + ((long)start / Run * InputTile);
-                    for (int row = 0; row < count; row += 2)
+                    for (int upTo = Math.Min(Math.Min(nextRow + share, nextGroup + tileRows), end); nextRow < upTo; nextRow++)
+                        IntegerKernel.Prefetch(values + ((long)nextRow * width) + nextStart, Math.Min(Run, width - nextStart));
+                    float* products = outputs + ((long)input * outputStride) + group;
+                    IntegerKernel.Prefetch(products + outputStride, tileRows * sizeof(float));
+                    if (count == tileRows)
                     {
-                        (Vector128<float> sums0, Vector128<float> sums1) = Tile<TSimd, TVector>(
-                            rows + (row * Chunk), zeros + (row * RunsOfChunk), panel, runScales, length);
-                        float* products = outputs + ((long)input * outputStride) + group + row;
-                        sums0 *= scales[group + row];
-                        if (row + 1 == count)
-                        {
-                            for (int index = 0; index < InputTile && input + index < inputCount; index++, products += outputStride)
-                                products[0] = (start == 0 ? 0 : products[0]) + sums0[index];
-                            continue;
-                        }
-
-                        // Both rows of an input, side by side.
-                        sums1 *= scales[group + row + 1];
-                        Vector128<float> pairs01 = Interleave(sums0, sums1, upper: false), pairs23 = Interleave(sums0, sums1, upper: true);
-                        Add(products, pairs01.GetLower(), start == 0);
-                        if (input + 1 < inputCount)
-                            Add(products + outputStride, pairs01.GetUpper(), start == 0);
-                        if (input + 2 < inputCount)
-                            Add(products + (2L * outputStride), pairs23.GetLower(), start == 0);
-                        if (input + 3 < inputCount)
-                            Add(products + (3L * outputStride), pairs23.GetUpper(), start == 0);
+                        Tile<TSimd, TVector>(copy, zeros, isGrouped, panel, length, runScales[input], products, start == 0, lastFactors);
+                        continue;
                     }
+
+                    new ReadOnlySpan<float>(products, count).CopyTo(new Span<float>(some, tileRows));
+                    Tile<TSimd, TVector>(copy, zeros, isGrouped, panel, length, runScales[input], some, start == 0, lastFactors);
+                    new ReadOnlySpan<float>(some, count).CopyTo(new Span<float>(products, count));
                 }
             }
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> Interleave(Vector128<float> left, Vector128<float> right, bool upper)
-    {
-        if (Sse.IsSupported)
-            return upper ? Sse.UnpackHigh(left, right) : Sse.UnpackLow(left, right);
-        int from = upper ? 2 : 0;
-        return Vector128.Create(left[from], right[from], left[from + 1], right[from + 1]);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Add(float* products, Vector64<float> sums, bool isFirst) =>
-        Vector64.Store(isFirst ? sums : Vector64.Load(products) + sums, products);
-
-    private static int PaddedWidth(int width) => (width + WidthMultiple - 1) / WidthMultiple * WidthMultiple;
+    private static int PaddedWidth(int width) => (width + GroupedBytes - 1) / GroupedBytes * GroupedBytes;
 
     private static int RunCount(int width) => (width + Run - 1) / Run;
 
-    private static long Filled(int inputCount) => ((long)inputCount + InputTile - 1) / InputTile * InputTile;
+    // From the weights of a group of columns to those of the next: the columns', and what is added to their sums of 16 bits.
+    private static int GroupStride(int vectorBytes) => (Grouped + 1) * VectorTile * vectorBytes;
 
-    private static void Round(ReadOnlySpan<float> values, int from, float inverse, int zero, Span<byte> rounded)
+    private static void Round(ReadOnlySpan<float> values, float inverse, int zero, Span<byte> rounded)
     {
         int at = 0;
-        if (Avx2.IsSupported && from + rounded.Length <= values.Length)
+        if (Avx2.IsSupported)
         {
             Vector256<float> factor = Vector256.Create(inverse);
             Vector256<byte> shift = Vector256.Create((byte)zero);
-            for (; at + Vector256<byte>.Count <= rounded.Length; at += Vector256<byte>.Count)
+            for (; at + Vector256<byte>.Count <= values.Length; at += Vector256<byte>.Count)
             {
-                ReadOnlySpan<float> source = values[(from + at)..];
+                ReadOnlySpan<float> source = values[at..];
                 Vector256<short> lower = Avx2.PackSignedSaturate(Eight(source, 0), Eight(source, 8));
                 Vector256<short> upper = Avx2.PackSignedSaturate(Eight(source, 16), Eight(source, 24));
                 Vector256<int> order = Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7);
@@ -193,69 +175,162 @@ internal static unsafe class PanelKernel
         }
 
         for (; at < rounded.Length; at++)
-            rounded[at] = (byte)(zero + (from + at < values.Length ? (int)MathF.Round(values[from + at] * inverse) : 0));
+            rounded[at] = (byte)(zero + (at < values.Length ? (int)MathF.Round(values[at] * inverse) : 0));
     }
 
-    /// <summary>Copies a chunk of some rows, filled up with zeros, and sums what each run has too much for its inputs' zero.</summary>
+    /// <summary>
+    /// Copies a run of some rows, filled up with zeros: four bytes of every row of the tile, then the next four of every row. After each
+    /// <see cref="Grouped"/> columns of such is room for a vector each.
+    /// </summary>
     [SkipLocalsInit]
-    private static void Copy<TSimd, TVector>(sbyte* values, int width, int count, int length, int paddedLength, sbyte* rows, int* zeros)
-        where TSimd : struct, IIntegerOperations<TVector>
-        where TVector : struct
+    private static void Copy(sbyte* values, int width, int count, int length, int paddedLength, int lanes, sbyte* copy)
     {
-        byte* zero = stackalloc byte[WidthMultiple];
-        new Span<byte>(zero, WidthMultiple).Fill((byte)TSimd.ByteZero);
-        TVector input = TSimd.Load(zero);
-        // A pair of rows is multiplied also where there is only one left.
-        for (int row = 0; row < count + (count % 2); row++)
+        const int BlockRows = 8;
+        int vectorBytes = lanes * sizeof(int);
+        int columnBytes = VectorTile * vectorBytes;
+        int row = 0;
+        int wholeLength = Avx2.IsSupported && lanes % BlockRows == 0 ? length / Vector256<byte>.Count * Vector256<byte>.Count : 0;
+        for (; row + BlockRows <= count && wholeLength > 0; row += BlockRows)
         {
-            var target = new Span<sbyte>(rows + (row * Chunk), paddedLength);
-            if (row < count)
-                new ReadOnlySpan<sbyte>(values + ((long)row * width), length).CopyTo(target);
-            target[(row < count ? length : 0)..].Clear();
-            for (int start = 0; start < paddedLength; start += Run)
+            sbyte* source = values + ((long)row * width);
+            for (int at = 0; at < wholeLength; at += Vector256<byte>.Count, source += Vector256<byte>.Count)
             {
-                TVector sums = TSimd.Zero;
-                for (int at = start; at < Math.Min(start + Run, paddedLength); at += 2 * TSimd.Count)
-                    sums = TSimd.MultiplyAddBytes(input, TSimd.Load(rows + (row * Chunk) + at), sums);
-                zeros[(row * RunsOfChunk) + (start / Run)] = -TSimd.Sum(sums);
+                // Rows of eight columns become columns of eight rows.
+                Vector256<int> row0 = Vector256.Load((int*)source), row1 = Vector256.Load((int*)(source + width));
+                Vector256<int> row2 = Vector256.Load((int*)(source + (2L * width))), row3 = Vector256.Load((int*)(source + (3L * width)));
+                Vector256<int> row4 = Vector256.Load((int*)(source + (4L * width))), row5 = Vector256.Load((int*)(source + (5L * width)));
+                Vector256<int> row6 = Vector256.Load((int*)(source + (6L * width))), row7 = Vector256.Load((int*)(source + (7L * width)));
+                Vector256<long> low01 = Avx2.UnpackLow(row0, row1).AsInt64(), high01 = Avx2.UnpackHigh(row0, row1).AsInt64();
+                Vector256<long> low23 = Avx2.UnpackLow(row2, row3).AsInt64(), high23 = Avx2.UnpackHigh(row2, row3).AsInt64();
+                Vector256<long> low45 = Avx2.UnpackLow(row4, row5).AsInt64(), high45 = Avx2.UnpackHigh(row4, row5).AsInt64();
+                Vector256<long> low67 = Avx2.UnpackLow(row6, row7).AsInt64(), high67 = Avx2.UnpackHigh(row6, row7).AsInt64();
+                sbyte* target = copy + (at / GroupedBytes * GroupStride(vectorBytes)) + (row * sizeof(int));
+                Store(target, Avx2.UnpackLow(low01, low23), Avx2.UnpackLow(low45, low67));
+                Store(target + columnBytes, Avx2.UnpackHigh(low01, low23), Avx2.UnpackHigh(low45, low67));
+                Store(target + (2 * columnBytes), Avx2.UnpackLow(high01, high23), Avx2.UnpackLow(high45, high67));
+                Store(target + (3 * columnBytes), Avx2.UnpackHigh(high01, high23), Avx2.UnpackHigh(high45, high67));
             }
+        }
+
+        for (int other = 0; other < VectorTile * lanes; other++)
+        {
+            int known = other < count ? length : 0;
+            for (int at = other < row ? wholeLength : 0; at < paddedLength; at += sizeof(int))
+            {
+                sbyte* source = values + ((long)other * width) + at;
+                int four = at + sizeof(int) <= known ? *(int*)source : 0;
+                for (int index = 0; at + sizeof(int) > known && at + index < known; index++)
+                    ((sbyte*)&four)[index] = source[index];
+                ((int*)(copy + (at / GroupedBytes * GroupStride(vectorBytes)) + (at % GroupedBytes / sizeof(int) * columnBytes)))[other] = four;
+            }
+        }
+
+        // The lower halves are columns 0 to 3, the upper ones columns 4 to 7, which are the next group.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        void Store(sbyte* target, Vector256<long> rows0, Vector256<long> rows4)
+        {
+            Avx2.Permute2x128(rows0, rows4, 0x20).Store((long*)target);
+            Avx2.Permute2x128(rows0, rows4, 0x31).Store((long*)(target + GroupStride(vectorBytes)));
         }
     }
 
-    private static (Vector128<float> Row0, Vector128<float> Row1) Tile<TSimd, TVector>(
-        sbyte* rows, int* zeros, byte* panel, float* runScales, int length)
+    /// <summary>
+    /// Finds what is to be added to sums for their inputs' zero: to each of 16 bits, where those fit whatever the inputs, and to each of 32 bits otherwise.
+    /// </summary>
+    /// <returns>Whether sums of 16 bits fit.</returns>
+    private static bool Prepare<TSimd, TVector>(int length, sbyte* copy, int* zeros)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
     {
-        int bytes = 2 * TSimd.Count;
-        Vector128<float> total0 = Vector128<float>.Zero, total1 = Vector128<float>.Zero;
-        for (int start = 0; start < length; start += Run)
+        int bytes = TSimd.Lanes * sizeof(int);
+        sbyte* end = copy + (length / GroupedBytes * GroupStride(bytes));
+        bool isGrouped = TSimd.SumsBytesInShorts;
+        for (sbyte* group = copy; isGrouped && group < end; group += GroupStride(bytes))
         {
-            TVector sums00 = TSimd.First(zeros[start / Run]), sums01 = sums00, sums02 = sums00, sums03 = sums00;
-            TVector sums10 = TSimd.First(zeros[(start / Run) + RunsOfChunk]), sums11 = sums10, sums12 = sums10, sums13 = sums10;
-            int end = Math.Min(start + Run, length);
-            for (int at = start; at < end; at += bytes, panel += InputTile * bytes)
+            sbyte* offsets = group + (Grouped * VectorTile * bytes);
+            for (int at = 0; at < VectorTile * bytes; at += bytes)
             {
-                TVector weight0 = TSimd.Load(rows + at), weight1 = TSimd.Load(rows + at + Chunk);
-                TVector value = TSimd.Load(panel);
-                sums00 = TSimd.MultiplyAddBytes(value, weight0, sums00);
-                sums10 = TSimd.MultiplyAddBytes(value, weight1, sums10);
-                value = TSimd.Load(panel + bytes);
-                sums01 = TSimd.MultiplyAddBytes(value, weight0, sums01);
-                sums11 = TSimd.MultiplyAddBytes(value, weight1, sums11);
-                value = TSimd.Load(panel + (2 * bytes));
-                sums02 = TSimd.MultiplyAddBytes(value, weight0, sums02);
-                sums12 = TSimd.MultiplyAddBytes(value, weight1, sums12);
-                value = TSimd.Load(panel + (3 * bytes));
-                sums03 = TSimd.MultiplyAddBytes(value, weight0, sums03);
-                sums13 = TSimd.MultiplyAddBytes(value, weight1, sums13);
+                isGrouped &= TSimd.TryOffset(
+                    TSimd.LoadBytes(group + at), TSimd.LoadBytes(group + at + (VectorTile * bytes)), TSimd.LoadBytes(group + at + (2 * VectorTile * bytes)),
+                    TSimd.LoadBytes(group + at + (3 * VectorTile * bytes)), out TVector offset);
+                TSimd.Store(offset, offsets + at);
             }
-
-            Vector128<float> scales = Vector128.Load(runScales + (start / Run * InputTile));
-            total0 += Vector128.ConvertToSingle(TSimd.Sum(sums00, sums01, sums02, sums03)) * scales;
-            total1 += Vector128.ConvertToSingle(TSimd.Sum(sums10, sums11, sums12, sums13)) * scales;
         }
 
-        return (total0, total1);
+        int zero = TSimd.ByteZero * 0x01010101;
+        for (int vector = 0; vector < VectorTile; vector++)
+        {
+            TVector sums = TSimd.Zero;
+            for (sbyte* group = copy + (vector * bytes); !isGrouped && TSimd.ByteZero != 0 && group < end; group += GroupStride(bytes))
+            {
+                for (int column = 0; column < Grouped; column++)
+                    sums = TSimd.MultiplyAddBytes(TSimd.Broadcast(&zero), TSimd.LoadBytes(group + (column * VectorTile * bytes)), sums);
+            }
+
+            TSimd.Store(TSimd.Subtract(TSimd.Zero, sums), (byte*)zeros + (vector * bytes));
+        }
+
+        return isGrouped;
+    }
+
+    /// <summary>A run of one input and the rows of <see cref="VectorTile"/> vectors.</summary>
+    private static void Tile<TSimd, TVector>(
+        sbyte* copy, int* zeros, bool isGrouped, byte* input, int length, float scale, float* products, bool isFirst, float* factors)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        int bytes = TSimd.Lanes * sizeof(int);
+        sbyte* zero = (sbyte*)zeros;
+        TVector sums0 = TSimd.LoadBytes(zero), sums1 = TSimd.LoadBytes(zero + bytes);
+        TVector sums2 = TSimd.LoadBytes(zero + (2 * bytes)), sums3 = TSimd.LoadBytes(zero + (3 * bytes));
+        byte* end = input + length;
+        if (TSimd.SumsBytesInShorts && isGrouped)
+        {
+            for (; input < end; input += GroupedBytes, copy += GroupStride(bytes))
+            {
+                TVector value = TSimd.Broadcast(input);
+                TVector shorts0 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy)), TSimd.LoadBytes(copy + (16 * bytes)));
+                TVector shorts1 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + bytes)), TSimd.LoadBytes(copy + (17 * bytes)));
+                TVector shorts2 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (2 * bytes))), TSimd.LoadBytes(copy + (18 * bytes)));
+                TVector shorts3 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (3 * bytes))), TSimd.LoadBytes(copy + (19 * bytes)));
+                value = TSimd.Broadcast(input + 4);
+                shorts0 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (4 * bytes))), shorts0);
+                shorts1 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (5 * bytes))), shorts1);
+                shorts2 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (6 * bytes))), shorts2);
+                shorts3 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (7 * bytes))), shorts3);
+                value = TSimd.Broadcast(input + 8);
+                shorts0 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (8 * bytes))), shorts0);
+                shorts1 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (9 * bytes))), shorts1);
+                shorts2 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (10 * bytes))), shorts2);
+                shorts3 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (11 * bytes))), shorts3);
+                value = TSimd.Broadcast(input + 12);
+                shorts0 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (12 * bytes))), shorts0);
+                shorts1 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (13 * bytes))), shorts1);
+                shorts2 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (14 * bytes))), shorts2);
+                shorts3 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy + (15 * bytes))), shorts3);
+                sums0 = TSimd.AddPairs(shorts0, sums0);
+                sums1 = TSimd.AddPairs(shorts1, sums1);
+                sums2 = TSimd.AddPairs(shorts2, sums2);
+                sums3 = TSimd.AddPairs(shorts3, sums3);
+            }
+        }
+
+        for (; input < end; input += GroupedBytes, copy += VectorTile * bytes)
+        {
+            for (byte* column = input; column < input + GroupedBytes; column += sizeof(int), copy += VectorTile * bytes)
+            {
+                TVector value = TSimd.Broadcast(column);
+                sums0 = TSimd.MultiplyAddBytes(value, TSimd.LoadBytes(copy), sums0);
+                sums1 = TSimd.MultiplyAddBytes(value, TSimd.LoadBytes(copy + bytes), sums1);
+                sums2 = TSimd.MultiplyAddBytes(value, TSimd.LoadBytes(copy + (2 * bytes)), sums2);
+                sums3 = TSimd.MultiplyAddBytes(value, TSimd.LoadBytes(copy + (3 * bytes)), sums3);
+            }
+        }
+
+        int lanes = TSimd.Lanes;
+        TSimd.AddScaled(sums0, scale, products, isFirst, factors);
+        TSimd.AddScaled(sums1, scale, products + lanes, isFirst, factors is null ? null : factors + lanes);
+        TSimd.AddScaled(sums2, scale, products + (2 * lanes), isFirst, factors is null ? null : factors + (2 * lanes));
+        TSimd.AddScaled(sums3, scale, products + (3 * lanes), isFirst, factors is null ? null : factors + (3 * lanes));
     }
 }

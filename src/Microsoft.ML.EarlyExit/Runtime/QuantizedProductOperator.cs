@@ -191,7 +191,8 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
             return failure;
         long multiplications = values * work->RowCount;
         long parts = Math.Clamp(multiplications / PartMultiplications, 1, MostParts);
-        work->PartRows = (int)(((work->RowCount + parts - 1) / parts) + PartRows - 1) / PartRows * PartRows;
+        int multiple = work->Form == Form.Panels ? PanelKernel.RowTile : PartRows;
+        work->PartRows = (int)(((work->RowCount + parts - 1) / parts) + multiple - 1) / multiple * multiple;
         return For(context, work, &MultiplyPart, (work->RowCount + work->PartRows - 1) / work->PartRows, multiplications >= LeastForThreads);
     }
 

@@ -54,6 +54,46 @@ public sealed unsafe class IntegerKernelTests
         }
     }
 
+    [Theory]
+    [MemberData(nameof(Widths))]
+    public void Panels_give_their_definition_whether_or_not_a_few_products_fit_sixteen_bits(Width width)
+    {
+        var random = new Random(5);
+        foreach (Func<int, int> weight in (ReadOnlySpan<Func<int, int>>)[
+            _ => 127, _ => -128, column => column % 2 == 0 ? 127 : -128, column => column % 4 < 2 ? -128 : 127,
+            // Eight weights of these go just into sixteen bits, and with one more do not.
+            _ => 65, _ => -65, _ => 66, column => column % 2 == 0 ? 65 : -65, column => column % 16 == 5 ? 66 : 65, column => column % 256 == 255 ? -66 : 65,
+            // One run of a row is such that all of its tile's are taken the other way.
+            column => column is >= 300 and < 310 ? 127 : random.Next(-20, 21)])
+        {
+            foreach (int sign in (ReadOnlySpan<int>)[1, -1])
+            {
+                Problem problem = Problem.Random(700, 700, 40, 3, Kind.Panels);
+                for (int index = 0; index < problem.Numbers.Length; index++)
+                    problem.Numbers[index] = (sbyte)weight(index % 700);
+                // The largest inputs, with the sign of the weights or all with the same.
+                for (int index = 0; index < problem.Inputs.Length; index++)
+                    problem.Inputs[index] = sign * (index < 700 ? Math.Sign(problem.Numbers[index]) : index < 1400 ? 1 : random.NextSingle() - 0.5f);
+                problem.Check(width);
+            }
+        }
+    }
+
+    [Property(MaxTest = 60)]
+    public Property Panels_of_weights_of_any_size_give_their_definition() => Prop.ForAll(
+        (from largest in Gen.Choose(30, 127)
+         from columns in Gen.Choose(1, 600)
+         from rows in Gen.Choose(1, 70)
+         from width in Gen.Elements(Enum.GetValues<Width>().Where(IsSupported))
+         select (largest, columns, rows, width)).ToArbitrary(),
+        one =>
+        {
+            Problem problem = Problem.Random(one.columns, one.columns, one.rows, 2, Kind.Panels);
+            for (int index = 0; index < problem.Numbers.Length; index++)
+                problem.Numbers[index] = (sbyte)(problem.Numbers[index] * one.largest / 127);
+            problem.Check(one.width);
+        });
+
     [Property(MaxTest = 60)]
     public Property Any_shape_gives_its_definition() => Prop.ForAll(
         (from kind in Gen.Elements(Enum.GetValues<Kind>())
@@ -61,7 +101,7 @@ public sealed unsafe class IntegerKernelTests
          from block in kind == Kind.Rows4 ? Gen.Choose(1, 4).Select(count => count * IntegerKernel.BlockMultiple)
              : kind == Kind.Rows8 ? Gen.Choose(1, 12).Select(count => count * IntegerKernel.BlockMultiple) : Gen.Choose(1, 700)
          from rows in Gen.Choose(1, 40)
-         from inputs in Gen.Choose(1, 11)
+         from inputs in Gen.Choose(1, 20)
          from width in Gen.Elements(Enum.GetValues<Width>().Where(IsSupported))
          select (kind, columns: kind == Kind.Panels ? block : block * blocks, block, rows, inputs, width)).ToArbitrary(),
         one => Problem.Random(one.columns, one.block, one.rows, one.inputs, one.kind).Check(one.width));
@@ -328,24 +368,18 @@ public sealed unsafe class IntegerKernelTests
 
         private float Panel(float[] values, int row, int limit)
         {
-            float product = 0;
-            for (int chunk = 0; chunk < columns; chunk += 4 * PanelRun)
+            float total = 0;
+            for (int start = 0; start < columns; start += PanelRun)
             {
-                float total = 0;
-                for (int start = chunk; start < Math.Min(columns, chunk + (4 * PanelRun)); start += PanelRun)
-                {
-                    ReadOnlySpan<float> part = values.AsSpan(start, Math.Min(PanelRun, columns - start));
-                    float scale = Rounding.Scale(part, limit, out float inverse);
-                    long sum = 0;
-                    for (int column = 0; column < part.Length; column++)
-                        sum += Numbers[(row * columns) + start + column] * (long)MathF.Round(part[column] * inverse);
-                    total += sum * scale;
-                }
-
-                product += total * Scales[row];
+                ReadOnlySpan<float> part = values.AsSpan(start, Math.Min(PanelRun, columns - start));
+                float scale = Rounding.Scale(part, limit, out float inverse);
+                long sum = 0;
+                for (int column = 0; column < part.Length; column++)
+                    sum += Numbers[(row * columns) + start + column] * (long)MathF.Round(part[column] * inverse);
+                total += sum * scale;
             }
 
-            return product;
+            return total * Scales[row];
         }
 
         private static int ByteLimit(Width width) => width switch
