@@ -43,6 +43,7 @@ internal sealed class EncodedInput : IDisposable
             binding.BindInput(GraphContract.InputIds, ids.View);
             binding.BindInput(GraphContract.AttentionMask, mask.View);
             binding.BindOutput(GraphContract.EncoderOutput, output);
+            using IDisposable? positions = binding.BindPositions(encoder, length);
             encoder.RunWithBinding(run, binding);
             return new EncodedInput(hidden, BoundTensor.Floats(hidden, length, width), length);
         }

@@ -53,6 +53,7 @@ internal sealed class TeacherForcedDecoder : IDisposable
         binding.BindInput(GraphContract.DecoderInputIds, ids.View);
         binding.BindInput(GraphContract.EncoderOutput, inputValue);
         binding.BindInput(GraphContract.EncoderAttentionMask, mask.View);
+        using IDisposable? positions = binding.BindPositions(_session, length);
         var outputs = new OrtValue[_hidden.Length];
         try
         {
