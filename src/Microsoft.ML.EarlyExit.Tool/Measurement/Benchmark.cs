@@ -86,7 +86,7 @@ internal sealed class Benchmark(ToolContext context, EarlyExitModel model, TextG
             HeadMilliseconds = MeasuredRange.Of(head).Median,
             ScreenMilliseconds = screen.Length == 0 ? null : MeasuredRange.Of(screen).Median,
             StepMilliseconds = hasLaterSteps ? 1000 * MeasuredRange.Of(_fullDepth.LaterSteps).Median : null,
-            Reads = hasLaterSteps && !model.Sessions.BindingCopies ? StepReads.Of(model, inputs, _fullDepth.Results, Slots) : null,
+            Reads = hasLaterSteps && model.Sessions.Device is null ? StepReads.Of(model, inputs, _fullDepth.Results, Slots) : null,
             Bandwidth = MeasuredRange.Of(_bandwidths).Median,
             ResidentBytes = _residentBytes,
             LoadSeconds = loadSeconds,

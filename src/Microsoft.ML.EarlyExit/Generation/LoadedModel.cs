@@ -34,6 +34,9 @@ internal sealed class LoadedModel : IDisposable
                 : null;
             Sessions = new ModelSessions(bundle, options, standIn);
             Head = new LanguageModelHead(bundle, Sessions.ThreadCount);
+            Head.Device = Sessions.CreateHead();
+            if (Head.Device is not null)
+                return;
             using OnnxThreadPool.Lane lane = Sessions.ThreadPool.CreateLane();
             Head.MakeScreen(lane);
         }

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Google.Protobuf;
 using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Graphs;
 using Microsoft.ML.EarlyExit.Onnx;
 using static Microsoft.ML.EarlyExit.Model.Graphs.GraphBuilder;
 using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
@@ -15,8 +16,8 @@ namespace Microsoft.ML.EarlyExit.Runtime;
 /// <item>Weights that are stored in bf16 are multiplied as they are: a product's input is rounded to bf16, its output widened. Norms, the residual stream,
 /// attention and caches stay in single precision.</item>
 /// <item>Attention is plain products and a softmax over the whole caches. The provider's <c>GroupQueryAttention</c> takes fp16, in which a T5 overflows, and
-/// bf16, in which the scores, which a T5 does not scale, would be off by whole units; nor does it take several positions of rows in a batch. The products of
-/// single precision that stand in for it read few bytes beside the weights.</item>
+/// bf16, which rounds scores that a T5 does not scale; its list of kernels does not say whether it takes a bias there. The products of single precision that
+/// stand in for it read few bytes beside the weights.</item>
 /// <item>Every slot runs: <see cref="Active"/> says which count, the others have a state of zero and write to entry 0 of their own caches, which
 /// <c>self_bias</c> masks. So the residual stream stays at its place on the device while rows exit, and nothing of a slot can reach another. What
 /// <c>self_bias</c> must mask beside it is all after a position's own key.</item>
@@ -45,13 +46,33 @@ internal static class DeviceGraph
     public const string PresentKeys = "present_keys";
     public const string PresentValues = "present_values";
 
+    /// <summary>[rows, d]: normed and scaled hidden states.</summary>
+    public const string HeadInput = "head_input";
+
+    /// <summary>[rows, V].</summary>
+    public const string Logits = "logits";
+
     private const string FusedProduct = "FusedMatMul";
     private const string HeadsShape = "device/heads_shape";
     private const string InnerShape = "device/inner_shape";
     private const string Zero = "device/zero";
 
+    /// <summary>
+    /// The product with the LM head, which a bundle has no graph for: in single precision, whatever the head is stored in, as logits in bf16 would be tied.
+    /// </summary>
+    public static ModelProto Head(ModelBundle bundle)
+    {
+        var weights = bundle.Manifest.Tensors.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
+        var graph = new GraphBuilder("head", weights, bundle.Manifest.WeightsFile);
+        graph.Input(HeadInput, DataType.Float, "rows", bundle.Configuration.ModelDimension);
+        string head = graph.Weight(bundle.Manifest.TensorNames.Head);
+        graph.Node(Logits, FusedProduct, [HeadInput, head], [Logits], GraphContract.ContribDomain, Attribute("transB", 1L));
+        graph.Output(Logits, "rows", bundle.Configuration.VocabularySize);
+        return graph.Build();
+    }
+
     /// <summary>Multiplies weights that are stored in bf16 as they are.</summary>
-    public static void NarrowProducts(GraphProto graph)
+    private static void NarrowProducts(GraphProto graph)
     {
         var stored = graph.Node.Where(node => node.Name.EndsWith(GraphContract.WidenedSuffix, StringComparison.Ordinal))
             .ToDictionary(node => node.Output[0], node => node.Input[0], StringComparer.Ordinal);
@@ -70,14 +91,36 @@ internal static class DeviceGraph
             string input = node.Input[0] + "/narrowed";
             if (narrowed.Add(input))
                 Add(graph, input, "Cast", [node.Input[0]], Attribute("to", (long)DataType.Bfloat16));
-            Add(graph, node.Name, "MatMul", [input, weight]);
-            graph.Node[^1].Output[0] = node.Output[0] + "/product";
-            Add(graph, node.Output[0], "Cast", [node.Output[0] + "/product"], Attribute("to", (long)DataType.Float));
+            string product = node.Output[0] + "/narrow";
+            Add(graph, product, "MatMul", [input, weight]);
+            Add(graph, node.Output[0], "Cast", [product], Attribute("to", (long)DataType.Float));
         }
     }
 
-    /// <summary>Of composed blocks without nodes that move rows.</summary>
-    public static void MakeBlocks(GraphProto graph)
+    /// <summary>Of blocks that were composed as <see cref="SegmentForm.Device"/>.</summary>
+    /// <param name="model">The blocks; they stay as they are.</param>
+    /// <param name="narrow">Whether weights that are stored in bf16 are multiplied as they are.</param>
+    public static ModelProto OfBlocks(ModelProto model, bool narrow) => Changed(model, MakeBlocks, narrow);
+
+    /// <summary>Of a graph that gives keys and values: they go into caches.</summary>
+    /// <inheritdoc cref="OfBlocks"/>
+    public static ModelProto OfKeysValues(ModelProto model, ModelBundle bundle, bool narrow) =>
+        Changed(model, graph => StoreKeysValues(graph, bundle.Configuration.HeadCount, bundle.Manifest.GraphHeadDimension), narrow);
+
+    /// <summary>Of a graph over a whole sequence: it takes the positions instead of counting them.</summary>
+    /// <inheritdoc cref="OfBlocks"/>
+    public static ModelProto OfSequence(ModelProto model, bool narrow) => Changed(model, TakePositions, narrow);
+
+    private static ModelProto Changed(ModelProto model, Action<GraphProto> change, bool narrow)
+    {
+        model = model.Clone();
+        change(model.Graph);
+        if (narrow)
+            NarrowProducts(model.Graph);
+        return model;
+    }
+
+    private static void MakeBlocks(GraphProto graph)
     {
         (int heads, int headWidth) = CacheSizes(graph);
         foreach (NodeProto node in TakeNodes(graph))
@@ -119,8 +162,7 @@ internal static class DeviceGraph
         graph.Input.Add(ValueInfo(SelfEntries, DataType.Int64, "slots", "positions", heads, 3));
     }
 
-    /// <summary>Of a graph that gives keys and values: they go into caches.</summary>
-    public static void StoreKeysValues(GraphProto graph, int heads, int headWidth)
+    private static void StoreKeysValues(GraphProto graph, int heads, int headWidth)
     {
         Add(graph, "device/split", "Split", [GraphContract.KeysValues], Attribute("axis", -1L), Attribute("num_outputs", 2L));
         graph.Node[^1].Output.Clear();
@@ -138,8 +180,7 @@ internal static class DeviceGraph
         graph.Initializer.Add(Shape(HeadsShape, 0, heads, headWidth));
     }
 
-    /// <summary>Of a graph over a whole sequence: takes the positions instead of counting them.</summary>
-    public static void TakePositions(GraphProto graph)
+    private static void TakePositions(GraphProto graph)
     {
         NodeProto range = graph.Node.Single(node => node.OpType == "Range");
         var counted = new HashSet<string>(StringComparer.Ordinal) { range.Output[0] };
@@ -214,7 +255,8 @@ internal static class DeviceGraph
     }
 
     private static bool IsCrossPresent(string name) =>
-        name.StartsWith(GraphContract.PresentCrossKeys, StringComparison.Ordinal) || name.StartsWith(GraphContract.PresentCrossValues, StringComparison.Ordinal);
+        name.StartsWith(GraphContract.PresentCrossKeys, StringComparison.Ordinal)
+        || name.StartsWith(GraphContract.PresentCrossValues, StringComparison.Ordinal);
 
     private static bool IsHiddenOut(ValueInfoProto value) => value.Name == GraphContract.HiddenOut;
 

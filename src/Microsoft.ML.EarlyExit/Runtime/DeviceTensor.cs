@@ -17,7 +17,11 @@ internal sealed class DeviceTensor : IDisposable
         _type = type;
         _bytes = Bytes(shape);
         if (_bytes > uint.MaxValue)
-            throw new InvalidOperationException($"A device's memory is taken in pieces of up to 4 GB, and one of {_bytes >> 20} MB is needed: run fewer rows side by side.");
+        {
+            throw new InvalidOperationException(
+                $"A device's memory is taken in pieces of up to 4 GB, and one of {_bytes >> 20} MB is needed: run fewer rows side by side.");
+        }
+
         _memory = allocator.Allocate((uint)_bytes);
         Value = View(0, shape);
     }

@@ -16,6 +16,9 @@ internal sealed record ExecutionDevice(Action<SessionOptions> AppendTo, Func<Ort
         {
             if (isStrict)
                 options.AddSessionConfigEntry("session.disable_cpu_ep_fallback", "1");
+
+            // Its kernel wants cuDNN, which nothing else here does.
+            options.AddSessionConfigEntry("optimization.disable_specified_optimizers", "BiasSoftmaxFusion");
             using var provider = new OrtCUDAProviderOptions();
 
             // Products in single precision are what their name says: by default they have ten bits.

@@ -94,12 +94,23 @@ internal sealed unsafe class ModelSessions : IDisposable
         StateKeysValues,
         CrossKeysValues,
         TeacherForcedDecoder,
+        Head,
     }
 
     public InferenceSession Encoder => Get(new SessionKey(SessionKind.Encoder, 0, 0));
 
     /// <summary>The memory of the device that batches run on; null for the host's.</summary>
     public DeviceMemory? Device => ExecutionDevice is null ? null : _device;
+
+    /// <summary>What multiplies with the whole LM head on the device; null where the host does.</summary>
+    public DeviceHead? CreateHead()
+    {
+        (int width, int rows) = (_bundle.Configuration.ModelDimension, _bundle.Configuration.VocabularySize);
+        if (Device is null || (long)width * rows < DeviceHead.LeastWeights)
+            return null;
+        InferenceSession session = Get(new SessionKey(SessionKind.Head, 0, 0));
+        return Device is null ? null : new DeviceHead(session, width, rows);
+    }
 
     /// <summary>The device that sessions are made on; null for the CPU.</summary>
     private ExecutionDevice? ExecutionDevice => _standIn ?? (_gpu.Device is { } device ? ExecutionDevice.Cuda(device) : null);
@@ -194,6 +205,7 @@ internal sealed unsafe class ModelSessions : IDisposable
             SessionKind.StateKeysValues => BundleGraph.ReadStateKeysValues(_bundle, key.FirstLayer - 1),
             SessionKind.CrossKeysValues => BundleGraph.ReadCrossKeysValues(_bundle, key.FirstLayer - 1),
             SessionKind.TeacherForcedDecoder => BundleGraph.ReadTeacherForcedDecoder(_bundle),
+            SessionKind.Head => DeviceGraph.Head(_bundle),
             _ => SegmentComposer.Compose(
                 [.. Enumerable.Range(key.FirstLayer - 1, key.LastLayer - key.FirstLayer + 1).Select(layer => BundleGraph.ReadDecoderBlock(_bundle, layer))],
                 key.FirstLayer, key.Form),
@@ -207,14 +219,12 @@ internal sealed unsafe class ModelSessions : IDisposable
     private InferenceSession CreateInstead(SessionKey key, ModelProto model) =>
         key.Form == SegmentForm.Device
             ? throw new InvalidOperationException(
-                $"A part of the model could not be put on the CUDA device, on which this call began: {_warnings.LastOrDefault()} Call again: it will run there.")
+                $"This call began on a CUDA device, which then could not take a part of the model. {_warnings.LastOrDefault()} Call again.")
             : CreateOnCpu(key, model);
 
     private InferenceSession CreateOnDevice(SessionKey key, ModelProto model, ExecutionDevice device)
     {
-        // A copy: the CPU may have to take the graph as it is.
-        model = model.Clone();
-        PrepareForDevice(key, model, device);
+        model = ForDevice(key, model, device);
         if (!device.MultipliesBFloat16)
             return CreateOnCpu(key, model, device);
         List<TensorProto> weights = ExternalWeights(model);
@@ -224,23 +234,14 @@ internal sealed unsafe class ModelSessions : IDisposable
         return CreateSession(device, model.ToByteArray());
     }
 
-    private void PrepareForDevice(SessionKey key, ModelProto model, ExecutionDevice device)
+    private ModelProto ForDevice(SessionKey key, ModelProto model, ExecutionDevice device) => key.Kind switch
     {
-        if (key.Form == SegmentForm.Device)
-        {
-            if (key.Kind == SessionKind.Segment)
-                DeviceGraph.MakeBlocks(model.Graph);
-            else
-                DeviceGraph.StoreKeysValues(model.Graph, _bundle.Configuration.HeadCount, _bundle.Manifest.GraphHeadDimension);
-        }
-        else if (key.Kind is SessionKind.Encoder or SessionKind.TeacherForcedDecoder)
-        {
-            DeviceGraph.TakePositions(model.Graph);
-        }
-
-        if (device.MultipliesBFloat16)
-            DeviceGraph.NarrowProducts(model.Graph);
-    }
+        SessionKind.Segment when key.Form == SegmentForm.Device => DeviceGraph.OfBlocks(model, device.MultipliesBFloat16),
+        SessionKind.StateKeysValues or SessionKind.CrossKeysValues when key.Form == SegmentForm.Device =>
+            DeviceGraph.OfKeysValues(model, _bundle, device.MultipliesBFloat16),
+        SessionKind.Encoder or SessionKind.TeacherForcedDecoder => DeviceGraph.OfSequence(model, device.MultipliesBFloat16),
+        _ => model.Clone(),
+    };
 
     private InferenceSession CreateSession(ExecutionDevice device, byte[] model)
     {
