@@ -9,9 +9,9 @@ internal sealed class CudaKernels
     // The version of ONNX's operators that defines the operator for graphs of version 23. A kernel is of one definition.
     private static readonly Dictionary<string, int> s_definitions = new(StringComparer.Ordinal)
     {
-        ["Add"] = 14, ["Cast"] = 23, ["Clip"] = 13, ["Concat"] = 13, ["Gather"] = 13, ["Gelu"] = 20, ["Identity"] = 23, ["Less"] = 13, ["MatMul"] = 13, ["Mul"] = 14,
-        ["RMSNormalization"] = 23, ["Relu"] = 14, ["Reshape"] = 23, ["ScatterND"] = 18, ["Sigmoid"] = 13, ["Softmax"] = 13, ["Split"] = 18, ["Sub"] = 14,
-        ["Transpose"] = 23, ["Unsqueeze"] = 23, ["Where"] = 16, ["FusedMatMul"] = 1, ["GroupQueryAttention"] = 1,
+        ["Add"] = 14, ["Cast"] = 23, ["Clip"] = 13, ["Concat"] = 13, ["Gather"] = 13, ["Gelu"] = 20, ["Identity"] = 23, ["Less"] = 13, ["MatMul"] = 13,
+        ["Mul"] = 14, ["RMSNormalization"] = 23, ["Relu"] = 14, ["Reshape"] = 23, ["ScatterND"] = 18, ["Sigmoid"] = 13, ["Softmax"] = 13, ["Split"] = 18,
+        ["Sub"] = 14, ["Transpose"] = 23, ["Unsqueeze"] = 23, ["Where"] = 16, ["FusedMatMul"] = 1, ["GroupQueryAttention"] = 1,
     };
 
     private readonly Dictionary<string, (string[] Forms, int Version, Dictionary<string, string[]> Types)> _kernels = new(StringComparer.Ordinal);

@@ -178,7 +178,8 @@ public sealed class DeviceTests : IDisposable
     public void Several_threads_share_a_device()
     {
         using EarlyExitModel device = Load(TestModels.Bundle(TestModels.Exits));
-        var options = new TextGenerationOptions { MaxNewTokens = 80, MinNewTokens = 80, BatchSize = 2, Exit = StoredWeightsPolicies.All["softmax, state copying"] };
+        ExitPolicy policy = StoredWeightsPolicies.All["softmax, state copying"];
+        var options = new TextGenerationOptions { MaxNewTokens = 80, MinNewTokens = 80, BatchSize = 2, Exit = policy };
         GenerationInput[][] parts =
         [
             .. Enumerable.Range(0, 4).Select(part => (GenerationInput[])[.. Enumerable.Range(0, 3).Select(row =>
@@ -199,7 +200,10 @@ public sealed class DeviceTests : IDisposable
         using (EarlyExitModel device = Load(TestModels.Bundle(TestModels.Exits)))
         {
             foreach (ExitPolicy policy in StoredWeightsPolicies.All.Values)
-                _ = device.Generate([GenerationInput.FromTokenIds([9, 12, 1])], new TextGenerationOptions { MaxNewTokens = 80, MinNewTokens = 80, Exit = policy });
+            {
+                var options = new TextGenerationOptions { MaxNewTokens = 80, MinNewTokens = 80, Exit = policy };
+                _ = device.Generate([GenerationInput.FromTokenIds([9, 12, 1])], options, TestContext.Current.CancellationToken);
+            }
         }
 
         Assert.Equal(before, NativeBuffer.LiveBytes);
