@@ -6,6 +6,14 @@ namespace Microsoft.ML.EarlyExit.Runtime;
 /// <summary>Binds what the graphs of <see cref="DeviceGraph"/> take.</summary>
 internal static class DeviceBinding
 {
+    /// <summary>Runs with what is bound, of which some was copied to a device or is to come from there; all of it has when this returns.</summary>
+    public static void RunSynchronized(this InferenceSession session, RunOptions run, OrtIoBinding binding)
+    {
+        binding.SynchronizeBoundInputs();
+        session.RunWithBinding(run, binding);
+        binding.SynchronizeBoundOutputs();
+    }
+
     /// <summary>Binds the positions of a sequence where a graph takes them, as those of <see cref="DeviceGraph"/> do.</summary>
     /// <returns>What is bound, to be disposed after the run.</returns>
     public static IDisposable? BindPositions(this OrtIoBinding binding, InferenceSession session, int length)
@@ -29,7 +37,7 @@ internal static class DeviceBinding
         binding.BindInput(DeviceGraph.Values, cache.Values);
         binding.BindOutput(DeviceGraph.PresentKeys, cache.Keys);
         binding.BindOutput(DeviceGraph.PresentValues, cache.Values);
-        session.RunWithBinding(run, binding);
+        session.RunSynchronized(run, binding);
     }
 
     /// <summary>Binds a layer's caches to a segment of blocks: those of all slots, or of one slot as if there were no other. Those of cross-attention are only

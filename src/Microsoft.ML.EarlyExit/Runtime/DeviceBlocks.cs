@@ -69,7 +69,7 @@ internal sealed class DeviceBlocks : IDisposable
         // Reading them brings them up to date; bindings have the same values.
         _ = (_activeCopy.Value, _entriesCopy.Value, _memory.Self.Bias.OnDevice, _memory.Cross.BiasOnDevice);
         InferenceSession session = _sessions.Segment(blocks, SegmentForm.Device);
-        session.RunWithBinding(_run, _bindings[index] ??= Bind(session, blocks, current));
+        session.RunSynchronized(_run, _bindings[index] ??= Bind(session, blocks, current));
         _isCurrent = true;
         for (int row = 0; row < slots.Length; row++)
             _taken.Span((long)slots[row] * _width, _width).CopyTo(next.Span((long)row * _width, _width));

@@ -28,7 +28,7 @@ internal sealed unsafe class DeviceHead(InferenceSession session, int width, int
             using OrtIoBinding binding = session.CreateIoBinding();
             binding.BindInput(DeviceGraph.HeadInput, states);
             binding.BindOutput(DeviceGraph.Logits, products);
-            session.RunWithBinding(run, binding);
+            session.RunSynchronized(run, binding);
         }
     }
 

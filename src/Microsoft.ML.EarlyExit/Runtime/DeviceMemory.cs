@@ -40,7 +40,7 @@ internal sealed class DeviceMemory : IDisposable
         using OrtIoBinding binding = session.CreateIoBinding();
         binding.BindInput("from", from);
         binding.BindOutput("to", to);
-        session.RunWithBinding(_run, binding);
+        session.RunSynchronized(_run, binding);
     }
 
     public void Dispose()

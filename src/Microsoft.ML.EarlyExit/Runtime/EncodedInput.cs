@@ -44,7 +44,7 @@ internal sealed class EncodedInput : IDisposable
             binding.BindInput(GraphContract.AttentionMask, mask.View);
             binding.BindOutput(GraphContract.EncoderOutput, output);
             using IDisposable? positions = binding.BindPositions(encoder, length);
-            encoder.RunWithBinding(run, binding);
+            encoder.RunSynchronized(run, binding);
             return new EncodedInput(hidden, BoundTensor.Floats(hidden, length, width), length);
         }
         catch

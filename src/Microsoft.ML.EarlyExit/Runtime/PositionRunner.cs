@@ -227,7 +227,7 @@ internal sealed class PositionRunner : IStatePropagator
         binding.BindOutput(DeviceGraph.HiddenHost, views.HiddenOut);
         for (int layer = blocks.FirstLayer; layer <= blocks.LastLayer; layer++)
             binding.BindDeviceCaches(layer, _memory.Self.Cache(layer), _memory.Cross.Cache(layer), slot);
-        session.RunWithBinding(_run, binding);
+        session.RunSynchronized(_run, binding);
     }
 
     private Views ViewsOf(int count) => _views[count] ??= new Views(

@@ -63,7 +63,7 @@ internal sealed class TeacherForcedDecoder : IDisposable
                 binding.BindOutput(GraphContract.HiddenStates(layer), outputs[layer]);
             }
 
-            _session.RunWithBinding(_run, binding);
+            _session.RunSynchronized(_run, binding);
         }
         finally
         {

@@ -19,7 +19,7 @@ public sealed class DeviceTests : IDisposable
     public static TheoryData<string, string, int> Cases =>
     [
         .. from policy in StoredWeightsPolicies.All.Keys
-           from model in (string[])[TestModels.Exits, "tiny-v10", "tiny-v11", "tiny-buckets"]
+           from model in (string[])[TestModels.Exits, "tiny-v10", "tiny-buckets"]
            from slots in (int[])[1, 3]
            select new TheoryDataRow<string, string, int>(policy, model, slots),
     ];
