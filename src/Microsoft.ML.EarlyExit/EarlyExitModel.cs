@@ -90,7 +90,8 @@ public sealed class EarlyExitModel : IDisposable
     }
 
     /// <summary>As the public method, for a bundle that has been opened, which becomes the model's also where this fails.</summary>
-    internal static EarlyExitModel Load(ModelBundle bundle, EarlyExitModelOptions options) => new(new LoadedModel(bundle, options, typeof(EarlyExitModel)));
+    internal static EarlyExitModel Load(ModelBundle bundle, EarlyExitModelOptions options, ExecutionDevice? standIn = null) =>
+        new(new LoadedModel(bundle, options, typeof(EarlyExitModel), standIn));
 
     /// <summary>
     /// Makes the sessions that generating with some options needs. Otherwise each is made when a token first needs it, some only many tokens later; it takes

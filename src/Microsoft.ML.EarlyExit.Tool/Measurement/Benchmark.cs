@@ -91,7 +91,7 @@ internal sealed class Benchmark(ToolContext context, EarlyExitModel model, TextG
                     .Where(at => at.Counts.Estimated > 0).Select(at => (at.Layer, (double)at.Counts.Again / at.Counts.Estimated)),
             ],
             StepMilliseconds = hasLaterSteps ? 1000 * MeasuredRange.Of(_fullDepth.LaterSteps).Median : null,
-            Reads = hasLaterSteps && !model.Sessions.BindingCopies ? StepReads.Of(model, inputs, _fullDepth.Results, Slots) : null,
+            Reads = hasLaterSteps && model.Sessions.Device is null ? StepReads.Of(model, inputs, _fullDepth.Results, Slots) : null,
             Bandwidth = MeasuredRange.Of(_bandwidths).Median,
             ResidentBytes = _residentBytes,
             LoadSeconds = loadSeconds,

@@ -20,7 +20,8 @@ internal sealed class LoadedModel : IDisposable
     /// <param name="bundle">The bundle.</param>
     /// <param name="options">How to load.</param>
     /// <param name="face">The class that users hold: what is disposed for them.</param>
-    public LoadedModel(ModelBundle bundle, EarlyExitModelOptions options, Type face)
+    /// <param name="standIn">A device in the place of the CUDA device that the options name.</param>
+    public LoadedModel(ModelBundle bundle, EarlyExitModelOptions options, Type face, ExecutionDevice? standIn = null)
     {
         _face = face;
         Bundle = bundle;
@@ -31,8 +32,11 @@ internal sealed class LoadedModel : IDisposable
                     new MemoryStream(bundle.ReadFile(file, SentencepieceModel.MaxFileBytes)), bundle.NameOf(file), bundle.Configuration.PadTokenId,
                     bundle.Manifest.Tokenizer)
                 : null;
-            Sessions = new ModelSessions(bundle, options);
+            Sessions = new ModelSessions(bundle, options, standIn);
             Head = new LanguageModelHead(bundle, Sessions.ThreadCount);
+            Head.Device = Sessions.CreateHead();
+            if (Head.Device is not null)
+                return;
             using OnnxThreadPool.Lane lane = Sessions.ThreadPool.CreateLane();
             Head.MakeScreen(lane);
         }

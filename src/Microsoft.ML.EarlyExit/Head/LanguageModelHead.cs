@@ -57,6 +57,9 @@ internal sealed unsafe class LanguageModelHead : IDisposable
     /// take it away, to compare.</summary>
     public HeadScreen? Screen { get; set; }
 
+    /// <summary>What multiplies with the whole head on a device; null where this does. It makes a screen needless.</summary>
+    public DeviceHead? Device { get; set; }
+
     /// <summary>What of the head was multiplied again after its screen.</summary>
     public ScreenCounts Counts { get; }
 
@@ -82,9 +85,14 @@ internal sealed unsafe class LanguageModelHead : IDisposable
     /// <summary>Gives the weights of a token in single precision.</summary>
     public void CopyRow(int id, Span<float> row) => _weights.CopyRow(id, row);
 
-    /// <summary>Logits over the full vocabulary: inputs [count, d] → logits [count, V], on ONNX Runtime's threads.</summary>
-    public void Multiply(OnnxThreadPool.Lane lane, ReadOnlySpan<float> inputs, int count, Span<float> logits) =>
-        HeadProduct.Run(lane, _chunks, _weights.Kernel, _weights.Address, Width, VocabularySize, inputs, count, logits);
+    /// <summary>Logits over the full vocabulary: inputs [count, d] → logits [count, V], on ONNX Runtime's threads or a device.</summary>
+    public void Multiply(OnnxThreadPool.Lane lane, ReadOnlySpan<float> inputs, int count, Span<float> logits)
+    {
+        if (Device is not null)
+            Device.Multiply(inputs, count, logits);
+        else
+            HeadProduct.Run(lane, _chunks, _weights.Kernel, _weights.Address, Width, VocabularySize, inputs, count, logits);
+    }
 
     /// <summary>What computes what the screen says of the logits over the full vocabulary; null where there is no screen.</summary>
     public ScreenProduct? CreateEstimates(OnnxThreadPool.Lane lane) => Screen is null ? null : new ScreenProduct(Screen, lane, _chunks);

@@ -44,7 +44,8 @@ public sealed record EarlyExitModelOptions
 
     /// <summary>
     /// Whether the CPU is used where the GPU cannot be: no CUDA in the package, libraries missing, no such device, not enough memory on it.
-    /// <see cref="EarlyExitModel.Warnings"/> then says why; otherwise loading fails.
+    /// <see cref="EarlyExitModel.Warnings"/> then says why; otherwise loading fails. A call that the device lacks memory for after all fails in any
+    /// case; with this, later ones run on the CPU.
     /// </summary>
     /// <value>The default value is false.</value>
     public bool FallbackToCpu { get; init; }

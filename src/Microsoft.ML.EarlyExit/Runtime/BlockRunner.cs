@@ -23,11 +23,15 @@ internal sealed class BlockRunner : IDisposable
     private readonly BoundBuffer<int> _selfLengths;
     private readonly BoundBuffer<int> _crossLengths;
     private readonly OrtIoBinding?[][] _bindings;
+    private readonly DeviceBlocks? _device;
     private int _current;
 
-    public BlockRunner(ModelSessions sessions, IReadOnlyList<DecoderSegment> segments, DecoderMemory memory, int width, RunOptions run)
+    public BlockRunner(
+        ModelSessions sessions, IReadOnlyList<DecoderSegment> segments, DecoderMemory memory, T5Configuration configuration, DeviceMemory? device,
+        RunOptions run)
     {
         int slots = memory.SlotCount;
+        int width = configuration.ModelDimension;
         _sessions = sessions;
         _segments = segments;
         _memory = memory;
@@ -39,10 +43,18 @@ internal sealed class BlockRunner : IDisposable
         _selfLengths = new BoundBuffer<int>(slots);
         _crossLengths = new BoundBuffer<int>(slots);
         _bindings = [.. segments.Select(_ => new OrtIoBinding?[slots + 1])];
+        _device = device is null ? null : new DeviceBlocks(sessions, device, segments.Count, memory, configuration, run);
     }
 
     /// <summary>Begins a token: the next segment that runs is the first.</summary>
-    public void Begin() => _current = 0;
+    public void Begin()
+    {
+        _current = 0;
+        Invalidate();
+    }
+
+    /// <summary>Says that hidden states were written other than by moving rows among themselves.</summary>
+    public void Invalidate() => _device?.Invalidate();
 
     /// <summary>The hidden state of a row after the last segment that ran.</summary>
     public Memory<float> HiddenMemory(int row) => _hidden[_current].Floats((long)row * _width, _width);
@@ -62,11 +74,17 @@ internal sealed class BlockRunner : IDisposable
     public void Run(int segment, ReadOnlySpan<int> slots)
     {
         DecoderSegment blocks = _segments[segment];
-        Place(slots);
-        InferenceSession session = _sessions.Segment(blocks, _memory.SlotCount > 1 ? SegmentForm.Slots : SegmentForm.OneSlot);
-        session.RunWithBinding(_run, _bindings[segment][slots.Length] ??= Bind(session, blocks, slots.Length));
-        if (_sessions.BindingCopies)
-            Unbind();
+        if (_device is not null)
+        {
+            _device.Run(segment, blocks, slots, _current, _hidden[_current], _hidden[1 - _current]);
+        }
+        else
+        {
+            Place(slots);
+            InferenceSession session = _sessions.Segment(blocks, _memory.SlotCount > 1 ? SegmentForm.Slots : SegmentForm.OneSlot);
+            session.RunWithBinding(_run, _bindings[segment][slots.Length] ??= Bind(session, blocks, slots.Length));
+        }
+
         foreach (int slot in slots)
             _memory.RecordRun(blocks, slot, _memory.Positions[slot], _memory.Positions[slot] + 1);
         Flip();
@@ -75,6 +93,7 @@ internal sealed class BlockRunner : IDisposable
     /// <summary>Forgets what is bound: to be called before memory moves.</summary>
     public void Unbind()
     {
+        _device?.Unbind();
         foreach (OrtIoBinding?[] bindings in _bindings)
         {
             foreach (OrtIoBinding? binding in bindings)
@@ -86,6 +105,7 @@ internal sealed class BlockRunner : IDisposable
     public void Dispose()
     {
         Unbind();
+        _device?.Dispose();
         foreach (IDisposable buffer in new IDisposable[] { _hidden[0], _hidden[1], _rowSlots, _slotRows, _selfLengths, _crossLengths })
             buffer.Dispose();
     }

@@ -4,7 +4,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>Native memory together with the tensors that ONNX Runtime sees of it; both end with it.</summary>
-/// <typeparam name="T">float, int or long.</typeparam>
+/// <typeparam name="T">float, int, long or bool.</typeparam>
 internal sealed class BoundBuffer<T> : IDisposable
     where T : unmanaged
 {

@@ -12,7 +12,7 @@ internal static unsafe class BoundTensor
     /// <summary>A part of the buffer that begins at element <paramref name="start"/>.</summary>
     public static OrtValue FloatsAt(NativeBuffer buffer, long start, params long[] shape) => Create<float>(buffer, start, shape);
 
-    /// <summary>As the others, by the type of the elements: float, int or long.</summary>
+    /// <summary>As the others, by the type of the elements: float, int, long or bool.</summary>
     public static OrtValue Of<T>(NativeBuffer buffer, params long[] shape)
         where T : unmanaged => Create<T>(buffer, 0, shape);
 
@@ -20,7 +20,9 @@ internal static unsafe class BoundTensor
         where T : unmanaged
     {
         TensorElementType type =
-            typeof(T) == typeof(float) ? TensorElementType.Float : typeof(T) == typeof(int) ? TensorElementType.Int32 : TensorElementType.Int64;
+            typeof(T) == typeof(float) ? TensorElementType.Float
+            : typeof(T) == typeof(int) ? TensorElementType.Int32
+            : typeof(T) == typeof(bool) ? TensorElementType.Bool : TensorElementType.Int64;
         long bytes = sizeof(T);
         foreach (long dimension in shape)
             bytes = checked(bytes * dimension);

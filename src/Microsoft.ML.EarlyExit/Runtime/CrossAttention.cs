@@ -21,20 +21,24 @@ internal sealed class CrossAttention : IDisposable
     // The last layer whose keys and values a slot has.
     private readonly int[] _reached;
     private readonly BoundBuffer<int> _entries = new();
+    private readonly DeviceMemory? _device;
     private BoundBuffer<float> _bias;
+    private DeviceCopy? _biasCopy;
 
     /// <param name="bundle">The model.</param>
     /// <param name="sessions">Its sessions.</param>
     /// <param name="slots">Slots.</param>
     /// <param name="scratch">Entries that a run needs behind a slot's encoder positions: as many as positions of a slot run at once in the graphs' own
     /// kernel, see <see cref="GraphContract"/>; <see cref="AttentionOperator"/> needs none.</param>
+    /// <param name="device">The memory of the device that runs; null for the host's.</param>
     /// <param name="run">Options of every run.</param>
-    public CrossAttention(ModelBundle bundle, ModelSessions sessions, int slots, int scratch, RunOptions run)
+    public CrossAttention(ModelBundle bundle, ModelSessions sessions, int slots, int scratch, DeviceMemory? device, RunOptions run)
     {
         _bundle = bundle;
         _sessions = sessions;
         _run = run;
         _scratch = scratch;
+        _device = device;
         _inputs = new EncodedInput?[slots];
         _caches = new KeyValueCache?[bundle.Configuration.DecoderLayerCount];
         _reached = new int[slots];
@@ -48,6 +52,9 @@ internal sealed class CrossAttention : IDisposable
     public OrtValue EntriesView => _entries.View;
 
     public OrtValue Bias => _bias.View;
+
+    /// <summary>The same in the device's memory, as it is when this is read.</summary>
+    public OrtValue BiasOnDevice => (_biasCopy ??= new DeviceCopy(_device!, _bias.View)).Value;
 
     private int KeysValuesWidth => 2 * _bundle.Configuration.HeadCount * _bundle.Manifest.GraphHeadDimension;
 
@@ -67,7 +74,7 @@ internal sealed class CrossAttention : IDisposable
         int entries = Math.Max(Needed(input), 2 * Entries);
         foreach (KeyValueCache? cache in _caches)
             cache?.Grow(entries, kept);
-        _bias.Dispose();
+        DisposeBias();
         _bias = CreateBias(entries);
         for (int slot = 0; slot < _inputs.Length; slot++)
             SetBias(slot);
@@ -94,11 +101,17 @@ internal sealed class CrossAttention : IDisposable
     public bool Reach(int layer, int slot)
     {
         KeyValueCache cache = _caches[layer - 1] ??= new KeyValueCache(
-            _inputs.Length, _bundle.Configuration.HeadCount, _bundle.Manifest.GraphHeadDimension, Entries);
+            _inputs.Length, _bundle.Configuration.HeadCount, _bundle.Manifest.GraphHeadDimension, Entries, _device);
         if (_reached[slot] >= layer)
             return false;
         _reached[slot] = layer;
         EncodedInput input = _inputs[slot]!;
+        if (_device is not null)
+        {
+            StoreOnDevice(layer, slot, input, cache);
+            return true;
+        }
+
         InferenceSession session = _sessions.CrossKeysValues(layer);
         using var output = new BoundBuffer<float>(input.Length, KeysValuesWidth);
         using OrtIoBinding binding = session.CreateIoBinding();
@@ -121,8 +134,23 @@ internal sealed class CrossAttention : IDisposable
     {
         foreach (KeyValueCache? cache in _caches)
             cache?.Dispose();
-        _bias.Dispose();
+        DisposeBias();
         _entries.Dispose();
+    }
+
+    private void StoreOnDevice(int layer, int slot, EncodedInput input, KeyValueCache cache)
+    {
+        using var entries = new CacheEntries(input.Length, _bundle.Configuration.HeadCount);
+        for (int position = 0; position < input.Length; position++)
+            entries.Set(position, slot, position + 1);
+        _sessions.CrossKeysValues(layer, onDevice: true).StoreKeysValues(_run, input.Hidden, entries.First(input.Length), cache);
+    }
+
+    private void DisposeBias()
+    {
+        _biasCopy?.Dispose();
+        _biasCopy = null;
+        _bias.Dispose();
     }
 
     // One entry of scratch before a slot's encoder positions, the rest after them.
@@ -138,6 +166,7 @@ internal sealed class CrossAttention : IDisposable
     {
         if (_inputs[slot] is not { } input)
             return;
+        _biasCopy?.Invalidate();
         Span<float> bias = _bias.Span((long)slot * Entries, Entries);
         bias.Clear();
         bias[0] = GraphContract.Masked;

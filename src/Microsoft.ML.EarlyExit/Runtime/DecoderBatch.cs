@@ -31,20 +31,21 @@ internal sealed unsafe class DecoderBatch : IDisposable
         _segments = segments;
         _width = configuration.ModelDimension;
         _pending = new int[slots];
+        DeviceMemory? device = sessions.Device;
         bool exits = segments.Count > 1;
         // A single row runs its positions together in either way, and the sessions of the graphs' own kernel are made for its single tokens anyway.
-        bool positions = exits && propagation == StatePropagation.ParallelDecoding && (rowByRow || slots == 1 || !sessions.TakesPackedRows);
-        var self = new SelfAttention(bundle, slots, maxPositions);
-        var cross = new CrossAttention(bundle, sessions, slots, positions ? PositionRunner.LargestRun : 1, run);
+        bool positions = exits && propagation == StatePropagation.ParallelDecoding && (rowByRow || slots == 1 || device is not null);
+        var self = new SelfAttention(bundle, slots, maxPositions, device);
+        var cross = new CrossAttention(bundle, sessions, slots, positions && device is null ? PositionRunner.LargestRun : 1, device, run);
         _memory = new DecoderMemory(self, cross, exits ? new ExitedStates(slots, configuration.DecoderLayerCount, _width, self.Capacity) : null, slots, costs);
-        _blocks = new BlockRunner(sessions, segments, _memory, _width, run);
+        _blocks = new BlockRunner(sessions, segments, _memory, configuration, device, run);
         if (!exits)
             return;
         int headWidth = bundle.Manifest.GraphHeadDimension;
         _propagator = propagation == StatePropagation.StateCopy
-            ? new StateCopier(sessions, segments, _memory, _blocks, _width, 2 * configuration.HeadCount * headWidth, run)
+            ? new StateCopier(sessions, segments, _memory, _blocks, configuration, headWidth, device is not null, run)
             : positions
-                ? new PositionRunner(sessions, segments, _memory, _blocks, configuration, run)
+                ? new PositionRunner(sessions, segments, _memory, _blocks, configuration, device is not null, run)
                 : new PackedRunner(sessions, segments, _memory, _blocks, configuration, headWidth, run);
     }
 

@@ -43,7 +43,8 @@ internal sealed class EncodedInput : IDisposable
             binding.BindInput(GraphContract.InputIds, ids.View);
             binding.BindInput(GraphContract.AttentionMask, mask.View);
             binding.BindOutput(GraphContract.EncoderOutput, output);
-            encoder.RunWithBinding(run, binding);
+            using IDisposable? positions = binding.BindPositions(encoder, length);
+            encoder.RunSynchronized(run, binding);
             return new EncodedInput(hidden, BoundTensor.Floats(hidden, length, width), length);
         }
         catch

@@ -1,25 +1,31 @@
 using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// Keys and values of one attention of one decoder layer for all slots of a batch: [slots, heads, capacity, head]. Entry 0 of a slot is scratch (see
 /// <see cref="GraphContract"/>); position p lies at entry p + 1. Room that was never written takes no memory where the system gives it by the page.
+/// Where it lies in a device's memory, what is rare, growing and copying a row, goes through the host's.
 /// </summary>
 internal sealed class KeyValueCache : IDisposable
 {
     private readonly int _slots;
     private readonly int _heads;
     private readonly int _headWidth;
+    private readonly DeviceMemory? _device;
     private readonly OrtValue?[] _slotKeys;
     private readonly OrtValue?[] _slotValues;
     private NativeBuffer _keys;
     private NativeBuffer _values;
+    private DeviceTensor? _deviceKeys;
+    private DeviceTensor? _deviceValues;
 
-    public KeyValueCache(int slots, int heads, int headWidth, int capacity)
+    public KeyValueCache(int slots, int heads, int headWidth, int capacity, DeviceMemory? device = null)
     {
+        _device = device;
         _slots = slots;
         _heads = heads;
         _headWidth = headWidth;
@@ -28,8 +34,7 @@ internal sealed class KeyValueCache : IDisposable
         Capacity = capacity;
         _keys = Allocate(capacity);
         _values = Allocate(capacity);
-        Keys = View(_keys);
-        Values = View(_values);
+        (Keys, Values) = MakeViews();
     }
 
     /// <summary>Entries of a slot.</summary>
@@ -44,10 +49,10 @@ internal sealed class KeyValueCache : IDisposable
     public nint ValuesAddress => _values.Address;
 
     /// <summary>The keys of one slot, as a cache of that slot alone.</summary>
-    public OrtValue SlotKeys(int slot) => _slotKeys[slot] ??= SlotView(_keys, slot);
+    public OrtValue SlotKeys(int slot) => _slotKeys[slot] ??= SlotView(_keys, _deviceKeys, slot);
 
     /// <summary>The values of one slot, as a cache of that slot alone.</summary>
-    public OrtValue SlotValues(int slot) => _slotValues[slot] ??= SlotView(_values, slot);
+    public OrtValue SlotValues(int slot) => _slotValues[slot] ??= SlotView(_values, _deviceValues, slot);
 
     /// <summary>
     /// Makes room for more entries and keeps the first ones, the scratch entry among them, as many as each slot has; what was bound to the old memory must be
@@ -55,16 +60,16 @@ internal sealed class KeyValueCache : IDisposable
     /// </summary>
     public void Grow(int capacity, ReadOnlySpan<int> kept)
     {
+        FromDevice();
         NativeBuffer keys = Grown(_keys, capacity, kept);
         NativeBuffer values = Grown(_values, capacity, kept);
         Dispose();
         Capacity = capacity;
         (_keys, _values) = (keys, values);
-        Keys = View(keys);
-        Values = View(values);
+        (Keys, Values) = MakeViews();
     }
 
-    /// <summary>Stores keys and values of one position, as the graphs give them: [keys | values], each [heads, head].</summary>
+    /// <summary>Stores keys and values of one position, as the graphs give them: [keys | values], each [heads, head]. In the host's memory only.</summary>
     public void Store(int slot, int position, ReadOnlySpan<float> keysValues)
     {
         int inner = _heads * _headWidth;
@@ -76,9 +81,20 @@ internal sealed class KeyValueCache : IDisposable
         }
     }
 
-    /// <summary>Clears the scratch entry of every slot.</summary>
+    /// <summary>
+    /// Clears the scratch entry of every slot; on a device, whose sessions multiply entries that count for nothing by 0, all that is no number.
+    /// </summary>
     public void ClearScratch()
     {
+        if (_device is not null)
+        {
+            FromDevice();
+            ClearNoNumbers(_keys);
+            ClearNoNumbers(_values);
+            ToDevice();
+            return;
+        }
+
         for (long block = 0; block < (long)_slots * _heads; block++)
         {
             _keys.Span<float>(block * Capacity * _headWidth, _headWidth).Clear();
@@ -89,6 +105,7 @@ internal sealed class KeyValueCache : IDisposable
     /// <summary>Copies the first entries of a slot, the scratch entry among them, into another.</summary>
     public void CopySlot(int from, int to, int entries)
     {
+        FromDevice();
         for (int head = 0; head < _heads; head++)
         {
             long source = (((long)from * _heads) + head) * Capacity * _headWidth;
@@ -96,6 +113,8 @@ internal sealed class KeyValueCache : IDisposable
             _keys.Span<float>(source, entries * _headWidth).CopyTo(_keys.Span<float>(target, entries * _headWidth));
             _values.Span<float>(source, entries * _headWidth).CopyTo(_values.Span<float>(target, entries * _headWidth));
         }
+
+        ToDevice();
     }
 
     public void Dispose()
@@ -109,6 +128,8 @@ internal sealed class KeyValueCache : IDisposable
 
         Keys.Dispose();
         Values.Dispose();
+        _deviceKeys?.Dispose();
+        _deviceValues?.Dispose();
         _keys.Dispose();
         _values.Dispose();
     }
@@ -116,10 +137,49 @@ internal sealed class KeyValueCache : IDisposable
     // Most slots may never have a row as long as the longest.
     private NativeBuffer Allocate(int capacity) => NativeBuffer.Sparse((long)_slots * _heads * capacity * _headWidth * sizeof(float));
 
+    private (OrtValue Keys, OrtValue Values) MakeViews()
+    {
+        if (_device is null)
+            return (View(_keys), View(_values));
+        _deviceKeys = _device.Allocate(TensorElementType.Float, _slots, _heads, Capacity, _headWidth);
+        _deviceValues = _device.Allocate(TensorElementType.Float, _slots, _heads, Capacity, _headWidth);
+        ToDevice();
+        return (_deviceKeys.View(0, _slots, _heads, Capacity, _headWidth), _deviceValues.View(0, _slots, _heads, Capacity, _headWidth));
+    }
+
     private OrtValue View(NativeBuffer buffer) => BoundTensor.Floats(buffer, _slots, _heads, Capacity, _headWidth);
 
-    private OrtValue SlotView(NativeBuffer buffer, int slot) =>
-        BoundTensor.FloatsAt(buffer, (long)slot * _heads * Capacity * _headWidth, 1, _heads, Capacity, _headWidth);
+    private OrtValue SlotView(NativeBuffer buffer, DeviceTensor? device, int slot)
+    {
+        long start = (long)slot * _heads * Capacity * _headWidth;
+        return device?.View(start, 1, _heads, Capacity, _headWidth) ?? BoundTensor.FloatsAt(buffer, start, 1, _heads, Capacity, _headWidth);
+    }
+
+    private void FromDevice() => Transfer((host, device) => _device!.Copy(device, host));
+
+    private void ToDevice() => Transfer((host, device) => _device!.Copy(host, device));
+
+    private void Transfer(Action<OrtValue, OrtValue> copy)
+    {
+        if (_device is null)
+            return;
+        using OrtValue keys = View(_keys);
+        copy(keys, _deviceKeys!.Value);
+        using OrtValue values = View(_values);
+        copy(values, _deviceValues!.Value);
+    }
+
+    private void ClearNoNumbers(NativeBuffer buffer)
+    {
+        for (long block = 0; block < (long)_slots * _heads; block++)
+        {
+            foreach (ref float value in buffer.Span<float>(block * Capacity * _headWidth, Capacity * _headWidth))
+            {
+                if (!float.IsFinite(value))
+                    value = 0;
+            }
+        }
+    }
 
     private NativeBuffer Grown(NativeBuffer old, int capacity, ReadOnlySpan<int> kept)
     {

@@ -23,6 +23,8 @@ internal sealed unsafe class ModelSessions : IDisposable
     private readonly ModelBundle _bundle;
     private readonly int _threadCount;
     private readonly GpuSelection _gpu;
+    private readonly ExecutionDevice? _standIn;
+    private readonly DeviceMemory? _device;
     private readonly PrePackedWeightsContainer _packedWeights;
     private readonly AttentionOperator _attention;
     private readonly QuantizedProductOperator _products;
@@ -33,9 +35,13 @@ internal sealed unsafe class ModelSessions : IDisposable
     private readonly ConcurrentQueue<string> _warnings = new();
     private readonly Lock _creation = new();
 
-    public ModelSessions(ModelBundle bundle, EarlyExitModelOptions options)
+    /// <param name="bundle">The model.</param>
+    /// <param name="options">How to load.</param>
+    /// <param name="standIn">A device in the place of the CUDA device that the options name.</param>
+    public ModelSessions(ModelBundle bundle, EarlyExitModelOptions options, ExecutionDevice? standIn = null)
     {
         _bundle = bundle;
+        _standIn = standIn;
         // The environment comes first: any other use would bring up one without the shared thread pool.
         _threadCount = OnnxEnvironment.Open(options, _warnings.Enqueue);
         _widened = new WidenedWeights(bundle, _threadCount);
@@ -53,12 +59,14 @@ internal sealed unsafe class ModelSessions : IDisposable
         _packedWeights = new PrePackedWeightsContainer();
         _attention = new AttentionOperator();
         _products = new QuantizedProductOperator();
-        if (_gpu.Device is null)
+        if (ExecutionDevice is null)
             return;
         try
         {
             // A device is known to work only once something was put on it.
-            _ = Encoder;
+            InferenceSession encoder = Encoder;
+            if (ExecutionDevice is { } device)
+                _device = new DeviceMemory(device, encoder, model => CreateSession(device, model));
         }
         catch
         {
@@ -86,42 +94,59 @@ internal sealed unsafe class ModelSessions : IDisposable
         StateKeysValues,
         CrossKeysValues,
         TeacherForcedDecoder,
+        Head,
     }
 
     public InferenceSession Encoder => Get(new SessionKey(SessionKind.Encoder, 0, 0));
 
-    /// <summary>Whether binding copies an input: to a GPU, from where the next run would read what it was. Then every run binds anew.</summary>
-    public bool BindingCopies => _gpu.Device is not null;
+    /// <summary>The memory of the device that batches run on; null for the host's.</summary>
+    public DeviceMemory? Device => ExecutionDevice is null ? null : _device;
 
-    /// <summary>Whether segments can be had as <see cref="SegmentForm.Packed"/>.</summary>
-    public bool TakesPackedRows => _gpu.Device is null;
+    /// <summary>What multiplies with the whole LM head on the device; null where the host does.</summary>
+    public DeviceHead? CreateHead()
+    {
+        (int width, int rows) = (_bundle.Configuration.ModelDimension, _bundle.Configuration.VocabularySize);
+        if (Device is null || (long)width * rows < DeviceHead.LeastWeights)
+            return null;
+        InferenceSession session = Get(new SessionKey(SessionKind.Head, 0, 0));
+        return Device is null ? null : new DeviceHead(session, width, rows);
+    }
+
+    /// <summary>The device that sessions are made on; null for the CPU.</summary>
+    private ExecutionDevice? ExecutionDevice => _standIn ?? (_gpu.Device is { } device ? ExecutionDevice.Cuda(device) : null);
 
     /// <summary>Decoder blocks as one session.</summary>
     public InferenceSession Segment(DecoderSegment blocks, SegmentForm form) =>
         Get(new SessionKey(SessionKind.Segment, blocks.FirstLayer, blocks.LastLayer, form));
 
-    public InferenceSession StateKeysValues(int layer) => Get(new SessionKey(SessionKind.StateKeysValues, layer, layer));
+    /// <param name="layer">The layer, from 1.</param>
+    /// <param name="onDevice">Whether they go into caches in a device's memory.</param>
+    public InferenceSession StateKeysValues(int layer, bool onDevice = false) =>
+        Get(new SessionKey(SessionKind.StateKeysValues, layer, layer, onDevice ? SegmentForm.Device : default));
 
-    public InferenceSession CrossKeysValues(int layer) => Get(new SessionKey(SessionKind.CrossKeysValues, layer, layer));
+    /// <inheritdoc cref="StateKeysValues"/>
+    public InferenceSession CrossKeysValues(int layer, bool onDevice = false) =>
+        Get(new SessionKey(SessionKind.CrossKeysValues, layer, layer, onDevice ? SegmentForm.Device : default));
 
     /// <summary>Makes the sessions that generating by a plan needs, also where it needs them only after the first token.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="sideBySide">Whether rows are generated side by side; single ones are in any case.</param>
     public void Prepare(ExitPlan plan, bool sideBySide)
     {
+        bool onDevice = Device is not null;
         _ = Encoder;
         foreach (DecoderSegment blocks in plan.Segments)
         {
-            _ = Segment(blocks, SegmentForm.OneSlot);
-            if (sideBySide)
+            _ = Segment(blocks, onDevice ? SegmentForm.Device : SegmentForm.OneSlot);
+            if (sideBySide && !onDevice)
                 _ = Segment(blocks, SegmentForm.Slots);
-            if (sideBySide && TakesPackedRows && blocks.FirstLayer > 1 && plan.StatePropagation == StatePropagation.ParallelDecoding)
+            if (sideBySide && !onDevice && blocks.FirstLayer > 1 && plan.StatePropagation == StatePropagation.ParallelDecoding)
                 _ = Segment(blocks, SegmentForm.Packed);
             for (int layer = blocks.FirstLayer; layer <= blocks.LastLayer; layer++)
             {
-                _ = CrossKeysValues(layer);
+                _ = CrossKeysValues(layer, onDevice);
                 if (blocks.FirstLayer > 1 && plan.StatePropagation == StatePropagation.StateCopy)
-                    _ = StateKeysValues(layer);
+                    _ = StateKeysValues(layer, onDevice);
             }
         }
     }
@@ -146,6 +171,7 @@ internal sealed unsafe class ModelSessions : IDisposable
 
     public void Dispose()
     {
+        _device?.Dispose();
         foreach (InferenceSession session in _sessions.Values)
             session.Dispose();
 
@@ -179,32 +205,57 @@ internal sealed unsafe class ModelSessions : IDisposable
             SessionKind.StateKeysValues => BundleGraph.ReadStateKeysValues(_bundle, key.FirstLayer - 1),
             SessionKind.CrossKeysValues => BundleGraph.ReadCrossKeysValues(_bundle, key.FirstLayer - 1),
             SessionKind.TeacherForcedDecoder => BundleGraph.ReadTeacherForcedDecoder(_bundle),
+            SessionKind.Head => DeviceGraph.Head(_bundle),
             _ => SegmentComposer.Compose(
                 [.. Enumerable.Range(key.FirstLayer - 1, key.LastLayer - key.FirstLayer + 1).Select(layer => BundleGraph.ReadDecoderBlock(_bundle, layer))],
                 key.FirstLayer, key.Form),
         };
 
-        return _gpu.Create(device => CreateOnGpu(model, device), () => CreateOnCpu(key, model));
+        return _standIn is { } standIn
+            ? CreateOnDevice(key, model, standIn)
+            : _gpu.Create(device => CreateOnDevice(key, model, ExecutionDevice.Cuda(device)), () => CreateInstead(key, model));
     }
 
-    private InferenceSession CreateOnGpu(ModelProto model, int device)
+    private InferenceSession CreateInstead(SessionKey key, ModelProto model) =>
+        key.Form == SegmentForm.Device
+            ? throw new InvalidOperationException(
+                $"This call began on a CUDA device, which then could not take a part of the model. {_warnings.LastOrDefault()} Call again.")
+            : CreateOnCpu(key, model);
+
+    private InferenceSession CreateOnDevice(SessionKey key, ModelProto model, ExecutionDevice device)
     {
-        // A copy: the CPU may have to take the graph as it is.
-        model = model.Clone();
+        model = ForDevice(key, model, device);
+        if (!device.MultipliesBFloat16)
+            return CreateOnCpu(key, model, device);
         List<TensorProto> weights = ExternalWeights(model);
         // Here the runtime reads the file itself.
         if (_bundle.HasOwnWeights)
             PutInside(weights);
-        using SessionOptions options = CreateOptions();
-        options.AppendExecutionProvider_CUDA(device);
-        return new InferenceSession(model.ToByteArray(), options);
+        return CreateSession(device, model.ToByteArray());
     }
 
-    private InferenceSession CreateOnCpu(SessionKey key, ModelProto model)
+    private ModelProto ForDevice(SessionKey key, ModelProto model, ExecutionDevice device) => key.Kind switch
+    {
+        SessionKind.Segment when key.Form == SegmentForm.Device => DeviceGraph.OfBlocks(model, device.MultipliesBFloat16),
+        SessionKind.StateKeysValues or SessionKind.CrossKeysValues when key.Form == SegmentForm.Device =>
+            DeviceGraph.OfKeysValues(model, _bundle, device.MultipliesBFloat16),
+        SessionKind.Encoder or SessionKind.TeacherForcedDecoder => DeviceGraph.OfSequence(model, device.MultipliesBFloat16),
+        _ => model.Clone(),
+    };
+
+    private InferenceSession CreateSession(ExecutionDevice device, byte[] model)
+    {
+        using SessionOptions options = CreateOptions();
+        device.AppendTo(options);
+        return new InferenceSession(model, options);
+    }
+
+    private InferenceSession CreateOnCpu(SessionKey key, ModelProto model, ExecutionDevice? standIn = null)
     {
         try
         {
             using SessionOptions options = CreateOptions();
+            standIn?.AppendTo(options);
             if (key.Form == SegmentForm.Packed)
                 _attention.AddTo(options);
             if (QuantizedProductOperator.Replace(model))

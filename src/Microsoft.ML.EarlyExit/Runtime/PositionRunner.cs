@@ -34,6 +34,8 @@ internal sealed class PositionRunner : IStatePropagator
     private readonly BoundBuffer<float> _hiddenOut;
     private readonly BoundBuffer<int> _selfLength = new(1);
     private readonly BoundBuffer<int> _crossLength = new(1);
+    private readonly CacheEntries? _entries;
+    private readonly BoundBuffer<bool>? _active;
     private readonly Views?[] _views = new Views?[LargestRun + 1];
     private readonly Dictionary<(int FirstLayer, int Slot, int Count), OrtIoBinding> _bindings = [];
 
@@ -44,7 +46,8 @@ internal sealed class PositionRunner : IStatePropagator
     private (int EncoderLength, int Count) _crossBiasOf;
 
     public PositionRunner(
-        ModelSessions sessions, IReadOnlyList<DecoderSegment> segments, DecoderMemory memory, BlockRunner blocks, T5Configuration configuration, RunOptions run)
+        ModelSessions sessions, IReadOnlyList<DecoderSegment> segments, DecoderMemory memory, BlockRunner blocks, T5Configuration configuration,
+        bool onDevice, RunOptions run)
     {
         _sessions = sessions;
         _segments = segments;
@@ -57,6 +60,11 @@ internal sealed class PositionRunner : IStatePropagator
         _together = new int[memory.SlotCount];
         _hidden = new BoundBuffer<float>(1, LargestRun, _width);
         _hiddenOut = new BoundBuffer<float>(1, LargestRun, _width);
+        if (!onDevice)
+            return;
+        _entries = new CacheEntries(LargestRun, _heads);
+        _active = new BoundBuffer<bool>(1, 1, 1);
+        _active.Values[0] = true;
     }
 
     public void BringUp(int segment, ReadOnlySpan<int> slots)
@@ -92,8 +100,10 @@ internal sealed class PositionRunner : IStatePropagator
             _blocks.Run(segment, _together.AsSpan(0, together));
         else
             _blocks.Flip();
-        if (together < slots.Length)
-            Spread(slots, together);
+        if (together == slots.Length)
+            return;
+        Spread(slots, together);
+        _blocks.Invalidate();
     }
 
     public void Unbind()
@@ -113,6 +123,8 @@ internal sealed class PositionRunner : IStatePropagator
         Unbind();
         foreach (IDisposable buffer in new IDisposable[] { _hidden, _hiddenOut, _selfLength, _crossLength })
             buffer.Dispose();
+        _entries?.Dispose();
+        _active?.Dispose();
     }
 
     private void ClearBindings()
@@ -144,7 +156,7 @@ internal sealed class PositionRunner : IStatePropagator
     {
         int first = _states.FirstMissing(blocks.FirstLayer, slot);
         int encoderLength = _memory.Cross.EncoderLength(slot);
-        InferenceSession session = _sessions.Segment(blocks, SegmentForm.OneSlot);
+        InferenceSession session = _sessions.Segment(blocks, _entries is null ? SegmentForm.OneSlot : SegmentForm.Device);
         for (int next = first; next < end; next += LargestRun)
         {
             int count = Math.Min(LargestRun, end - next);
@@ -155,9 +167,10 @@ internal sealed class PositionRunner : IStatePropagator
             // Entries including the new ones, less one; the scratch entry before the first makes up for it.
             _selfLength.Values[0] = next + count;
             _crossLength.Values[0] = encoderLength + count;
-            session.RunWithBinding(_run, Binding(session, blocks, slot, count));
-            if (_sessions.BindingCopies)
-                ClearBindings();
+            if (_entries is null)
+                session.RunWithBinding(_run, Binding(session, blocks, slot, count));
+            else
+                RunOnDevice(session, blocks, slot, next, count);
             _hiddenOut.Span(0, states.Length).CopyTo(states);
         }
 
@@ -197,15 +210,37 @@ internal sealed class PositionRunner : IStatePropagator
         _crossBiasOf = (encoderLength, count);
     }
 
+    /// <summary>As on the host, but for what the graphs take; binding copies inputs to the device, so every run binds anew.</summary>
+    private void RunOnDevice(InferenceSession session, DecoderSegment blocks, int slot, int first, int count)
+    {
+        // The slot's part of the caches is the first and only one.
+        for (int at = 0; at < count; at++)
+            _entries!.Set(at, 0, first + at + 1);
+        Views views = ViewsOf(count);
+        using OrtValue entries = _entries!.Shaped(1, count, _heads, 3);
+        using OrtIoBinding binding = session.CreateIoBinding();
+        binding.BindInput(GraphContract.Hidden, views.Hidden);
+        binding.BindInput(DeviceGraph.Active, _active!.View);
+        binding.BindInput(DeviceGraph.SelfEntries, entries);
+        binding.BindInput(GraphContract.SelfBias, views.SelfBias);
+        binding.BindInput(GraphContract.CrossBias, views.CrossBias);
+        binding.BindOutput(DeviceGraph.HiddenHost, views.HiddenOut);
+        for (int layer = blocks.FirstLayer; layer <= blocks.LastLayer; layer++)
+            binding.BindDeviceCaches(layer, _memory.Self.Cache(layer), _memory.Cross.Cache(layer), slot);
+        session.RunSynchronized(_run, binding);
+    }
+
+    private Views ViewsOf(int count) => _views[count] ??= new Views(
+        _hidden.Shaped(1, count, _width), _hiddenOut.Shaped(1, count, _width),
+        _selfBias!.Shaped(1, _heads, count, _memory.Self.Bias.Entries), _crossBias!.Shaped(1, 1, count, _memory.Cross.Entries));
+
     private OrtIoBinding Binding(InferenceSession session, DecoderSegment blocks, int slot, int count)
     {
         if (_bindings.TryGetValue((blocks.FirstLayer, slot, count), out OrtIoBinding? binding))
             return binding;
         if (_bindings.Count == MostBindings)
             ClearBindings();
-        Views views = _views[count] ??= new Views(
-            _hidden.Shaped(1, count, _width), _hiddenOut.Shaped(1, count, _width),
-            _selfBias!.Shaped(1, _heads, count, _memory.Self.Bias.Entries), _crossBias!.Shaped(1, 1, count, _memory.Cross.Entries));
+        Views views = ViewsOf(count);
         binding = session.CreateIoBinding();
         binding.BindInput(GraphContract.Hidden, views.Hidden);
         binding.BindOutput(GraphContract.HiddenOut, views.HiddenOut);

@@ -11,4 +11,7 @@ internal enum SegmentForm
 
     /// <summary>One or more positions of each of some slots, packed one after the other; on the CPU only.</summary>
     Packed,
+
+    /// <summary>One or more positions of each of some slots, on a device: see <see cref="DeviceGraph"/>.</summary>
+    Device,
 }

@@ -11,12 +11,14 @@ internal sealed class SelfAttention : IDisposable
     private readonly ModelBundle _bundle;
     private readonly int _slots;
     private readonly int _maxPositions;
+    private readonly DeviceMemory? _device;
     private readonly KeyValueCache?[] _caches;
     private readonly BoundBuffer<int> _entries = new();
 
-    public SelfAttention(ModelBundle bundle, int slots, int maxPositions)
+    public SelfAttention(ModelBundle bundle, int slots, int maxPositions, DeviceMemory? device)
     {
         _bundle = bundle;
+        _device = device;
         _slots = slots;
         _maxPositions = maxPositions;
         _caches = new KeyValueCache?[bundle.Configuration.DecoderLayerCount];
@@ -38,7 +40,7 @@ internal sealed class SelfAttention : IDisposable
 
     /// <summary>Makes a layer's caches where there are none yet.</summary>
     public void Reach(int layer) =>
-        _caches[layer - 1] ??= new KeyValueCache(_slots, _bundle.Configuration.HeadCount, _bundle.Manifest.GraphHeadDimension, Capacity + 1);
+        _caches[layer - 1] ??= new KeyValueCache(_slots, _bundle.Configuration.HeadCount, _bundle.Manifest.GraphHeadDimension, Capacity + 1, _device);
 
     /// <summary>Makes room for more positions; what was bound to the caches and the bias must be bound anew.</summary>
     /// <param name="positions">The position that each slot is at.</param>
@@ -78,6 +80,6 @@ internal sealed class SelfAttention : IDisposable
     private SelfAttentionBias CreateBias(int capacity)
     {
         _entries.Values[0] = capacity + 1;
-        return new SelfAttentionBias(_bundle, _slots, capacity);
+        return new SelfAttentionBias(_bundle, _slots, capacity, _device);
     }
 }

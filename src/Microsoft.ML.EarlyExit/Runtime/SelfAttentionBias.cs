@@ -14,8 +14,9 @@ internal sealed class SelfAttentionBias : IDisposable
 
     // By head, the farthest distance first: the bias of a row of keys is then one slice.
     private readonly NativeBuffer _reversed;
+    private readonly DeviceCopy? _copy;
 
-    public SelfAttentionBias(ModelBundle bundle, int slots, int capacity)
+    public SelfAttentionBias(ModelBundle bundle, int slots, int capacity, DeviceMemory? device)
     {
         WeightTensor tensor = bundle.Tensor(bundle.Manifest.TensorNames.DecoderRelativeBias);
         ReadOnlySpan<float> byDistance = tensor.Floats;
@@ -31,9 +32,13 @@ internal sealed class SelfAttentionBias : IDisposable
 
         _bias = new NativeBuffer((long)slots * _heads * (capacity + 1) * sizeof(float));
         View = BoundTensor.Floats(_bias, slots, _heads, 1, capacity + 1);
+        _copy = device is null ? null : new DeviceCopy(device, View);
     }
 
     public OrtValue View { get; }
+
+    /// <summary>The same in the device's memory, as it is when this is read.</summary>
+    public OrtValue OnDevice => _copy!.Value;
 
     /// <summary>By head, the bias of every distance up to the capacity, the farthest first.</summary>
     public nint ReversedAddress => _reversed.Address;
@@ -44,23 +49,27 @@ internal sealed class SelfAttentionBias : IDisposable
     /// <summary>Sets a slot's bias for the token at <paramref name="position"/>.</summary>
     public void Set(int slot, int position)
     {
+        _copy?.Invalidate();
         for (int head = 0; head < _heads; head++)
             CopyTo(head, position, _bias.Span<float>((((long)slot * _heads) + head) * Entries, Entries));
     }
 
     /// <summary>
     /// Copies a head's bias for the token at <paramref name="position"/> over the keys up to its own; entry 0, the scratch, is masked. Entries after its own
-    /// key stay as they are: attention is causal and does not count them.
+    /// key stay as they are where attention does not count them, and are masked on a device.
     /// </summary>
     public void CopyTo(int head, int position, Span<float> bias)
     {
         int keys = position + 1;
         bias[0] = GraphContract.Masked;
         _reversed.Span<float>(((head + 1L) * _capacity) - keys, keys).CopyTo(bias[1..]);
+        if (_copy is not null)
+            bias[(keys + 1)..].Fill(GraphContract.Masked);
     }
 
     public void Dispose()
     {
+        _copy?.Dispose();
         View.Dispose();
         _bias.Dispose();
         _reversed.Dispose();

@@ -22,24 +22,26 @@ internal sealed class StateCopier : IStatePropagator
     private readonly int _keysValuesWidth;
     private readonly BoundBuffer<float> _input;
     private readonly BoundBuffer<float> _output;
+    private readonly CacheEntries? _entries;
     private readonly (int Slot, int Position)[] _pending = new (int Slot, int Position)[LargestRun];
     private readonly Dictionary<(int Layer, int Count), OrtIoBinding> _bindings = [];
     private readonly RunOptions _run;
 
     public StateCopier(
-        ModelSessions sessions, IReadOnlyList<DecoderSegment> segments, DecoderMemory memory, BlockRunner blocks, int width, int keysValuesWidth,
-        RunOptions run)
+        ModelSessions sessions, IReadOnlyList<DecoderSegment> segments, DecoderMemory memory, BlockRunner blocks, T5Configuration configuration, int headWidth,
+        bool onDevice, RunOptions run)
     {
         _sessions = sessions;
         _segments = segments;
         _memory = memory;
         _blocks = blocks;
         _states = memory.States!;
-        _width = width;
-        _keysValuesWidth = keysValuesWidth;
+        _width = configuration.ModelDimension;
+        _keysValuesWidth = 2 * configuration.HeadCount * headWidth;
         _run = run;
-        _input = new BoundBuffer<float>(LargestRun, width);
-        _output = new BoundBuffer<float>(LargestRun, keysValuesWidth);
+        _input = new BoundBuffer<float>(LargestRun, _width);
+        _output = new BoundBuffer<float>(LargestRun, _keysValuesWidth);
+        _entries = onDevice ? new CacheEntries(LargestRun, configuration.HeadCount) : null;
     }
 
     public void BringUp(int segment, ReadOnlySpan<int> slots)
@@ -61,16 +63,11 @@ internal sealed class StateCopier : IStatePropagator
 
     public void Dispose()
     {
-        ClearBindings();
-        _input.Dispose();
-        _output.Dispose();
-    }
-
-    private void ClearBindings()
-    {
         foreach (OrtIoBinding binding in _bindings.Values)
             binding.Dispose();
-        _bindings.Clear();
+        _input.Dispose();
+        _output.Dispose();
+        _entries?.Dispose();
     }
 
     private void BringUpLayer(int layer, ReadOnlySpan<int> slots)
@@ -100,14 +97,20 @@ internal sealed class StateCopier : IStatePropagator
 
     private void Store(int layer, KeyValueCache cache, int count)
     {
+        if (_entries is not null)
+        {
+            for (int index = 0; index < count; index++)
+                _entries.Set(index, _pending[index].Slot, _pending[index].Position + 1);
+            _sessions.StateKeysValues(layer, onDevice: true).StoreKeysValues(_run, _input.First(count), _entries.First(count), cache);
+            return;
+        }
+
         // Rounded up, so that few shapes occur; the rows beyond are computed for nothing.
         int rows = (int)BitOperations.RoundUpToPowerOf2((uint)count);
         InferenceSession session = _sessions.StateKeysValues(layer);
         if (!_bindings.TryGetValue((layer, rows), out OrtIoBinding? binding))
             _bindings[(layer, rows)] = binding = Bind(session, rows);
         session.RunWithBinding(_run, binding);
-        if (_sessions.BindingCopies)
-            ClearBindings();
         for (int index = 0; index < count; index++)
             cache.Store(_pending[index].Slot, _pending[index].Position, _output.Span((long)index * _keysValuesWidth, _keysValuesWidth));
     }

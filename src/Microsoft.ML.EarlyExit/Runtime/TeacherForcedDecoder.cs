@@ -53,6 +53,7 @@ internal sealed class TeacherForcedDecoder : IDisposable
         binding.BindInput(GraphContract.DecoderInputIds, ids.View);
         binding.BindInput(GraphContract.EncoderOutput, inputValue);
         binding.BindInput(GraphContract.EncoderAttentionMask, mask.View);
+        using IDisposable? positions = binding.BindPositions(_session, length);
         var outputs = new OrtValue[_hidden.Length];
         try
         {
@@ -62,7 +63,7 @@ internal sealed class TeacherForcedDecoder : IDisposable
                 binding.BindOutput(GraphContract.HiddenStates(layer), outputs[layer]);
             }
 
-            _session.RunWithBinding(_run, binding);
+            _session.RunSynchronized(_run, binding);
         }
         finally
         {

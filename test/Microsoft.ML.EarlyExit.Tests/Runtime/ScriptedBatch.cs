@@ -12,8 +12,13 @@ internal sealed class ScriptedBatch : IDisposable
     private readonly List<EncodedInput> _inputs = [];
 
     public ScriptedBatch(string model, int slots, DecoderSegment[] segments, StatePropagation propagation, int maxPositions, bool rowByRow = false)
+        : this(TestModels.Model(model), slots, segments, propagation, maxPositions, rowByRow)
     {
-        _model = TestModels.Model(model);
+    }
+
+    public ScriptedBatch(EarlyExitModel model, int slots, DecoderSegment[] segments, StatePropagation propagation, int maxPositions, bool rowByRow = false)
+    {
+        _model = model;
         Segments = segments;
         Batch = new DecoderBatch(
             _model.Bundle, _model.Sessions, slots, segments, propagation, maxPositions, new OperationCosts(_model.Configuration), _run, rowByRow);

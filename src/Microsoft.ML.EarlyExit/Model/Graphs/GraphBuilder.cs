@@ -170,7 +170,8 @@ internal sealed class GraphBuilder(string name, IReadOnlyDictionary<string, Bund
     public static AttributeProto Attribute(string attribute, string value) =>
         new() { Name = attribute, Type = AttributeProto.Types.AttributeType.String, S = ByteString.CopyFromUtf8(value) };
 
-    private static ValueInfoProto ValueInfo(string value, TensorProto.Types.DataType type, ReadOnlySpan<object> shape)
+    /// <summary>An input or output; an int is a fixed dimension, a string a free one.</summary>
+    public static ValueInfoProto ValueInfo(string value, TensorProto.Types.DataType type, params ReadOnlySpan<object> shape)
     {
         var dimensions = new TensorShapeProto();
         foreach (object dimension in shape)
