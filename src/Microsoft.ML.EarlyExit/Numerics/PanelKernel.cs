@@ -11,6 +11,11 @@ namespace Microsoft.ML.EarlyExit.Numerics;
 /// rows: four bytes of an input are multiplied with as many of each row at a time, and no sum lies across lanes. A product does not depend on the other
 /// inputs.
 /// </summary>
+/// <remarks>
+/// Without instructions that multiply bytes and add to 32 bits, widening is half of the work. So eight products are summed in 16 bits first, wherever their
+/// weights' magnitudes sum to so little that no inputs overflow it: sums wrap around, and what they have too much for their inputs' zero is taken off before
+/// it could matter. Elsewhere each pair of products is widened. Both are exact.
+/// </remarks>
 internal static unsafe class PanelKernel
 {
     /// <summary>Inputs are packed in groups of so many.</summary>
