@@ -60,8 +60,8 @@ internal interface IIntegerOperations<TVector>
     static abstract TVector MultiplyAddBytes(TVector inputs, TVector weights, TVector sums);
 
     /// <summary>
-    /// Products of inputs of 8 bits, with <see cref="ByteZero"/> for zero, and weights of 8 bits, summed in pairs to 16 bits. It and what follows is for
-    /// <see cref="SumsBytesInShorts"/>.
+    /// Products of inputs of 8 bits, with <see cref="ByteZero"/> for zero, and weights of 8 bits, summed in pairs to 16 bits. It, <see cref="AddShorts"/>,
+    /// <see cref="AddPairs"/> and <see cref="TryOffset"/> are for where <see cref="SumsBytesInShorts"/>.
     /// </summary>
     static abstract TVector MultiplyBytes(TVector inputs, TVector weights);
 

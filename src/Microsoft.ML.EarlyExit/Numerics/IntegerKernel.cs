@@ -394,11 +394,11 @@ internal static unsafe class IntegerKernel
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> Gather(float* outputs, int stride) =>
+    internal static Vector128<float> Gather(float* outputs, int stride) =>
         Vector128.Create(outputs[0], outputs[stride], outputs[2L * stride], outputs[3L * stride]);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Scatter(Vector128<float> products, float* outputs, int stride) =>
+    internal static void Scatter(Vector128<float> products, float* outputs, int stride) =>
         (outputs[0], outputs[stride], outputs[2L * stride], outputs[3L * stride]) = (products[0], products[1], products[2], products[3]);
 
     /// <summary>Rows cut into runs whose products are summed exactly: blocks, or pieces of those that are longer.</summary>

@@ -86,6 +86,7 @@ internal static unsafe class NibbleKernel
     {
         int blocks = width / block;
         int blocksOfChunk = Math.Max(1, Chunk / block);
+        int paired = inputCount - (inputCount % (2 * InputTile));
         int tiled = inputCount - (inputCount % InputTile);
         for (int group = first; group < end; group += RowGroup)
         {
@@ -93,7 +94,17 @@ internal static unsafe class NibbleKernel
             for (int chunk = 0; chunk < blocks; chunk += blocksOfChunk)
             {
                 int chunkEnd = Math.Min(chunk + blocksOfChunk, blocks);
-                for (int input = 0; input < tiled; input += InputTile)
+                for (int input = 0; input < paired; input += 2 * InputTile)
+                {
+                    for (int row = group; row < groupEnd; row++)
+                    {
+                        TilePair<TSimd, TVector>(
+                            values + ((long)row * width / 2), scales + ((long)row * blocks), width, block, chunk, chunkEnd, inputs + ((long)input * width),
+                            inputScales + input, outputs + ((long)input * outputStride) + row, outputStride);
+                    }
+                }
+
+                for (int input = paired; input < tiled; input += InputTile)
                 {
                     for (int row = group; row < groupEnd; row++)
                     {
@@ -153,6 +164,75 @@ internal static unsafe class NibbleKernel
         }
 
         return TSimd.Add(sums, others);
+    }
+
+    /// <summary>One row and the eight inputs of two tiles; the sums so far are in the outputs but for the first chunk.</summary>
+    private static void TilePair<TSimd, TVector>(
+        byte* values, float* scales, int width, int block, int firstBlock, int endBlock, short* inputs, float* inputScales, float* outputs, int outputStride)
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct
+    {
+        int count = TSimd.Count;
+        // From an input of the first tile to that of the second.
+        nint next = (nint)InputTile * width;
+        float* others = outputs + ((long)InputTile * outputStride);
+        Vector256<float> total = firstBlock == 0
+            ? Vector256<float>.Zero
+            : Vector256.Create(IntegerKernel.Gather(outputs, outputStride), IntegerKernel.Gather(others, outputStride));
+        byte* weights = values + (firstBlock * block / 2);
+        short* tile = inputs + (firstBlock * block * InputTile);
+        for (int at = firstBlock; at < endBlock; at++)
+        {
+            TVector sums0 = TSimd.Zero, sums1 = TSimd.Zero, sums2 = TSimd.Zero, sums3 = TSimd.Zero;
+            TVector sums4 = TSimd.Zero, sums5 = TSimd.Zero, sums6 = TSimd.Zero, sums7 = TSimd.Zero;
+            for (byte* end = weights + (block / 2); weights < end; weights += 2 * count, tile += InputTile * 4 * count)
+            {
+                TVector packed = TSimd.Load(weights);
+                TVector weight = TSimd.Nibble(packed, 0);
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(tile), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (4 * count)), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (8 * count)), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (12 * count)), sums3);
+                sums4 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next), sums4);
+                sums5 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (4 * count)), sums5);
+                sums6 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (8 * count)), sums6);
+                sums7 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (12 * count)), sums7);
+                weight = TSimd.Nibble(packed, 1);
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + count), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (5 * count)), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (9 * count)), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (13 * count)), sums3);
+                sums4 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + count), sums4);
+                sums5 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (5 * count)), sums5);
+                sums6 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (9 * count)), sums6);
+                sums7 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (13 * count)), sums7);
+                weight = TSimd.Nibble(packed, 2);
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (2 * count)), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (6 * count)), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (10 * count)), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (14 * count)), sums3);
+                sums4 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (2 * count)), sums4);
+                sums5 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (6 * count)), sums5);
+                sums6 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (10 * count)), sums6);
+                sums7 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (14 * count)), sums7);
+                weight = TSimd.Nibble(packed, 3);
+                sums0 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (3 * count)), sums0);
+                sums1 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (7 * count)), sums1);
+                sums2 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (11 * count)), sums2);
+                sums3 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + (15 * count)), sums3);
+                sums4 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (3 * count)), sums4);
+                sums5 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (7 * count)), sums5);
+                sums6 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (11 * count)), sums6);
+                sums7 = TSimd.MultiplyAdd(weight, TSimd.Load(tile + next + (15 * count)), sums7);
+            }
+
+            total += Vector256.ConvertToSingle(TSimd.Sum(sums0, sums1, sums2, sums3, sums4, sums5, sums6, sums7)) * scales[at];
+        }
+
+        if (endBlock == width / block)
+            total *= Vector256.Load(inputScales);
+        IntegerKernel.Scatter(total.GetLower(), outputs, outputStride);
+        IntegerKernel.Scatter(total.GetUpper(), others, outputStride);
     }
 
     /// <summary>One row and four inputs; the sums so far are in the outputs but for the first chunk.</summary>

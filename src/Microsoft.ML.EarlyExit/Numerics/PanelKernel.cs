@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
@@ -10,6 +11,11 @@ namespace Microsoft.ML.EarlyExit.Numerics;
 /// rows: four bytes of an input are multiplied with as many of each row at a time, and no sum lies across lanes. A product does not depend on the other
 /// inputs.
 /// </summary>
+/// <remarks>
+/// Without instructions that multiply bytes and add to 32 bits, widening is half of the work. So eight products are summed in 16 bits first, wherever their
+/// weights' magnitudes sum to so little that no inputs overflow it: sums wrap around, and what they have too much for their inputs' zero is taken off before
+/// it could matter. Elsewhere each pair of products is widened. Both are exact.
+/// </remarks>
 internal static unsafe class PanelKernel
 {
     /// <summary>Inputs are packed in groups of so many.</summary>
@@ -118,7 +124,7 @@ internal static unsafe class PanelKernel
                 int length = Math.Min(Run, padded - start);
                 bool isLast = start + length == padded;
                 Copy(values + ((long)group * width) + start, width, count, Math.Min(length, width - start), length, TSimd.Lanes, copy);
-                bool isGrouped = Prepare<TSimd, TVector>(length, copy, zeros);
+                int fitting = Prepare<TSimd, TVector>(length, copy, zeros);
                 float* lastFactors = isLast ? factors : null;
                 byte* panel = panels + ((long)start * inputCount);
                 float* runScales = inputScales + ((long)start / Run * inputCount);
@@ -134,12 +140,12 @@ internal static unsafe class PanelKernel
                     IntegerKernel.Prefetch(products + outputStride, tileRows * sizeof(float));
                     if (count == tileRows)
                     {
-                        Tile<TSimd, TVector>(copy, zeros, isGrouped, panel, length, runScales[input], products, start == 0, lastFactors);
+                        Tile<TSimd, TVector>(copy, zeros, fitting, panel, length, runScales[input], products, start == 0, lastFactors);
                         continue;
                     }
 
                     new ReadOnlySpan<float>(products, count).CopyTo(new Span<float>(some, tileRows));
-                    Tile<TSimd, TVector>(copy, zeros, isGrouped, panel, length, runScales[input], some, start == 0, lastFactors);
+                    Tile<TSimd, TVector>(copy, zeros, fitting, panel, length, runScales[input], some, start == 0, lastFactors);
                     new ReadOnlySpan<float>(some, count).CopyTo(new Span<float>(products, count));
                 }
             }
@@ -235,47 +241,53 @@ internal static unsafe class PanelKernel
     }
 
     /// <summary>
-    /// Finds what is to be added to sums for their inputs' zero: to each of 16 bits, where those fit whatever the inputs, and to each of 32 bits otherwise.
+    /// Finds what is to be added to sums for their inputs' zero: to each of 16 bits, for groups of columns where those fit whatever the inputs, and to each of
+    /// 32 bits for the others.
     /// </summary>
-    /// <returns>Whether sums of 16 bits fit.</returns>
-    private static bool Prepare<TSimd, TVector>(int length, sbyte* copy, int* zeros)
+    /// <returns>A bit for each group whose sums of 16 bits fit.</returns>
+    private static int Prepare<TSimd, TVector>(int length, sbyte* copy, int* zeros)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
     {
         int bytes = TSimd.Lanes * sizeof(int);
-        sbyte* end = copy + (length / GroupedBytes * GroupStride(bytes));
-        bool isGrouped = TSimd.SumsBytesInShorts;
-        for (sbyte* group = copy; isGrouped && group < end; group += GroupStride(bytes))
+        int columnBytes = VectorTile * bytes;
+        int zero = TSimd.ByteZero * 0x01010101;
+        int fitting = 0;
+        new Span<byte>(zeros, columnBytes).Clear();
+        for (int group = 0; group < length / GroupedBytes; group++, copy += GroupStride(bytes))
         {
-            sbyte* offsets = group + (Grouped * VectorTile * bytes);
-            for (int at = 0; at < VectorTile * bytes; at += bytes)
+            bool fits = TSimd.SumsBytesInShorts;
+            sbyte* offsets = copy + (Grouped * columnBytes);
+            for (int at = 0; at < columnBytes && TSimd.SumsBytesInShorts; at += bytes)
             {
-                isGrouped &= TSimd.TryOffset(
-                    TSimd.LoadBytes(group + at), TSimd.LoadBytes(group + at + (VectorTile * bytes)), TSimd.LoadBytes(group + at + (2 * VectorTile * bytes)),
-                    TSimd.LoadBytes(group + at + (3 * VectorTile * bytes)), out TVector offset);
+                fits &= TSimd.TryOffset(
+                    TSimd.LoadBytes(copy + at), TSimd.LoadBytes(copy + at + columnBytes), TSimd.LoadBytes(copy + at + (2 * columnBytes)),
+                    TSimd.LoadBytes(copy + at + (3 * columnBytes)), out TVector offset);
                 TSimd.Store(offset, offsets + at);
             }
-        }
 
-        int zero = TSimd.ByteZero * 0x01010101;
-        for (int vector = 0; vector < VectorTile; vector++)
-        {
-            TVector sums = TSimd.Zero;
-            for (sbyte* group = copy + (vector * bytes); !isGrouped && TSimd.ByteZero != 0 && group < end; group += GroupStride(bytes))
+            if (fits)
             {
-                for (int column = 0; column < Grouped; column++)
-                    sums = TSimd.MultiplyAddBytes(TSimd.Broadcast(&zero), TSimd.LoadBytes(group + (column * VectorTile * bytes)), sums);
+                fitting |= 1 << group;
+                continue;
             }
 
-            TSimd.Store(TSimd.Subtract(TSimd.Zero, sums), (byte*)zeros + (vector * bytes));
+            for (int at = 0; at < columnBytes && TSimd.ByteZero != 0; at += bytes)
+            {
+                byte* target = (byte*)zeros + at;
+                TVector sums = TSimd.Zero;
+                for (int column = 0; column < Grouped; column++)
+                    sums = TSimd.MultiplyAddBytes(TSimd.Broadcast(&zero), TSimd.LoadBytes(copy + at + (column * columnBytes)), sums);
+                TSimd.Store(TSimd.Subtract(TSimd.LoadBytes(target), sums), target);
+            }
         }
 
-        return isGrouped;
+        return fitting;
     }
 
     /// <summary>A run of one input and the rows of <see cref="VectorTile"/> vectors.</summary>
     private static void Tile<TSimd, TVector>(
-        sbyte* copy, int* zeros, bool isGrouped, byte* input, int length, float scale, float* products, bool isFirst, float* factors)
+        sbyte* copy, int* zeros, int fitting, byte* input, int length, float scale, float* products, bool isFirst, float* factors)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
     {
@@ -284,9 +296,11 @@ internal static unsafe class PanelKernel
         TVector sums0 = TSimd.LoadBytes(zero), sums1 = TSimd.LoadBytes(zero + bytes);
         TVector sums2 = TSimd.LoadBytes(zero + (2 * bytes)), sums3 = TSimd.LoadBytes(zero + (3 * bytes));
         byte* end = input + length;
-        if (TSimd.SumsBytesInShorts && isGrouped)
+        while (input < end)
         {
-            for (; input < end; input += GroupedBytes, copy += GroupStride(bytes))
+            int fits = TSimd.SumsBytesInShorts ? BitOperations.TrailingZeroCount(~fitting) : 0;
+            fitting >>= fits + 1;
+            for (byte* fitEnd = input + (fits * GroupedBytes); input < fitEnd; input += GroupedBytes, copy += GroupStride(bytes))
             {
                 TVector value = TSimd.Broadcast(input);
                 TVector shorts0 = TSimd.AddShorts(TSimd.MultiplyBytes(value, TSimd.LoadBytes(copy)), TSimd.LoadBytes(copy + (16 * bytes)));
@@ -313,18 +327,19 @@ internal static unsafe class PanelKernel
                 sums2 = TSimd.AddPairs(shorts2, sums2);
                 sums3 = TSimd.AddPairs(shorts3, sums3);
             }
-        }
 
-        for (; input < end; input += GroupedBytes, copy += VectorTile * bytes)
-        {
-            for (byte* column = input; column < input + GroupedBytes; column += sizeof(int), copy += VectorTile * bytes)
+            if (input == end)
+                break;
+            for (byte* groupEnd = input + GroupedBytes; input < groupEnd; input += sizeof(int), copy += VectorTile * bytes)
             {
-                TVector value = TSimd.Broadcast(column);
+                TVector value = TSimd.Broadcast(input);
                 sums0 = TSimd.MultiplyAddBytes(value, TSimd.LoadBytes(copy), sums0);
                 sums1 = TSimd.MultiplyAddBytes(value, TSimd.LoadBytes(copy + bytes), sums1);
                 sums2 = TSimd.MultiplyAddBytes(value, TSimd.LoadBytes(copy + (2 * bytes)), sums2);
                 sums3 = TSimd.MultiplyAddBytes(value, TSimd.LoadBytes(copy + (3 * bytes)), sums3);
             }
+
+            copy += VectorTile * bytes;
         }
 
         int lanes = TSimd.Lanes;
