@@ -50,11 +50,8 @@ internal sealed class BlockRunner : IDisposable
     public void Begin()
     {
         _current = 0;
-        Invalidate();
+        _device?.Invalidate();
     }
-
-    /// <summary>Says that hidden states were written other than by moving rows among themselves.</summary>
-    public void Invalidate() => _device?.Invalidate();
 
     /// <summary>The hidden state of a row after the last segment that ran.</summary>
     public Memory<float> HiddenMemory(int row) => _hidden[_current].Floats((long)row * _width, _width);

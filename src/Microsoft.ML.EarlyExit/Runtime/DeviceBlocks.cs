@@ -46,7 +46,10 @@ internal sealed class DeviceBlocks : IDisposable
         _bindings = new OrtIoBinding?[segments];
     }
 
-    /// <summary>Says that the host's states are no more those of the device.</summary>
+    /// <summary>
+    /// Says that the host's states are no more those of the device: a token begins. Within one they are: rows only move on the host, and a row that runs
+    /// otherwise, with earlier positions that it lacks, lacks these in all deeper segments too.
+    /// </summary>
     public void Invalidate() => _isCurrent = false;
 
     /// <summary>Runs a segment for the given slots.</summary>

@@ -100,10 +100,8 @@ internal sealed class PositionRunner : IStatePropagator
             _blocks.Run(segment, _together.AsSpan(0, together));
         else
             _blocks.Flip();
-        if (together == slots.Length)
-            return;
-        Spread(slots, together);
-        _blocks.Invalidate();
+        if (together < slots.Length)
+            Spread(slots, together);
     }
 
     public void Unbind()
