@@ -16,7 +16,8 @@ internal sealed class LayerLogits(Func<int, Memory<float>> allocate, int capacit
     private double _logSumExp;
     private bool _isSummed;
 
-    /// <summary>By how much of itself <c>Σ exp(z)</c> can be wrong, where most logits are estimates and the sum is not to be told; else 0.</summary>
+    /// <summary>By how much of itself <c>Σ exp(z)</c> can be wrong, where most logits are estimates and the sum is not to be told; 0 where it is, and a token
+    /// may be chosen by them.</summary>
     public double SumError { get; private set; }
 
     /// <summary>Whether they are there for the current token.</summary>

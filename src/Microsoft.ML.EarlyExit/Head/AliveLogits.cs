@@ -14,9 +14,6 @@ namespace Microsoft.ML.EarlyExit.Head;
 /// <param name="mostAlive">Tokens that can be alive.</param>
 internal sealed unsafe class AliveLogits(LanguageModelHead head, HeadScreen screen, int mostAlive) : IDisposable
 {
-    // expm1(x) ≤ x + x² up to there.
-    private const float LargestExponent = 1.7f;
-
     private readonly NativeBuffer _rounded = new((long)screen.Width * sizeof(short));
     private readonly int[] _places = new int[mostAlive];
     private readonly int[] _ids = new int[mostAlive];
@@ -29,13 +26,13 @@ internal sealed unsafe class AliveLogits(LanguageModelHead head, HeadScreen scre
     /// <summary><c>ln Σ exp(z)</c> of the last estimates.</summary>
     public double LogSumExp { get; private set; }
 
-    /// <summary>By how much of itself the sum can be wrong.</summary>
+    /// <summary>By how much of itself the sum can be wrong; never 0.</summary>
     public double SumError { get; private set; }
 
     /// <summary>Rows that were multiplied themselves.</summary>
     public int ExactCount { get; private set; }
 
-    /// <summary>Whether so few rows are multiplied faster by themselves.</summary>
+    /// <summary>Whether so many rows are faster estimated than multiplied themselves.</summary>
     public static bool IsWorth(int count, int width) => (long)count * width >= 1 << 14;
 
     /// <summary>Estimates logits.</summary>
@@ -45,8 +42,7 @@ internal sealed unsafe class AliveLogits(LanguageModelHead head, HeadScreen scre
     /// <returns>False where nothing is sure of the estimates: the rows themselves are to be multiplied.</returns>
     public bool TryEstimate(ReadOnlySpan<int> ids, ReadOnlySpan<float> input, Span<float> logits)
     {
-        float norm = MathF.BitIncrement(TensorPrimitives.Norm(input) * (1 + 1e-4f));
-        if (!(norm is > 1e-15f and < 1e15f))
+        if (!HeadScreen.TryNorm(input, out float norm))
             return false;
         Estimate(ids, input, logits);
         Span<float> errors = _errors.AsSpan(0, ids.Length);
@@ -55,7 +51,7 @@ internal sealed unsafe class AliveLogits(LanguageModelHead head, HeadScreen scre
 
         float second = EstimateScan.SecondLeast(logits, errors, norm);
         int found = float.IsFinite(second) ? EstimateScan.FindPossible(logits, errors, norm, second, _places) : ids.Length;
-        if (found > ids.Length / 2 || !TryMultiply(ids, input, logits, found) || TensorPrimitives.Max<float>(errors) * norm > LargestExponent)
+        if (found > ids.Length / 2 || !TryMultiply(ids, input, logits, found) || TensorPrimitives.Max<float>(errors) * norm > HeadScreen.LargestExponent)
             return false;
         Span<float> exponentials = _scratch.AsSpan(0, ids.Length);
         float largest = TensorPrimitives.Max<float>(logits);
@@ -63,7 +59,9 @@ internal sealed unsafe class AliveLogits(LanguageModelHead head, HeadScreen scre
         TensorPrimitives.Exp(exponentials, exponentials);
         (double sum, double sumOfErrors, _, double excess) = EstimateScan.AddUp(exponentials, errors);
         LogSumExp = largest + Math.Log(sum);
-        SumError = ((sumOfErrors * norm) + (excess * norm * norm)) / sum * (1 + 1e-3);
+
+        // Never as if all were exact: the best two alone are.
+        SumError = Math.Max(HeadScreen.ErrorOfSum(sum, sumOfErrors, excess, norm), double.Epsilon);
         ExactCount = found;
         return true;
     }

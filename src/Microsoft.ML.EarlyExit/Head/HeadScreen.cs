@@ -28,6 +28,7 @@ internal sealed unsafe class HeadScreen : IDisposable
     // Beyond, a product could overflow that does not with the row itself.
     private const float LargestNorm = 1e15f;
     private const float SmallestWeight = 1e-15f;
+    private const float SmallestNorm = 1e-15f;
 
     private readonly HeadWeights _weights;
     private readonly int _chunks;
@@ -50,6 +51,9 @@ internal sealed unsafe class HeadScreen : IDisposable
     public int Rows { get; }
 
     public int Width { get; }
+
+    /// <summary>expm1(x) ≤ x + x² up to there: what a sum of exponentials is off is bounded so.</summary>
+    public const float LargestExponent = 1.7f;
 
     /// <summary>A unit of <see cref="Rest"/> is so much smaller than one of <see cref="Values"/>, and so is the error of a product with both.</summary>
     public const int RestUnits = Largest;
@@ -106,6 +110,21 @@ internal sealed unsafe class HeadScreen : IDisposable
 
         return (sbyte*)_rest.Address;
     }
+
+    /// <summary>What errors are to be multiplied with for an input; false for one that bounds do not hold for.</summary>
+    public static bool TryNorm(ReadOnlySpan<float> input, out float norm)
+    {
+        norm = MathF.BitIncrement(TensorPrimitives.Norm(input) * (1 + 1e-4f));
+        return norm is > SmallestNorm and < LargestNorm;
+    }
+
+    /// <summary>By how much of itself a sum of exponentials can be wrong.</summary>
+    /// <param name="sum">The sum of all.</param>
+    /// <param name="errors">That of the products with their errors.</param>
+    /// <param name="excess">That of the products with the squares of their errors.</param>
+    /// <param name="norm">What the errors are to be multiplied with.</param>
+    public static double ErrorOfSum(double sum, double errors, double excess, float norm) =>
+        ((errors * norm) + (excess * norm * norm)) / sum * (1 + 1e-3);
 
     /// <summary>Makes the bytes of one row.</summary>
     /// <param name="row">The weights.</param>

@@ -97,7 +97,7 @@ internal sealed unsafe class LanguageModelHead : IDisposable
     /// <summary>What computes what the screen says of the logits over the full vocabulary; null where there is no screen.</summary>
     public ScreenProduct? CreateEstimates(OnnxThreadPool.Lane lane) => Screen is null ? null : new ScreenProduct(Screen, lane, _chunks);
 
-    /// <summary>Logits of some tokens for one input, in the order of the tokens; as the whole product gives them, to the bit.</summary>
+    /// <summary>Logits of some tokens for one input, in the order of the tokens; as the whole product gives them on the CPU, to the bit.</summary>
     /// <param name="lane">Where loops are started from; null for this thread alone.</param>
     /// <param name="ids">The tokens.</param>
     /// <param name="input">The input.</param>

@@ -4,7 +4,7 @@ using Microsoft.ML.EarlyExit.Runtime;
 
 namespace Microsoft.ML.EarlyExit.Head;
 
-/// <summary>The product of some rows of the head, wherever they are, with one input: what the product of all gives for them, to the bit.</summary>
+/// <summary>The product of some rows of the head, wherever they are, with one input: what the product of all gives for them on the CPU, to the bit.</summary>
 internal unsafe struct RowsProduct
 {
     // Rows that lie apart take longer to fetch than to multiply: threads pay earlier than for rows in a line.

@@ -13,7 +13,8 @@ namespace Microsoft.ML.EarlyExit.Head;
 /// <see cref="Settle"/>: the largest two logits, equals too, are those of the whole product to the bit. <see cref="Sum"/>: <c>Σ exp(z)</c>, and by how much
 /// it can be wrong at most, which is what decides whether a token exits. <see cref="Narrow"/>: the same to <see cref="Tolerance"/> of the margin. There the
 /// errors of many rows, each of them up or down by itself, are not taken as if all were against us: with σ = s ‖h‖ / 2 the error of one row's estimate, of
-/// scale s, is sub-Gaussian (Hoeffding), so that of <c>Σ p</c> over the rows left is below <see cref="Deviations"/> · sqrt(Σ (p σ)²) but once in a billion.
+/// scale s, is sub-Gaussian (Hoeffding), so that of <c>Σ p</c> over the rows left is below <see cref="Deviations"/> · sqrt(Σ (p σ)²) but once in a billion;
+/// beside it stands what the choice of rows by their estimates adds.
 /// Where a tenth of the rows would not be enough, what the screen's bytes leave of all rows is added, which makes the errors so much smaller.
 /// <see cref="Rank"/>: the best k are those of the whole product. Where a tenth of the rows is not enough for something else, or something is no number, the
 /// whole head is multiplied, and all is as without a screen.
@@ -36,15 +37,16 @@ internal sealed class ScreenedLogits(
     // An error of a row is at least 0.4 of what σ is made of: see HeadScreen.
     private const double Widening = 1 / (2 * 0.4);
 
-    // expm1(x) ≤ x + x² up to there.
-    private const double LargestExponent = 1.7;
-
     // Logits so far below the largest are multiplied before anything is added up.
     private const float FirstDepth = 4;
 
     // What is left of the tolerance once more rows have changed the sum, and how often that may not have been enough.
-    private const double Share = 0.9;
-    private const int MostTurns = 4;
+    private const double Share = 0.7;
+    private const int MostTurns = 5;
+
+    // How far below a border rows count as near it, and no more than what the mean of an error left there is, both in σ.
+    private const double NearDeviations = 6;
+    private const double MeanOfLeft = 0.8;
 
     // Of exponentials that are computed at a time.
     private const int Chunk = 2048;
@@ -88,8 +90,7 @@ internal sealed class ScreenedLogits(
     {
         (_input, _logits, _exactCount, _errorShare) = (input, logits, 0, 1);
         _exact.AsSpan().Clear();
-        _norm = MathF.BitIncrement(TensorPrimitives.Norm(input.Span) * (1 + 1e-4f));
-        if (!(_norm is > 1e-15f and < 1e15f))
+        if (!HeadScreen.TryNorm(input.Span, out _norm))
         {
             MultiplyAll();
             return;
@@ -121,8 +122,8 @@ internal sealed class ScreenedLogits(
     {
         if (IsExact)
             return;
-        if (screen.LargestError * _norm > LargestExponent)
-            MultiplyFound(LogitScan.FindAtLeast(screen.Errors, (float)(LargestExponent / _norm), found), _limit);
+        if (screen.LargestError * _norm > HeadScreen.LargestExponent)
+            MultiplyFound(LogitScan.FindAtLeast(screen.Errors, HeadScreen.LargestExponent / _norm, found), _limit);
         if (!IsExact)
         {
             ReadOnlySpan<float> values = _logits.Span;
@@ -132,7 +133,7 @@ internal sealed class ScreenedLogits(
         if (IsExact)
             return;
         AddUp();
-        SumError = ((_errors * _norm) + (_excess * _norm * _norm)) / _sum * (1 + 1e-3);
+        SumError = HeadScreen.ErrorOfSum(_sum, _errors, _excess, _norm);
     }
 
     /// <summary>After <see cref="Sum"/>: multiplies rows again, those first that matter most, until the margin is within <see cref="Tolerance"/>.</summary>
@@ -141,10 +142,13 @@ internal sealed class ScreenedLogits(
     {
         if (IsExact)
             return;
-        for (int turn = 0; !IsExact; turn++)
+        double bias = 0;
+        double share = Share;
+        for (int turn = 0; !IsExact; turn++, share /= 2)
         {
-            double deviation = _errorShare * margin * Deviations * Widening * _norm / Math.Sqrt(screen.Width);
-            if (deviation * Math.Sqrt(_squares) <= Tolerance * _sum)
+            // σ of an estimate, in errors of its row.
+            double sigma = _errorShare * Widening * _norm / Math.Sqrt(screen.Width);
+            if (margin * sigma * ((Deviations * Math.Sqrt(_squares)) + bias) <= Tolerance * _sum)
                 break;
             if (turn == MostTurns)
             {
@@ -154,15 +158,23 @@ internal sealed class ScreenedLogits(
 
             TakeExponentials();
             TensorPrimitives.Multiply(bounds, screen.Errors, bounds);
-            double left = Share * Tolerance * _sum / deviation;
+            double left = share * Tolerance * _sum / (margin * sigma * Deviations);
             float border = (float)(left / Math.Sqrt(screen.Rows));
             while (EstimateScan.SquaresBelow(bounds, 2 * border) <= left * left)
                 border *= 2;
             int count = LogitScan.FindAtLeast(bounds, border, found);
             if (count <= _limit)
+            {
+                // Of rows about the border those that are estimated too high are taken and the others left: their errors do not cancel.
+                float near = border * (float)Math.Exp(-NearDeviations * sigma * screen.TypicalError);
+                bias = MeanOfLeft * border * (LogitScan.CountAtLeast(bounds, near) - count);
                 MultiplyFound(count, _limit);
+            }
             else if (_errorShare == 1)
+            {
                 AddRest();
+                bias = 0;
+            }
             else
                 MultiplyAll();
             if (!IsExact)
@@ -193,8 +205,19 @@ internal sealed class ScreenedLogits(
         float high = TopK.NearBorder(_logits.Span, count);
         float width = screen.TypicalError * _norm;
         float low = high - width;
-        for (int step = 0; step < WideningSteps && EstimateScan.CountSurely(_logits.Span, screen.Errors, _norm, low) < count; step++)
+        int surely = EstimateScan.CountSurely(_logits.Span, screen.Errors, _norm, low);
+        for (int step = 0; step < WideningSteps && surely < count; step++)
+        {
             (high, low, width) = (low, low - (2 * width), 2 * width);
+            surely = EstimateScan.CountSurely(_logits.Span, screen.Errors, _norm, low);
+        }
+
+        if (surely < count)
+        {
+            MultiplyAll();
+            return;
+        }
+
         for (int step = 0; step < BorderSteps; step++)
         {
             float middle = (low + high) / 2;

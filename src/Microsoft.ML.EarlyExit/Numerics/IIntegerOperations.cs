@@ -29,9 +29,6 @@ internal interface IIntegerOperations<TVector>
 
     static abstract TVector Zero { get; }
 
-    /// <summary>A value in one lane, and zero in the others.</summary>
-    static abstract TVector First(int value);
-
     /// <summary>Values of 8 bits, as many as <see cref="Count"/>, widened to 16.</summary>
     static abstract unsafe TVector LoadWide(sbyte* source);
 

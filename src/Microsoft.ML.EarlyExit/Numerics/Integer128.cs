@@ -22,9 +22,6 @@ internal readonly struct Integer128 : IIntegerOperations<Vector128<int>>
     public static Vector128<int> Zero => Vector128<int>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<int> First(int value) => Vector128.CreateScalar(value);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static unsafe Vector128<int> LoadWide(sbyte* source) => Vector64.Load(source) is var bytes && AdvSimd.IsSupported
         ? AdvSimd.SignExtendWideningLower(bytes).AsInt32()
         : Vector128.WidenLower(bytes.ToVector128Unsafe()).AsInt32();

@@ -22,9 +22,6 @@ internal readonly struct Integer256 : IIntegerOperations<Vector256<int>>
     public static Vector256<int> Zero => Vector256<int>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> First(int value) => Vector256.CreateScalar(value);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static unsafe Vector256<int> LoadWide(sbyte* source) => Avx2.ConvertToVector256Int16(source).AsInt32();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -22,9 +22,6 @@ internal readonly struct Integer512 : IIntegerOperations<Vector512<int>>
     public static Vector512<int> Zero => Vector512<int>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<int> First(int value) => Vector512.CreateScalar(value);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static unsafe Vector512<int> LoadWide(sbyte* source) => Avx512BW.ConvertToVector512Int16(Vector256.Load(source)).AsInt32();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -21,7 +21,8 @@ internal static unsafe class IntegerKernel
     /// <summary>Inputs that are multiplied at a time.</summary>
     public const int InputTile = 4;
 
-    private const int LongestRun = 512;
+    /// <summary>Products whose sum fits 32 bits whatever the weights are; the longest run of a block that is summed before it is scaled.</summary>
+    public const int LongestRun = 512;
 
     // Inputs of a tile that stay in the first cache beside a few rows of weights.
     private const int Chunk = 1024;

@@ -18,8 +18,6 @@ internal readonly struct IntegerScalar : IIntegerOperations<int>
 
     public static int Zero => 0;
 
-    public static int First(int value) => value;
-
     public static unsafe int LoadWide(sbyte* source) => *source;
 
     public static unsafe int Load(void* source) => *(short*)source;

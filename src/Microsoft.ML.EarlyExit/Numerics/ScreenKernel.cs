@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
@@ -14,9 +15,6 @@ internal static unsafe class ScreenKernel
 
     // What is asked for so early is there in time: the rows are read at what memory gives.
     private const int BlocksAhead = 2;
-
-    // The sum of as many products with any weights fits 32 bits.
-    private const int LongestRun = 512;
 
     /// <summary>Computes <c>outputs[row] = Σ over parts: inputScales[part] · scales[row] · Σ values[row, k] · inputs[part, k]</c> for rows [first,
     /// end).</summary>
@@ -52,8 +50,8 @@ internal static unsafe class ScreenKernel
         {
             sbyte* row0 = values + ((long)row * width);
             Block<TSimd, TVector>(
-                row0, row0 + width, row0 + (2L * width), row0 + (3L * width), row0 + ((long)width * RowBlock * BlocksAhead), width, inputs, inputScales, parts,
-                Vector128.Load(scales + row)).Store(outputs + row);
+                row0, row0 + width, row0 + (2L * width), row0 + (3L * width), row0 + ((long)width * RowBlock * BlocksAhead), readsAhead: true, width, inputs,
+                inputScales, parts, Vector128.Load(scales + row)).Store(outputs + row);
         }
 
         int* ids = stackalloc int[RowBlock];
@@ -91,8 +89,8 @@ internal static unsafe class ScreenKernel
                 IntegerKernel.Prefetch(values + ((long)ids[next] * width), width);
             sbyte* row0 = values + ((long)id0 * width);
             Vector128<float> total = Block<TSimd, TVector>(
-                row0, values + ((long)id1 * width), values + ((long)id2 * width), values + ((long)id3 * width), row0, width, inputs, inputScales, parts,
-                Vector128.Create(scales[id0], scales[id1], scales[id2], scales[id3]));
+                row0, values + ((long)id1 * width), values + ((long)id2 * width), values + ((long)id3 * width), row0, readsAhead: false, width, inputs,
+                inputScales, parts, Vector128.Create(scales[id0], scales[id1], scales[id2], scales[id3]));
             if (at + RowBlock <= count)
             {
                 total.Store(outputs + at);
@@ -106,22 +104,23 @@ internal static unsafe class ScreenKernel
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<float> Block<TSimd, TVector>(
-        sbyte* row0, sbyte* row1, sbyte* row2, sbyte* row3, sbyte* ahead, int width, short* inputs, float* inputScales, int parts, Vector128<float> rowScales)
+        sbyte* row0, sbyte* row1, sbyte* row2, sbyte* row3, sbyte* ahead, [ConstantExpected] bool readsAhead, int width, short* inputs, float* inputScales,
+        int parts, Vector128<float> rowScales)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
     {
         Vector128<float> total = Vector128<float>.Zero, rest = Vector128<float>.Zero;
-        for (int start = 0; start < width; start += LongestRun, ahead += LongestRun * RowBlock)
+        for (int start = 0; start < width; start += IntegerKernel.LongestRun, ahead += IntegerKernel.LongestRun * RowBlock)
         {
-            int length = Math.Min(LongestRun, width - start);
+            int length = Math.Min(IntegerKernel.LongestRun, width - start);
             if (parts == 1)
             {
-                total += One<TSimd, TVector>(row0 + start, row1 + start, row2 + start, row3 + start, ahead, length, inputs + start) * rowScales;
+                total += One<TSimd, TVector>(row0 + start, row1 + start, row2 + start, row3 + start, ahead, readsAhead, length, inputs + start) * rowScales;
                 continue;
             }
 
             (Vector128<float> sums, Vector128<float> restSums) = Two<TSimd, TVector>(
-                row0 + start, row1 + start, row2 + start, row3 + start, ahead, length, inputs + start, inputs + width + start);
+                row0 + start, row1 + start, row2 + start, row3 + start, ahead, readsAhead, length, inputs + start, inputs + width + start);
             total += sums * rowScales;
             rest += restSums * rowScales;
         }
@@ -131,7 +130,8 @@ internal static unsafe class ScreenKernel
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> One<TSimd, TVector>(sbyte* row0, sbyte* row1, sbyte* row2, sbyte* row3, sbyte* ahead, int length, short* input)
+    private static Vector128<float> One<TSimd, TVector>(
+        sbyte* row0, sbyte* row1, sbyte* row2, sbyte* row3, sbyte* ahead, [ConstantExpected] bool readsAhead, int length, short* input)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
     {
@@ -139,7 +139,8 @@ internal static unsafe class ScreenKernel
         int at = 0;
         for (; at + TSimd.Count <= length; at += TSimd.Count)
         {
-            IntegerKernel.Prefetch(ahead + (at * RowBlock), TSimd.Count * RowBlock);
+            if (readsAhead)
+                IntegerKernel.Prefetch(ahead + (at * RowBlock), TSimd.Count * RowBlock);
             TVector value = TSimd.Load(input + at);
             sums0 = TSimd.MultiplyAdd(TSimd.LoadWide(row0 + at), value, sums0);
             sums1 = TSimd.MultiplyAdd(TSimd.LoadWide(row1 + at), value, sums1);
@@ -155,7 +156,7 @@ internal static unsafe class ScreenKernel
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static (Vector128<float> Sums, Vector128<float> RestSums) Two<TSimd, TVector>(
-        sbyte* row0, sbyte* row1, sbyte* row2, sbyte* row3, sbyte* ahead, int length, short* input, short* rest)
+        sbyte* row0, sbyte* row1, sbyte* row2, sbyte* row3, sbyte* ahead, [ConstantExpected] bool readsAhead, int length, short* input, short* rest)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
     {
@@ -164,7 +165,8 @@ internal static unsafe class ScreenKernel
         int at = 0;
         for (; at + TSimd.Count <= length; at += TSimd.Count)
         {
-            IntegerKernel.Prefetch(ahead + (at * RowBlock), TSimd.Count * RowBlock);
+            if (readsAhead)
+                IntegerKernel.Prefetch(ahead + (at * RowBlock), TSimd.Count * RowBlock);
             TVector value = TSimd.Load(input + at), restValue = TSimd.Load(rest + at);
             TVector weights = TSimd.LoadWide(row0 + at);
             sums0 = TSimd.MultiplyAdd(weights, value, sums0);

@@ -23,9 +23,6 @@ internal sealed class AliveVocabulary(int vocabularySize, EvaluationScratch scra
     /// <summary>How many tokens a cut leaves at most.</summary>
     public int Most => mostAlive;
 
-    /// <summary>Tells the current list from those before it; what was made of its beginning serves until it changes.</summary>
-    public int ListNumber { get; private set; }
-
     /// <summary>The alive tokens' ids, in the order of the list; not while the vocabulary is full.</summary>
     public ReadOnlySpan<int> Ids => _ids.AsSpan(0, Count);
 
@@ -65,7 +62,6 @@ internal sealed class AliveVocabulary(int vocabularySize, EvaluationScratch scra
             _ids = new int[Math.Max(count, mostAlive)];
         TopK.Select(_ranking.Span, _ids.AsSpan(0, count));
         IsFull = false;
-        ListNumber++;
         _count = _listed = count;
     }
 

@@ -10,8 +10,8 @@ namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 /// </summary>
 internal static class TopK
 {
-    // Every so many logits are a sample; of so many at most.
-    private const int Stride = 16;
+    // Every so many logits are a sample, or more where that would be too many.
+    private const int LeastStride = 16;
     private const int LargestSample = 4096;
 
     // On the stack.
@@ -69,15 +69,16 @@ internal static class TopK
     [SkipLocalsInit]
     private static float Sampled(ReadOnlySpan<float> logits, int count)
     {
-        int size = logits.Length / Stride;
-        if (size > LargestSample || count < Stride || count > logits.Length / 4)
+        int stride = Math.Max(LeastStride, (logits.Length + LargestSample - 1) / LargestSample);
+        int size = logits.Length / stride;
+        if (count < stride || count > logits.Length / 4)
             return float.NaN;
         Span<float> sample = stackalloc float[size];
         for (int at = 0; at < size; at++)
-            sample[at] = logits[at * Stride];
+            sample[at] = logits[at * stride];
 
         // Three deviations more than are expected.
-        int expected = count / Stride;
+        int expected = count / stride;
         int wanted = Math.Min(expected + (int)(3 * Math.Sqrt(expected)) + 1, size);
         return Border(sample, wanted, slack: expected / 8);
     }
