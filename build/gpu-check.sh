@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shows, on a machine with a CUDA device, that models run there whole and give the CPU's tokens, and how fast: build/gpu-check.sh [BUNDLE]
+# Shows, on a machine with a CUDA device, that models run there whole and give the CPU's tokens up to near-ties, and how fast: build/gpu-check.sh [BUNDLE]
 # Builds with ONNX Runtime's CUDA package into artifacts/gpu, runs the tests of GpuTests, and measures BUNDLE, by default the demo model in bf16, at full depth
 # and with exits, one row and eight at a time. Ends with 0 where all of it worked.
 set -euo pipefail
@@ -16,7 +16,8 @@ for project in test/Microsoft.ML.EarlyExit.Tests src/Microsoft.ML.EarlyExit.Tool
     dotnet build -c Release -v q --nologo "$project" -p:OnnxRuntimeFlavor=Gpu --artifacts-path "$out"
 done
 
-# Sessions that would leave a node to the CPU are refused there; tokens on 40 prompts are compared with the CPU's. Such tests run only where they are asked for.
+# Sessions that would leave a node to the CPU are refused there. Tokens on 40 prompts are compared with the CPU's: 38 outputs must be equal in fp32, 34 in bf16,
+# and the others up to where the CPU's token leads by less than 1e-4, or 0.1 in bf16. Such tests run only where they are asked for.
 log=$out/tests.log
 dotnet "$out/bin/Microsoft.ML.EarlyExit.Tests/release/Microsoft.ML.EarlyExit.Tests.dll" -class '*.GpuTests' -explicit only -showLiveOutput -noColor | tee "$log"
 if ! grep -Eq 'Total: [1-9][0-9]*, Errors: 0, Failed: 0, Skipped: 0, Not Run: 0' "$log"; then

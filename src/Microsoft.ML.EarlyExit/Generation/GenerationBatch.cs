@@ -40,9 +40,11 @@ internal sealed class GenerationBatch : IDisposable
         {
             _session = new DecodingSession(model.Bundle, model.Sessions, model.Head, slots, plan, options, maxNewTokens, _run);
         }
-        catch
+        catch (Exception exception)
         {
             _run.Dispose();
+            if (exception is OnnxRuntimeException or OutOfMemoryException)
+                throw Translate(exception);
             throw;
         }
 

@@ -43,9 +43,10 @@ public sealed record EarlyExitModelOptions
     }
 
     /// <summary>
-    /// Whether the CPU is used where the GPU cannot be: no CUDA in the package, libraries missing, no such device, not enough memory on it.
-    /// <see cref="EarlyExitModel.Warnings"/> then says why; otherwise loading fails. A call that the device lacks memory for after all fails in any
-    /// case; with this, later ones run on the CPU.
+    /// Whether the CPU is used where the GPU cannot be: no CUDA in the package, libraries missing, no such device, one that cannot multiply the weights, not
+    /// enough memory on it for the model. <see cref="EarlyExitModel.Warnings"/> then says why; otherwise loading fails. Where a later call needs a part of the
+    /// model that the device cannot take, with this the calls after it run on the CPU; it fails itself if it had begun on the device. A call whose rows the
+    /// device lacks memory for fails in any case, and the calls after it stay on the device.
     /// </summary>
     /// <value>The default value is false.</value>
     public bool FallbackToCpu { get; init; }

@@ -7,7 +7,8 @@ namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// The decoder's side of one batch. Every slot is at its own position. Any of them can be run through a segment of blocks while the others are idle, a slot
-/// whose row has ended takes another, and a row can be copied into another slot. Nothing is allocated per token once the shapes that occur have occurred.
+/// whose row has ended takes another, and a row can be copied into another slot.
+/// On the CPU nothing is allocated per token once the shapes that occur have occurred.
 /// </summary>
 internal sealed unsafe class DecoderBatch : IDisposable
 {
@@ -38,7 +39,17 @@ internal sealed unsafe class DecoderBatch : IDisposable
         var self = new SelfAttention(bundle, slots, maxPositions, device);
         var cross = new CrossAttention(bundle, sessions, slots, positions && device is null ? PositionRunner.LargestRun : 1, device, run);
         _memory = new DecoderMemory(self, cross, exits ? new ExitedStates(slots, configuration.DecoderLayerCount, _width, self.Capacity) : null, slots, costs);
-        _blocks = new BlockRunner(sessions, segments, _memory, configuration, device, run);
+        try
+        {
+            _blocks = new BlockRunner(sessions, segments, _memory, configuration, device, run);
+        }
+        catch
+        {
+            // A device's memory is scarce, and nothing else would release it before the model.
+            _memory.Dispose();
+            throw;
+        }
+
         if (!exits)
             return;
         int headWidth = bundle.Manifest.GraphHeadDimension;

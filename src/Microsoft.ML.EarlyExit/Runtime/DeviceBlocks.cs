@@ -16,6 +16,7 @@ internal sealed class DeviceBlocks : IDisposable
     private readonly DecoderMemory _memory;
     private readonly int _width;
     private readonly RunOptions _run;
+    private readonly List<IDisposable> _owned = [];
     private readonly DeviceTensor[] _hidden;
     private readonly BoundBuffer<float> _given;
     private readonly BoundBuffer<float> _taken;
@@ -35,15 +36,26 @@ internal sealed class DeviceBlocks : IDisposable
         _memory = memory;
         _width = configuration.ModelDimension;
         _run = run;
-        _hidden = [device.Allocate(TensorElementType.Float, slots, 1, _width), device.Allocate(TensorElementType.Float, slots, 1, _width)];
-        _given = new BoundBuffer<float>(slots, 1, _width);
-        _taken = new BoundBuffer<float>(slots, 1, _width);
-        _active = new BoundBuffer<bool>(slots, 1, 1);
-        _entries = new CacheEntries(slots, configuration.HeadCount);
-        _entriesView = _entries.Shaped(slots, 1, configuration.HeadCount, 3);
-        _activeCopy = new DeviceCopy(device, _active.View);
-        _entriesCopy = new DeviceCopy(device, _entriesView);
         _bindings = new OrtIoBinding?[segments];
+        try
+        {
+            _hidden =
+            [
+                Own(device.Allocate(TensorElementType.Float, slots, 1, _width)), Own(device.Allocate(TensorElementType.Float, slots, 1, _width)),
+            ];
+            _given = Own(new BoundBuffer<float>(slots, 1, _width));
+            _taken = Own(new BoundBuffer<float>(slots, 1, _width));
+            _active = Own(new BoundBuffer<bool>(slots, 1, 1));
+            _entries = Own(new CacheEntries(slots, configuration.HeadCount));
+            _entriesView = Own(_entries.Shaped(slots, 1, configuration.HeadCount, 3));
+            _activeCopy = Own(new DeviceCopy(device, _active.View));
+            _entriesCopy = Own(new DeviceCopy(device, _entriesView));
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>
@@ -89,9 +101,15 @@ internal sealed class DeviceBlocks : IDisposable
     public void Dispose()
     {
         Unbind();
-        foreach (IDisposable memory in new IDisposable[]
-            { _activeCopy, _entriesCopy, _entriesView, _entries, _active, _given, _taken, _hidden[0], _hidden[1] })
-            memory.Dispose();
+        for (int index = _owned.Count - 1; index >= 0; index--)
+            _owned[index].Dispose();
+    }
+
+    private T Own<T>(T memory)
+        where T : IDisposable
+    {
+        _owned.Add(memory);
+        return memory;
     }
 
     private void Place(ReadOnlySpan<int> slots)

@@ -10,8 +10,8 @@ namespace Microsoft.ML.EarlyExit.Runtime;
 internal sealed unsafe class DeviceHead(InferenceSession session, int width, int rowCount)
 {
     /// <summary>
-    /// Weights of a head from which on it is multiplied there. A device's run and the way of the logits to the host take about a tenth of a millisecond, in
-    /// which a processor reads as many weights as this in single precision at 160 GB/s.
+    /// Weights of a head from which on it is multiplied there: an estimate that was measured on no GPU. A device's run and the way of the logits to the host
+    /// may take a tenth of a millisecond, in which a processor reads as many weights as this of the head's screen, a byte each, at 40 GB/s.
     /// </summary>
     public const long LeastWeights = 1 << 22;
 

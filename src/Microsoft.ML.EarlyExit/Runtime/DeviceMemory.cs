@@ -12,10 +12,12 @@ internal sealed class DeviceMemory : IDisposable
     // The last version of ONNX's operators with an Identity that all providers have.
     private const int CopyOpset = 19;
 
+    private readonly ExecutionDevice _device;
     private readonly OrtMemoryInfo _info;
     private readonly OrtAllocator _allocator;
     private readonly Func<byte[], InferenceSession> _createSession;
     private readonly ConcurrentDictionary<TensorElementType, InferenceSession> _copies = new();
+    private readonly ConcurrentDictionary<DeviceTensor, bool> _tensors = new();
     private readonly RunOptions _run = new();
     private readonly Lock _creation = new();
 
@@ -24,13 +26,24 @@ internal sealed class DeviceMemory : IDisposable
     /// <param name="createSession">Makes a session on the device from a model.</param>
     public DeviceMemory(ExecutionDevice device, InferenceSession session, Func<byte[], InferenceSession> createSession)
     {
+        _device = device;
         _createSession = createSession;
         _info = device.CreateMemoryInfo();
         _allocator = new OrtAllocator(session, _info);
     }
 
+    /// <summary>Tensors there that were not disposed.</summary>
+    public int TensorCount => _tensors.Count;
+
     /// <summary>A tensor there, of what was in the memory before; the caller disposes it before this.</summary>
-    public DeviceTensor Allocate(TensorElementType type, params long[] shape) => new(_allocator, _info, type, shape);
+    /// <exception cref="OnnxRuntimeException">The device has not enough memory.</exception>
+    public DeviceTensor Allocate(TensorElementType type, params long[] shape)
+    {
+        _device.Allocating?.Invoke();
+        var tensor = new DeviceTensor(_allocator, _info, type, shape, released => _tensors.TryRemove(released, out _));
+        _tensors[tensor] = true;
+        return tensor;
+    }
 
     /// <summary>Copies a tensor of the host, or of the device, to another of the same type and shape.</summary>
     public void Copy(OrtValue from, OrtValue to)
@@ -45,6 +58,9 @@ internal sealed class DeviceMemory : IDisposable
 
     public void Dispose()
     {
+        // What nobody owns any more would be released by the finalizer, which needs the allocator.
+        foreach (DeviceTensor tensor in _tensors.Keys)
+            tensor.Dispose();
         foreach (InferenceSession session in _copies.Values)
             session.Dispose();
         _run.Dispose();

@@ -9,11 +9,18 @@ internal sealed class DeviceTensor : IDisposable
     private readonly OrtMemoryInfo _info;
     private readonly OrtMemoryAllocation _memory;
     private readonly TensorElementType _type;
+    private readonly Action<DeviceTensor> _released;
     private readonly long _bytes;
 
-    public DeviceTensor(OrtAllocator allocator, OrtMemoryInfo info, TensorElementType type, long[] shape)
+    /// <param name="allocator">The device's allocator, which outlives this.</param>
+    /// <param name="info">The device's memory.</param>
+    /// <param name="type">The type of its elements.</param>
+    /// <param name="shape">Its shape.</param>
+    /// <param name="released">Is told when this is disposed.</param>
+    public DeviceTensor(OrtAllocator allocator, OrtMemoryInfo info, TensorElementType type, long[] shape, Action<DeviceTensor> released)
     {
         _info = info;
+        _released = released;
         _type = type;
         _bytes = Bytes(shape);
         if (_bytes > uint.MaxValue)
@@ -23,7 +30,15 @@ internal sealed class DeviceTensor : IDisposable
         }
 
         _memory = allocator.Allocate((uint)_bytes);
-        Value = View(0, shape);
+        try
+        {
+            Value = View(0, shape);
+        }
+        catch
+        {
+            _memory.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The whole tensor.</summary>
@@ -43,6 +58,7 @@ internal sealed class DeviceTensor : IDisposable
     {
         Value.Dispose();
         _memory.Dispose();
+        _released(this);
     }
 
     private int ElementBytes => _type switch

@@ -6,16 +6,16 @@ namespace Microsoft.ML.EarlyExit.Runtime;
 /// <param name="AppendTo">Adds the provider to a session's options.</param>
 /// <param name="CreateMemoryInfo">Says which memory it is.</param>
 /// <param name="MultipliesBFloat16">Whether it multiplies weights in bf16; they are widened where it does not.</param>
-internal sealed record ExecutionDevice(Action<SessionOptions> AppendTo, Func<OrtMemoryInfo> CreateMemoryInfo, bool MultipliesBFloat16)
+/// <param name="Allocating">Is called before memory is taken; null for nothing.</param>
+internal sealed record ExecutionDevice(
+    Action<SessionOptions> AppendTo, Func<OrtMemoryInfo> CreateMemoryInfo, bool MultipliesBFloat16, Action? Allocating = null)
 {
-    /// <summary>A CUDA device.</summary>
+    /// <summary>A CUDA device, which refuses a session with a node that it cannot run: on the CPU every token would wait for it.</summary>
     /// <param name="device">The device, from 0.</param>
-    /// <param name="isStrict">Whether a session with a node that the device cannot run is refused, instead of running it on the CPU.</param>
-    public static ExecutionDevice Cuda(int device, bool isStrict = false) => new(
+    public static ExecutionDevice Cuda(int device) => new(
         options =>
         {
-            if (isStrict)
-                options.AddSessionConfigEntry("session.disable_cpu_ep_fallback", "1");
+            options.AddSessionConfigEntry("session.disable_cpu_ep_fallback", "1");
 
             // Its kernel wants cuDNN, which nothing else here does.
             options.AddSessionConfigEntry("optimization.disable_specified_optimizers", "BiasSoftmaxFusion");

@@ -6,7 +6,8 @@ namespace Microsoft.ML.EarlyExit.Runtime;
 /// <summary>Decides between CPU and GPU from what was requested, what the native package offers and what the device then does.</summary>
 internal sealed class GpuSelection
 {
-    private const string CudaProvider = "CUDAExecutionProvider";
+    /// <summary>The provider that runs models on a GPU.</summary>
+    public const string CudaProvider = "CUDAExecutionProvider";
     private const string CudaLibrary = "onnxruntime_providers_cuda";
 
     private const string Package =

@@ -60,7 +60,7 @@ internal sealed class KeyValueCache : IDisposable
     /// </summary>
     public void Grow(int capacity, ReadOnlySpan<int> kept)
     {
-        FromDevice();
+        Transfer(toDevice: false);
         NativeBuffer keys = Grown(_keys, capacity, kept);
         NativeBuffer values = Grown(_values, capacity, kept);
         Dispose();
@@ -88,10 +88,10 @@ internal sealed class KeyValueCache : IDisposable
     {
         if (_device is not null)
         {
-            FromDevice();
+            Transfer(toDevice: false);
             ClearNoNumbers(_keys);
             ClearNoNumbers(_values);
-            ToDevice();
+            Transfer(toDevice: true);
             return;
         }
 
@@ -105,7 +105,7 @@ internal sealed class KeyValueCache : IDisposable
     /// <summary>Copies the first entries of a slot, the scratch entry among them, into another.</summary>
     public void CopySlot(int from, int to, int entries)
     {
-        FromDevice();
+        Transfer(toDevice: false);
         for (int head = 0; head < _heads; head++)
         {
             long source = (((long)from * _heads) + head) * Capacity * _headWidth;
@@ -114,7 +114,7 @@ internal sealed class KeyValueCache : IDisposable
             _values.Span<float>(source, entries * _headWidth).CopyTo(_values.Span<float>(target, entries * _headWidth));
         }
 
-        ToDevice();
+        Transfer(toDevice: true);
     }
 
     public void Dispose()
@@ -141,10 +141,20 @@ internal sealed class KeyValueCache : IDisposable
     {
         if (_device is null)
             return (View(_keys), View(_values));
-        _deviceKeys = _device.Allocate(TensorElementType.Float, _slots, _heads, Capacity, _headWidth);
-        _deviceValues = _device.Allocate(TensorElementType.Float, _slots, _heads, Capacity, _headWidth);
-        ToDevice();
-        return (_deviceKeys.View(0, _slots, _heads, Capacity, _headWidth), _deviceValues.View(0, _slots, _heads, Capacity, _headWidth));
+        try
+        {
+            _deviceKeys = _device.Allocate(TensorElementType.Float, _slots, _heads, Capacity, _headWidth);
+            _deviceValues = _device.Allocate(TensorElementType.Float, _slots, _heads, Capacity, _headWidth);
+            Transfer(toDevice: true);
+        }
+        catch
+        {
+            _deviceKeys?.Dispose();
+            _deviceValues?.Dispose();
+            throw;
+        }
+
+        return (_deviceKeys.Value, _deviceValues.Value);
     }
 
     private OrtValue View(NativeBuffer buffer) => BoundTensor.Floats(buffer, _slots, _heads, Capacity, _headWidth);
@@ -155,18 +165,15 @@ internal sealed class KeyValueCache : IDisposable
         return device?.View(start, 1, _heads, Capacity, _headWidth) ?? BoundTensor.FloatsAt(buffer, start, 1, _heads, Capacity, _headWidth);
     }
 
-    private void FromDevice() => Transfer((host, device) => _device!.Copy(device, host));
-
-    private void ToDevice() => Transfer((host, device) => _device!.Copy(host, device));
-
-    private void Transfer(Action<OrtValue, OrtValue> copy)
+    /// <summary>Copies all between the host's memory and that of the device, where there is one.</summary>
+    private void Transfer(bool toDevice)
     {
         if (_device is null)
             return;
         using OrtValue keys = View(_keys);
-        copy(keys, _deviceKeys!.Value);
         using OrtValue values = View(_values);
-        copy(values, _deviceValues!.Value);
+        foreach ((OrtValue host, OrtValue device) in ((OrtValue, OrtValue)[])[(keys, _deviceKeys!.Value), (values, _deviceValues!.Value)])
+            _device.Copy(toDevice ? host : device, toDevice ? device : host);
     }
 
     private void ClearNoNumbers(NativeBuffer buffer)

@@ -46,7 +46,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         _threadCount = OnnxEnvironment.Open(options, _warnings.Enqueue);
         _widened = new WidenedWeights(bundle, _threadCount);
         _packing = new PackingProbe(CreateOptions);
-        _gpu = new GpuSelection(options, OrtEnv.Instance().GetAvailableProviders(), _warnings.Enqueue);
+        _gpu = new GpuSelection(options, standIn is null ? OrtEnv.Instance().GetAvailableProviders() : [GpuSelection.CudaProvider], _warnings.Enqueue);
         if (WeightFormat.Of(bundle.Manifest.Precision).HasScales)
         {
             _gpu.RefuseWholeNumbers();
@@ -59,14 +59,13 @@ internal sealed unsafe class ModelSessions : IDisposable
         _packedWeights = new PrePackedWeightsContainer();
         _attention = new AttentionOperator();
         _products = new QuantizedProductOperator();
-        if (ExecutionDevice is null)
+        if (_gpu.Device is null)
             return;
         try
         {
-            // A device is known to work only once something was put on it.
-            InferenceSession encoder = Encoder;
-            if (ExecutionDevice is { } device)
-                _device = new DeviceMemory(device, encoder, model => CreateSession(device, model));
+            // A device is known to work only once something has run on it.
+            if (Find(new SessionKey(SessionKind.Encoder, 0, 0, SegmentForm.Device)) is { } encoder)
+                _device = _gpu.Create<DeviceMemory?>(number => CreateMemory(DeviceOf(number), encoder), () => null);
         }
         catch
         {
@@ -97,23 +96,19 @@ internal sealed unsafe class ModelSessions : IDisposable
         Head,
     }
 
-    public InferenceSession Encoder => Get(new SessionKey(SessionKind.Encoder, 0, 0));
+    public InferenceSession Encoder => OfSequence(SessionKind.Encoder, 0, 0);
 
     /// <summary>The memory of the device that batches run on; null for the host's.</summary>
-    public DeviceMemory? Device => ExecutionDevice is null ? null : _device;
+    public DeviceMemory? Device => _gpu.Device is null ? null : _device;
 
-    /// <summary>What multiplies with the whole LM head on the device; null where the host does.</summary>
+    /// <summary>What multiplies with the whole LM head on the device; null where the host does. It stays on the device where that is given up later.</summary>
     public DeviceHead? CreateHead()
     {
         (int width, int rows) = (_bundle.Configuration.ModelDimension, _bundle.Configuration.VocabularySize);
         if (Device is null || (long)width * rows < DeviceHead.LeastWeights)
             return null;
-        InferenceSession session = Get(new SessionKey(SessionKind.Head, 0, 0));
-        return Device is null ? null : new DeviceHead(session, width, rows);
+        return Find(new SessionKey(SessionKind.Head, 0, 0, SegmentForm.Device)) is { } session ? new DeviceHead(session, width, rows) : null;
     }
-
-    /// <summary>The device that sessions are made on; null for the CPU.</summary>
-    private ExecutionDevice? ExecutionDevice => _standIn ?? (_gpu.Device is { } device ? ExecutionDevice.Cuda(device) : null);
 
     /// <summary>Decoder blocks as one session.</summary>
     public InferenceSession Segment(DecoderSegment blocks, SegmentForm form) =>
@@ -156,9 +151,13 @@ internal sealed unsafe class ModelSessions : IDisposable
 
     /// <summary>What a caller is told of a run that failed, other than by being cancelled.</summary>
     public Exception Failure(Exception exception) =>
-        exception is OnnxRuntimeException && _gpu.Device is { } device
+        exception is OnnxRuntimeException && _device is not null
             ? new InvalidOperationException(
-                $"ONNX Runtime could not run the model on CUDA device {device}: {exception.Message} Free memory on it, name another device, or run on the CPU.",
+                _gpu.Device is { } device
+                    ? $"ONNX Runtime could not run the model on CUDA device {device}: {exception.Message} Free memory on it, name another device, or run on "
+                    + "the CPU."
+                    : $"ONNX Runtime could not run the model, which was loaded for a CUDA device that later calls no longer use: {exception.Message} "
+                    + "Call again, or load the model for the CPU.",
                 exception)
             : RowMemory.IsExhausted(exception)
                 ? new InvalidOperationException(
@@ -167,7 +166,7 @@ internal sealed unsafe class ModelSessions : IDisposable
                     $"ONNX Runtime could not run the model bundle '{_bundle.Name}': {exception.Message} Convert the checkpoint again.", exception);
 
     /// <summary>All decoder layers over a whole target.</summary>
-    public InferenceSession TeacherForcedDecoder => Get(new SessionKey(SessionKind.TeacherForcedDecoder, 1, _bundle.Configuration.DecoderLayerCount));
+    public InferenceSession TeacherForcedDecoder => OfSequence(SessionKind.TeacherForcedDecoder, 1, _bundle.Configuration.DecoderLayerCount);
 
     public void Dispose()
     {
@@ -184,20 +183,32 @@ internal sealed unsafe class ModelSessions : IDisposable
         _widened.Dispose();
     }
 
-    private InferenceSession Get(SessionKey key)
+    /// <summary>What runs over whole sequences, on the device in use.</summary>
+    private InferenceSession OfSequence(SessionKind kind, int firstLayer, int lastLayer)
+    {
+        var key = new SessionKey(kind, firstLayer, lastLayer);
+        return (_gpu.Device is null ? null : Find(key with { Form = SegmentForm.Device })) ?? Get(key);
+    }
+
+    private InferenceSession Get(SessionKey key) => Find(key)
+        ?? throw new InvalidOperationException(
+            $"This call began on a CUDA device, which then could not take a part of the model. {_warnings.LastOrDefault()} Call again.");
+
+    /// <summary>A session; null for one on a device that could not take it, and is not used any more.</summary>
+    private InferenceSession? Find(SessionKey key)
     {
         if (_sessions.TryGetValue(key, out InferenceSession? session))
             return session;
         // One at a time: packing needs memory for the weights of the session being made, beside the copy it then shares.
         lock (_creation)
         {
-            if (!_sessions.TryGetValue(key, out session))
-                _sessions[key] = session = Create(key);
+            if (!_sessions.TryGetValue(key, out session) && (session = Create(key)) is not null)
+                _sessions[key] = session;
             return session;
         }
     }
 
-    private InferenceSession Create(SessionKey key)
+    private InferenceSession? Create(SessionKey key)
     {
         ModelProto model = key.Kind switch
         {
@@ -211,21 +222,37 @@ internal sealed unsafe class ModelSessions : IDisposable
                 key.FirstLayer, key.Form),
         };
 
-        return _standIn is { } standIn
-            ? CreateOnDevice(key, model, standIn)
-            : _gpu.Create(device => CreateOnDevice(key, model, ExecutionDevice.Cuda(device)), () => CreateInstead(key, model));
+        return key.Form == SegmentForm.Device
+            ? _gpu.Create<InferenceSession?>(device => CreateWorking(key, model, DeviceOf(device)), () => null)
+            : CreateOnCpu(key, model);
     }
 
-    private InferenceSession CreateInstead(SessionKey key, ModelProto model) =>
-        key.Form == SegmentForm.Device
-            ? throw new InvalidOperationException(
-                $"This call began on a CUDA device, which then could not take a part of the model. {_warnings.LastOrDefault()} Call again.")
-            : CreateOnCpu(key, model);
+    private ExecutionDevice DeviceOf(int number) => _standIn ?? ExecutionDevice.Cuda(number);
+
+    private DeviceMemory CreateMemory(ExecutionDevice device, InferenceSession encoder) => new(device, encoder, model => CreateSession(device, model));
+
+    private InferenceSession CreateWorking(SessionKey key, ModelProto model, ExecutionDevice device)
+    {
+        InferenceSession session = CreateOnDevice(key, ForDevice(key.Kind, model, device.MultipliesBFloat16), device);
+        if (key.Kind != SessionKind.Encoder)
+            return session;
+        try
+        {
+            // Whether it has a product of such weights, and all libraries that it takes, shows when it runs.
+            using var run = new RunOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
+            EncodedInput.Encode(session, [_bundle.Configuration.PadTokenId], _bundle.Configuration.ModelDimension, run).Dispose();
+            return session;
+        }
+        catch
+        {
+            session.Dispose();
+            throw;
+        }
+    }
 
     private InferenceSession CreateOnDevice(SessionKey key, ModelProto model, ExecutionDevice device)
     {
-        model = ForDevice(key, model, device);
-        if (!device.MultipliesBFloat16)
+        if (_standIn is not null)
             return CreateOnCpu(key, model, device);
         List<TensorProto> weights = ExternalWeights(model);
         // Here the runtime reads the file itself.
@@ -234,13 +261,12 @@ internal sealed unsafe class ModelSessions : IDisposable
         return CreateSession(device, model.ToByteArray());
     }
 
-    private ModelProto ForDevice(SessionKey key, ModelProto model, ExecutionDevice device) => key.Kind switch
+    private ModelProto ForDevice(SessionKind kind, ModelProto model, bool narrow) => kind switch
     {
-        SessionKind.Segment when key.Form == SegmentForm.Device => DeviceGraph.OfBlocks(model, device.MultipliesBFloat16),
-        SessionKind.StateKeysValues or SessionKind.CrossKeysValues when key.Form == SegmentForm.Device =>
-            DeviceGraph.OfKeysValues(model, _bundle, device.MultipliesBFloat16),
-        SessionKind.Encoder or SessionKind.TeacherForcedDecoder => DeviceGraph.OfSequence(model, device.MultipliesBFloat16),
-        _ => model.Clone(),
+        SessionKind.Segment => DeviceGraph.OfBlocks(model, narrow),
+        SessionKind.StateKeysValues or SessionKind.CrossKeysValues => DeviceGraph.OfKeysValues(model, _bundle, narrow),
+        SessionKind.Encoder or SessionKind.TeacherForcedDecoder => DeviceGraph.OfSequence(model, narrow),
+        _ => model,
     };
 
     private InferenceSession CreateSession(ExecutionDevice device, byte[] model)

@@ -7,6 +7,7 @@ using Microsoft.ML.EarlyExit.Model;
 using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.EarlyExit.Runtime;
 using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 
@@ -203,17 +204,151 @@ public sealed class DeviceTests : IDisposable
             {
                 var options = new TextGenerationOptions { MaxNewTokens = 80, MinNewTokens = 80, Exit = policy };
                 _ = device.Generate([GenerationInput.FromTokenIds([9, 12, 1])], options, TestContext.Current.CancellationToken);
+                Assert.Equal(0, device.Sessions.Device!.TensorCount);
             }
         }
 
         Assert.Equal(before, NativeBuffer.LiveBytes);
     }
 
+    [Fact]
+    public void What_nobody_owns_is_given_back_with_the_device()
+    {
+        EarlyExitModel device = Load(TestModels.Bundle(TestModels.Exits));
+        DeviceMemory memory = device.Sessions.Device!;
+        DeviceTensor abandoned = memory.Allocate(TensorElementType.Float, 3, 5);
+        Assert.Equal(1, memory.TensorCount);
+        device.Dispose();
+        Assert.Equal(0, memory.TensorCount);
+        abandoned.Dispose();
+    }
+
+    [Theory]
+    [InlineData(StatePropagation.StateCopy)]
+    [InlineData(StatePropagation.ParallelDecoding)]
+    public void Memory_that_runs_out_anywhere_ends_its_call_alone(StatePropagation propagation)
+    {
+        int left = int.MaxValue;
+        using EarlyExitModel device = Load(TestModels.Bundle(TestModels.Exits), StandIn with { Allocating = () => ThrowIf(left-- <= 0) });
+        var options = new TextGenerationOptions
+        {
+            MaxNewTokens = 70, MinNewTokens = 70, BatchSize = 2,
+            Exit = new ExitPolicy { MinimumLayer = 2, Threshold = 0.5f, StatePropagation = propagation },
+        };
+        GenerationInput[] rows = [GenerationInput.FromTokenIds([9, 12, 40, 1]), GenerationInput.FromTokenIds([.. Enumerable.Range(2, 90)])];
+        IReadOnlyList<GenerationResult> expected = device.Generate(rows, options, TestContext.Current.CancellationToken);
+        int allocations = int.MaxValue - left;
+        Assert.InRange(allocations, 20, 200);
+        for (int before = 0; before < allocations; before++)
+        {
+            left = before;
+            var exception = Assert.Throws<InvalidOperationException>(() => device.Generate(rows, options, TestContext.Current.CancellationToken));
+            Assert.StartsWith("ONNX Runtime could not run the model on CUDA device 0: ", exception.Message, StringComparison.Ordinal);
+            Assert.Equal(0, device.Sessions.Device!.TensorCount);
+        }
+
+        left = int.MaxValue;
+        AssertSame(expected, device.Generate(rows, options, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public void A_device_that_takes_no_more_sessions_ends_its_call_and_the_cpu_follows()
+    {
+        bool isFull = false;
+        using EarlyExitModel device = Load(
+            TestModels.Bundle(TestModels.Exits), StandIn with { AppendTo = _ => RefuseIf(isFull) },
+            new EarlyExitModelOptions { GpuDeviceId = 0, FallbackToCpu = true });
+        Assert.DoesNotContain(device.Warnings, IsOfDevice);
+        Assert.Contains(DeviceGraph.Positions, device.Sessions.Encoder.InputMetadata.Keys);
+        GenerationInput[] rows = [GenerationInput.FromTokenIds([9, 12, 40, 1]), GenerationInput.FromTokenIds([5, 1])];
+        _ = device.Generate(rows, new TextGenerationOptions { MaxNewTokens = 2 }, TestContext.Current.CancellationToken);
+
+        // A policy needs other segments.
+        isFull = true;
+        var options = new TextGenerationOptions { MaxNewTokens = 20, MinNewTokens = 20, Exit = StoredWeightsPolicies.All["softmax, state copying"] };
+        var exception = Assert.Throws<InvalidOperationException>(() => device.Generate(rows, options, TestContext.Current.CancellationToken));
+        Assert.StartsWith("This call began on a CUDA device", exception.Message, StringComparison.Ordinal);
+        Assert.Single(device.Warnings, IsOfDevice);
+
+        // The encoder goes with the rest, and what may still run on the device is not said to be the bundle's fault.
+        Assert.Null(device.Sessions.Device);
+        Assert.DoesNotContain(DeviceGraph.Positions, device.Sessions.Encoder.InputMetadata.Keys);
+        AssertSame(
+            TestModels.Model(TestModels.Exits).Generate(rows, options, TestContext.Current.CancellationToken),
+            device.Generate(rows, options, TestContext.Current.CancellationToken));
+        var failure = Assert.IsType<InvalidOperationException>(device.Sessions.Failure(Failing()));
+        Assert.Contains("CUDA device", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_device_that_takes_the_encoder_and_cannot_run_it_is_found_when_loading(bool fallbackToCpu)
+    {
+        // As it is where bf16 cannot be multiplied: not before the encoder runs.
+        ExecutionDevice broken = StandIn with { AppendTo = options => options.AddFreeDimensionOverrideByName("sequence", 7) };
+        var options = new EarlyExitModelOptions { GpuDeviceId = 0, FallbackToCpu = fallbackToCpu };
+        if (!fallbackToCpu)
+        {
+            var exception = Assert.Throws<InvalidOperationException>(() => Load(TestModels.Bundle(TestModels.Exits), broken, options));
+            Assert.StartsWith("CUDA device 0 was requested and cannot be used: ", exception.Message, StringComparison.Ordinal);
+            return;
+        }
+
+        using EarlyExitModel model = Load(TestModels.Bundle(TestModels.Exits), broken, options);
+        Assert.Single(model.Warnings, IsOfDevice);
+        Assert.Null(model.Sessions.Device);
+        GenerationInput[] rows = [GenerationInput.FromTokenIds([9, 12, 40, 1])];
+        AssertSame(
+            TestModels.Model(TestModels.Exits).Generate(rows, cancellationToken: TestContext.Current.CancellationToken),
+            model.Generate(rows, cancellationToken: TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public void A_head_that_a_device_cannot_take_is_the_hosts()
+    {
+        // The encoder is the first.
+        int sessions = 0;
+        using EarlyExitModel model = Load(
+            TestModels.Bundle(TestModels.Demo), StandIn with { AppendTo = _ => RefuseIf(++sessions > 1) },
+            new EarlyExitModelOptions { GpuDeviceId = 0, FallbackToCpu = true });
+        Assert.Null(model.Head.Device);
+        Assert.NotNull(model.Head.Screen);
+        Assert.Single(model.Warnings, IsOfDevice);
+
+        // None was made of the head in its place.
+        Assert.Equal(1, model.Sessions.Count);
+    }
+
     private static ExecutionDevice StandIn { get; } = new(
         options => options.AddSessionConfigEntry("session.strict_shape_type_inference", "1"), () => OrtMemoryInfo.DefaultInstance, MultipliesBFloat16: false);
 
-    private static EarlyExitModel Load(string bundle) =>
-        EarlyExitModel.Load(ModelBundle.Open(bundle, copyWeights: false), new EarlyExitModelOptions(), StandIn);
+    private static EarlyExitModel Load(string bundle, ExecutionDevice? device = null, EarlyExitModelOptions? options = null) =>
+        EarlyExitModel.Load(ModelBundle.Open(bundle, copyWeights: false), options ?? new EarlyExitModelOptions { GpuDeviceId = 0 }, device ?? StandIn);
+
+    private static void ThrowIf(bool fails)
+    {
+        if (fails)
+            throw Failing();
+    }
+
+    private static void RefuseIf(bool refuses)
+    {
+        if (refuses)
+            throw new DllNotFoundException("The stand-in takes no more sessions.");
+    }
+
+    private static bool IsOfDevice(string warning) => warning.Contains("CUDA device 0", StringComparison.Ordinal);
+
+    /// <summary>An exception of ONNX Runtime's, which has no constructor for others.</summary>
+    private static OnnxRuntimeException Failing() => Assert.Throws<OnnxRuntimeException>(() => new InferenceSession((byte[])[1, 2, 3]));
+
+    private static void AssertSame(IReadOnlyList<GenerationResult> expected, IReadOnlyList<GenerationResult> actual)
+    {
+        Assert.All(expected.Concat(actual), row => Assert.Null(row.Error));
+        Assert.Equal(expected.Select(row => row.TokenIds), actual.Select(row => row.TokenIds));
+        Assert.Equal(expected.Select(row => row.ExitLayers), actual.Select(row => row.ExitLayers));
+    }
 
     private static IEnumerable<GenerationInput> Prompts(string file, int count) =>
         File.ReadLines(TestModels.Fixture("demo", file + ".jsonl")).Take(count)
@@ -221,12 +356,10 @@ public sealed class DeviceTests : IDisposable
 
     private static void AssertEqual(IReadOnlyList<GenerationResult> expected, IReadOnlyList<GenerationResult> actual)
     {
+        AssertSame(expected, actual);
         foreach ((GenerationResult one, GenerationResult other) in expected.Zip(actual))
         {
-            Assert.Null(one.Error);
-            Assert.Null(other.Error);
-            Assert.Equal(one.TokenIds, other.TokenIds);
-            Assert.Equal(one.ExitLayers, other.ExitLayers);
+            Assert.Equal(one.Confidences!.Count, other.Confidences!.Count);
             foreach ((float confidence, float same) in one.Confidences!.Zip(other.Confidences!))
                 Assert.Equal(confidence, same, 1e-4);
         }

@@ -1,9 +1,12 @@
 using System.Text.Json;
+using Google.Protobuf;
 using Microsoft.ML.EarlyExit.Conversion;
 using Microsoft.ML.EarlyExit.Files;
 using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Model;
 using Microsoft.ML.EarlyExit.Model.Bundle;
+using Microsoft.ML.EarlyExit.Model.Graphs;
+using Microsoft.ML.EarlyExit.Onnx;
 using Microsoft.ML.EarlyExit.Runtime;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -15,9 +18,11 @@ public sealed class GpuTests : IDisposable
 {
     private const int PromptsOfEachTask = 20;
 
-    // What rounding the products' inputs and outputs to eight bits may change the lead of a logit by: of 200 prompts on a CPU that rounds so, three parted from
-    // their tokens, where these led by 0.04 and less.
-    private const float NearTie = 0.1f;
+    // The arithmetic of fp32 is that of the CPU but for the order of sums.
+    private const float NearTie = 1e-4f;
+
+    // What rounding the products' inputs and outputs to eight bits may change the lead of a logit by: 0.04 in a one-off trial on a CPU.
+    private const float RoundedNearTie = 0.1f;
 
     private readonly TemporaryFolder _folder = new(Path.GetTempPath());
 
@@ -37,9 +42,23 @@ public sealed class GpuTests : IDisposable
         model.Loaded.WarmUpScoring();
         Assert.NotNull(model.Sessions.Device);
         Assert.NotNull(model.Head.Device);
+    }
 
-        // As it does of the bundle's blocks as they are.
-        Assert.Throws<OnnxRuntimeException>(() => model.Sessions.Segment(new DecoderSegment(1, 1), SegmentForm.OneSlot));
+    [Fact(Explicit = true)]
+    public void A_node_that_would_fall_to_the_cpu_is_refused()
+    {
+        using var options = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
+        ExecutionDevice.Cuda(0).AppendTo(options);
+
+        // An operator that the provider has no kernel for.
+        var graph = new GraphProto
+        {
+            Name = "unique", Node = { new NodeProto { OpType = "Unique", Input = { "all" }, Output = { "unique" } } },
+            Input = { GraphBuilder.ValueInfo("all", TensorProto.Types.DataType.Float, "count") },
+            Output = { GraphBuilder.ValueInfo("unique", TensorProto.Types.DataType.Float, "unique_count") },
+        };
+        byte[] model = new ModelProto { IrVersion = 9, Graph = graph, OpsetImport = { new OperatorSetIdProto { Domain = "", Version = 19 } } }.ToByteArray();
+        Assert.Contains("fallback", Assert.Throws<OnnxRuntimeException>(() => new InferenceSession(model, options)).Message, StringComparison.Ordinal);
     }
 
     [Theory(Explicit = true)]
@@ -66,13 +85,14 @@ public sealed class GpuTests : IDisposable
                     continue;
                 }
 
-                // The arithmetic of fp32 is that of the CPU but for the order of sums.
                 float lead = Lead(cpu, prompts[row], options, expected[row].TokenIds, at, actual[row].TokenIds[at]);
                 Assert.True(
-                    lead < (weights == WeightPrecision.BFloat16 ? NearTie : 1e-3f),
+                    lead < (weights == WeightPrecision.BFloat16 ? RoundedNearTie : NearTie),
                     $"Prompt {row} differs from token {at} on, where the CPU's token leads by {lead}.");
             }
 
+            int least = weights == WeightPrecision.BFloat16 ? 34 : 38;
+            Assert.True(equal >= least, $"{equal} of {prompts.Length} prompts are equal, {batchSize} at a time: fewer than {least}.");
             TestContext.Current.TestOutputHelper?.WriteLine(
                 $"{weights}, {batchSize} rows at a time: {equal} of {prompts.Length} prompts equal, the others up to a near-tie.");
         }
@@ -95,7 +115,7 @@ public sealed class GpuTests : IDisposable
             int equal = expected.Zip(actual).Count(pair =>
                 pair.First.TokenIds.SequenceEqual(pair.Second.TokenIds) && pair.First.ExitLayers.SequenceEqual(pair.Second.ExitLayers));
 
-            // With bf16, in trials on a CPU that rounds so, 9 in 10.
+            // With bf16, in a one-off trial on a CPU that rounded so, 9 in 10.
             double least = prompts.Length * (weights == WeightPrecision.BFloat16 ? 0.7 : 0.95);
             Assert.True(equal >= least, $"{equal} of {prompts.Length} prompts are equal with {policy}.");
         }
@@ -138,7 +158,7 @@ public sealed class GpuTests : IDisposable
     }
 
     private static EarlyExitModel OnGpu(string bundle) =>
-        EarlyExitModel.Load(ModelBundle.Open(bundle, copyWeights: false), new EarlyExitModelOptions(), ExecutionDevice.Cuda(0, isStrict: true));
+        EarlyExitModel.Load(bundle, new EarlyExitModelOptions { GpuDeviceId = 0 });
 
     private string Convert(WeightPrecision weights)
     {
