@@ -130,7 +130,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         }
 
         if (!isScreened && !isChoice && full > 1 && _head.ThreadCount > 1)
-            OnThreads(&SumFull, _count);
+            _lane.Run(&SumFull, this, _count);
 
         // Each of the others has its own rows of the head.
         int cut = 0;
@@ -275,20 +275,6 @@ internal sealed unsafe class HeadProducts : IDisposable
         _rows[index].Count(isChoice ? _costs.ChoiceProduct(_head.VocabularySize) : _costs.ConfidenceProduct(_head.VocabularySize));
     }
 
-    /// <summary>Runs a loop over rows that reads this.</summary>
-    private void OnThreads(delegate* unmanaged[Cdecl]<void*, nuint, void> body, int count)
-    {
-        GCHandle self = GCHandle.Alloc(this);
-        try
-        {
-            _lane.Run(body, (void*)GCHandle.ToIntPtr(self), count);
-        }
-        finally
-        {
-            self.Free();
-        }
-    }
-
     /// <summary>Adds up what a confidence needs of a row's logits over the full vocabulary.</summary>
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static void SumFull(void* state, nuint at)
@@ -304,7 +290,7 @@ internal sealed unsafe class HeadProducts : IDisposable
         if (count >= _head.ThreadCount && count > 1)
         {
             _firstCut = first;
-            OnThreads(&MultiplyAlive, count);
+            _lane.Run(&MultiplyAlive, this, count);
             return;
         }
 

@@ -54,9 +54,7 @@ internal sealed unsafe class AliveLogits(LanguageModelHead head, HeadScreen scre
         if (found > ids.Length / 2 || !TryMultiply(ids, input, logits, found) || TensorPrimitives.Max<float>(errors) * norm > HeadScreen.LargestExponent)
             return false;
         Span<float> exponentials = _scratch.AsSpan(0, ids.Length);
-        float largest = TensorPrimitives.Max<float>(logits);
-        TensorPrimitives.Subtract(logits, largest, exponentials);
-        TensorPrimitives.Exp(exponentials, exponentials);
+        float largest = EstimateScan.Exponentials(logits, exponentials);
         (double sum, double sumOfErrors, _, double excess) = EstimateScan.AddUp(exponentials, errors);
         LogSumExp = largest + Math.Log(sum);
 

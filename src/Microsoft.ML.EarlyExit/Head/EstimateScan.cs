@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -6,6 +7,9 @@ namespace Microsoft.ML.EarlyExit.Head;
 /// <summary>Looks through estimates of many logits, each of which is off by no more than its row's error times a number.</summary>
 internal static class EstimateScan
 {
+    // Numbers that stay in the nearest cache from one pass over them to the next.
+    private const int ExponentialsAtATime = 2048;
+
     // Sums of so many floats are added up in double precision.
     private const int Chunk = 512;
 
@@ -112,6 +116,22 @@ internal static class EstimateScan
         }
 
         return count;
+    }
+
+    /// <summary>Computes <c>exp(z - max z)</c> of all estimates.</summary>
+    /// <returns>The largest estimate.</returns>
+    public static float Exponentials(ReadOnlySpan<float> estimates, Span<float> exponentials)
+    {
+        float largest = TensorPrimitives.Max(estimates);
+        for (int start = 0; start < estimates.Length; start += ExponentialsAtATime)
+        {
+            ReadOnlySpan<float> part = estimates.Slice(start, Math.Min(ExponentialsAtATime, estimates.Length - start));
+            Span<float> results = exponentials.Slice(start, part.Length);
+            TensorPrimitives.Subtract(part, largest, results);
+            TensorPrimitives.Exp(results, results);
+        }
+
+        return largest;
     }
 
     /// <summary>Sums of exponentials <c>e</c> of estimates, and of what they can be off for errors <c>ε</c>; those that are 0 have none.</summary>

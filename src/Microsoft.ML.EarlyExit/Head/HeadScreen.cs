@@ -77,7 +77,7 @@ internal sealed unsafe class HeadScreen : IDisposable
     public static HeadScreen Make(HeadWeights weights, int rows, int width, OnnxThreadPool.Lane lane, int chunks)
     {
         var screen = new HeadScreen(weights, rows, width, chunks);
-        screen.Run(lane, &MakeChunk);
+        lane.Run(&MakeChunk, screen, chunks);
         (float largest, double sum, int count) = (0, 0, 0);
         foreach (float error in screen.Errors)
         {
@@ -102,7 +102,7 @@ internal sealed unsafe class HeadScreen : IDisposable
                 if (_rest is null)
                 {
                     _made = new NativeBuffer((long)Rows * Width);
-                    Run(lane, &MakeRestOfChunk);
+                    lane.Run(&MakeRestOfChunk, this, _chunks);
                     _rest = _made;
                 }
             }
@@ -160,19 +160,6 @@ internal sealed unsafe class HeadScreen : IDisposable
         _scales.Dispose();
         _errors.Dispose();
         _rest?.Dispose();
-    }
-
-    private void Run(OnnxThreadPool.Lane lane, delegate* unmanaged[Cdecl]<void*, nuint, void> chunk)
-    {
-        GCHandle self = GCHandle.Alloc(this);
-        try
-        {
-            lane.Run(chunk, (void*)GCHandle.ToIntPtr(self), _chunks);
-        }
-        finally
-        {
-            self.Free();
-        }
     }
 
     /// <returns>The sum of squares of what is off.</returns>

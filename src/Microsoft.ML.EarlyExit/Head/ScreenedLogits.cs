@@ -48,9 +48,6 @@ internal sealed class ScreenedLogits(
     private const double NearDeviations = 6;
     private const double MeanOfLeft = 0.8;
 
-    // Of exponentials that are computed at a time.
-    private const int Chunk = 2048;
-
     private const int WideningSteps = 8;
     private const int BorderSteps = 3;
 
@@ -156,7 +153,9 @@ internal sealed class ScreenedLogits(
                 return;
             }
 
-            TakeExponentials();
+            // Later they are there since the sum.
+            if (turn == 0)
+                TakeExponentials();
             TensorPrimitives.Multiply(bounds, screen.Errors, bounds);
             double left = share * Tolerance * _sum / (margin * sigma * Deviations);
             float border = (float)(left / Math.Sqrt(screen.Rows));
@@ -255,12 +254,7 @@ internal sealed class ScreenedLogits(
     private void AddRest()
     {
         estimates.RunRest(_input.Span, bounds);
-        for (int word = 0; word < _exact.Length; word++)
-        {
-            for (ulong bits = _exact[word]; bits != 0; bits &= bits - 1)
-                bounds[(word * 64) + (int)ulong.TrailingZeroCount(bits)] = 0;
-        }
-
+        TakeExact();
         TensorPrimitives.Add(_logits.Span, bounds, _logits.Span);
         _errorShare = 1.0 / HeadScreen.RestUnits;
     }
@@ -269,24 +263,22 @@ internal sealed class ScreenedLogits(
     /// <returns>The sum of these.</returns>
     private double TakeExponentials()
     {
-        ReadOnlySpan<float> values = _logits.Span;
-        _max = TensorPrimitives.Max(values);
-        for (int start = 0; start < values.Length; start += Chunk)
-        {
-            ReadOnlySpan<float> part = values.Slice(start, Math.Min(Chunk, values.Length - start));
-            Span<float> exponentials = bounds.AsSpan(start, part.Length);
-            TensorPrimitives.Subtract(part, _max, exponentials);
-            TensorPrimitives.Exp(exponentials, exponentials);
-        }
+        _max = EstimateScan.Exponentials(_logits.Span, bounds);
+        return TakeExact();
+    }
 
+    /// <summary>Takes what belongs to exact rows out of the scratch: 0 is left of it.</summary>
+    /// <returns>The sum of what was there.</returns>
+    private double TakeExact()
+    {
         double sum = 0;
         for (int word = 0; word < _exact.Length; word++)
         {
             for (ulong bits = _exact[word]; bits != 0; bits &= bits - 1)
             {
-                ref float exponential = ref bounds[(word * 64) + (int)ulong.TrailingZeroCount(bits)];
-                sum += exponential;
-                exponential = 0;
+                ref float value = ref bounds[(word * 64) + (int)ulong.TrailingZeroCount(bits)];
+                sum += value;
+                value = 0;
             }
         }
 

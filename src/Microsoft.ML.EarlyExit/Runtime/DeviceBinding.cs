@@ -39,18 +39,4 @@ internal static class DeviceBinding
         binding.BindOutput(DeviceGraph.PresentValues, cache.Values);
         session.RunSynchronized(run, binding);
     }
-
-    /// <summary>Binds a layer's caches to a segment of blocks: those of all slots, or of one slot as if there were no other. Those of cross-attention are only
-    /// read.</summary>
-    public static void BindDeviceCaches(this OrtIoBinding binding, int layer, KeyValueCache self, KeyValueCache cross, int? slot)
-    {
-        OrtValue keys = slot is { } one ? self.SlotKeys(one) : self.Keys;
-        OrtValue values = slot is { } same ? self.SlotValues(same) : self.Values;
-        binding.BindInput(SegmentComposer.CacheName(GraphContract.SelfKeys, layer), keys);
-        binding.BindInput(SegmentComposer.CacheName(GraphContract.SelfValues, layer), values);
-        binding.BindOutput(SegmentComposer.CacheName(GraphContract.PresentSelfKeys, layer), keys);
-        binding.BindOutput(SegmentComposer.CacheName(GraphContract.PresentSelfValues, layer), values);
-        binding.BindInput(SegmentComposer.CacheName(GraphContract.CrossKeys, layer), slot is { } crossKeys ? cross.SlotKeys(crossKeys) : cross.Keys);
-        binding.BindInput(SegmentComposer.CacheName(GraphContract.CrossValues, layer), slot is { } crossValues ? cross.SlotValues(crossValues) : cross.Values);
-    }
 }

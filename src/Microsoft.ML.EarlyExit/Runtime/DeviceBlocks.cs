@@ -142,7 +142,7 @@ internal sealed class DeviceBlocks : IDisposable
         binding.BindOutput(GraphContract.HiddenOut, _hidden[1 - current].Value);
         binding.BindOutput(DeviceGraph.HiddenHost, _taken.View);
         for (int layer = blocks.FirstLayer; layer <= blocks.LastLayer; layer++)
-            binding.BindDeviceCaches(layer, _memory.Self.Cache(layer), _memory.Cross.Cache(layer), slot: null);
+            binding.BindCaches(layer, _memory.Self.Cache(layer), _memory.Cross.Cache(layer), slot: null, readsCross: true);
         return binding;
     }
 }

@@ -108,6 +108,20 @@ internal sealed unsafe class OnnxThreadPool : IDisposable
             _session.RunWithBinding(_run, _binding);
         }
 
+        /// <summary>The same with managed state, which the body gets as a <see cref="GCHandle"/>; it lives as long as the loop.</summary>
+        public void Run(delegate* unmanaged[Cdecl]<void*, nuint, void> body, object state, int count)
+        {
+            GCHandle handle = GCHandle.Alloc(state);
+            try
+            {
+                Run(body, (void*)GCHandle.ToIntPtr(handle), count);
+            }
+            finally
+            {
+                handle.Free();
+            }
+        }
+
         public void Dispose()
         {
             _binding.Dispose();

@@ -224,7 +224,7 @@ internal sealed class PositionRunner : IStatePropagator
         binding.BindInput(GraphContract.CrossBias, views.CrossBias);
         binding.BindOutput(DeviceGraph.HiddenHost, views.HiddenOut);
         for (int layer = blocks.FirstLayer; layer <= blocks.LastLayer; layer++)
-            binding.BindDeviceCaches(layer, _memory.Self.Cache(layer), _memory.Cross.Cache(layer), slot);
+            binding.BindCaches(layer, _memory.Self.Cache(layer), _memory.Cross.Cache(layer), slot, readsCross: true);
         session.RunSynchronized(_run, binding);
     }
 

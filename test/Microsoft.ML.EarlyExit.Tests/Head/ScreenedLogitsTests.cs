@@ -103,13 +103,7 @@ public sealed class ScreenedLogitsTests
         var random = new Random(8);
         for (int turn = 0; turn < 20; turn++)
         {
-            float[] input = Input(256, random, 1);
-            var whole = new LayerLogits(count => new float[count]);
-            whole.Set(head.Whole(input), isFull: true, keep: false);
-            head.Settle(input, isFine: true);
-            head.Screened.Sum();
-            head.Screened.Narrow(SoftmaxMargin.Margin(head.Sum()));
-            Assert.Equal(SoftmaxMargin.Of(whole), SoftmaxMargin.Of(head.Sum()), 1.1e-5);
+            AssertTold(head, Input(256, random, 1));
         }
     }
 
@@ -125,12 +119,7 @@ public sealed class ScreenedLogitsTests
             float[] copied = rows[turn];
             Array.Fill(rows, copied, 100, 200 + (turn * 30));
             using var head = new MadeHead(rows);
-            var whole = new LayerLogits(count => new float[count]);
-            whole.Set(head.Whole(input), isFull: true, keep: false);
-            head.Settle(input, isFine: true);
-            head.Screened.Sum();
-            head.Screened.Narrow(SoftmaxMargin.Margin(head.Sum()));
-            Assert.Equal(SoftmaxMargin.Of(whole), SoftmaxMargin.Of(head.Sum()), 1.1e-5);
+            AssertTold(head, input);
         }
     }
 
@@ -253,6 +242,16 @@ public sealed class ScreenedLogitsTests
         }
 
         Assert.Equal(0, allocated);
+    }
+
+    private static void AssertTold(MadeHead head, float[] input)
+    {
+        var whole = new LayerLogits(count => new float[count]);
+        whole.Set(head.Whole(input), isFull: true, keep: false);
+        head.Settle(input, isFine: true);
+        head.Screened.Sum();
+        head.Screened.Narrow(SoftmaxMargin.Margin(head.Sum()));
+        Assert.Equal(SoftmaxMargin.Of(whole), SoftmaxMargin.Of(head.Sum()), 1.1e-5);
     }
 
     private static float[] Input(int width, Random random, float length)

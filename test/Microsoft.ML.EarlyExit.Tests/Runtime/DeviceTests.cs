@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Microsoft.ML.EarlyExit.Conversion;
 using Microsoft.ML.EarlyExit.Files;
 using Microsoft.ML.EarlyExit.Generation;
@@ -55,7 +54,7 @@ public sealed class DeviceTests : IDisposable
         using EarlyExitModel device = Load(bundle);
         Assert.NotNull(device.Head.Device);
         Assert.Null(device.Head.Screen);
-        GenerationInput[] rows = [.. Prompts("describe-test", 6), .. Prompts("question-test", 6)];
+        GenerationInput[] rows = [.. DemoPrompts.Read("describe-test", 6), .. DemoPrompts.Read("question-test", 6)];
         foreach (ExitPolicy policy in new[] { StoredWeightsPolicies.All["full depth"], new ExitPolicy { MinimumLayer = 4, Threshold = 0.9f } })
         {
             var options = new TextGenerationOptions { MaxNewTokens = 40, BatchSize = 3, Exit = policy, Trace = true };
@@ -349,10 +348,6 @@ public sealed class DeviceTests : IDisposable
         Assert.Equal(expected.Select(row => row.TokenIds), actual.Select(row => row.TokenIds));
         Assert.Equal(expected.Select(row => row.ExitLayers), actual.Select(row => row.ExitLayers));
     }
-
-    private static IEnumerable<GenerationInput> Prompts(string file, int count) =>
-        File.ReadLines(TestModels.Fixture("demo", file + ".jsonl")).Take(count)
-            .Select(line => GenerationInput.FromText(JsonDocument.Parse(line).RootElement.GetProperty("text").GetString()!));
 
     private static void AssertEqual(IReadOnlyList<GenerationResult> expected, IReadOnlyList<GenerationResult> actual)
     {

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Google.Protobuf;
 using Microsoft.ML.EarlyExit.Conversion;
 using Microsoft.ML.EarlyExit.Files;
@@ -68,7 +67,7 @@ public sealed class GpuTests : IDisposable
         string bundle = Convert(weights);
         using EarlyExitModel gpu = OnGpu(bundle);
         using EarlyExitModel cpu = EarlyExitModel.Load(bundle);
-        GenerationInput[] prompts = [.. Prompts("describe-test"), .. Prompts("question-test")];
+        GenerationInput[] prompts = [.. DemoPrompts.Read("describe-test", PromptsOfEachTask), .. DemoPrompts.Read("question-test", PromptsOfEachTask)];
         foreach (int batchSize in new[] { 1, 8 })
         {
             var options = new TextGenerationOptions { MaxNewTokens = 64, BatchSize = batchSize };
@@ -105,7 +104,7 @@ public sealed class GpuTests : IDisposable
         string bundle = Convert(weights);
         using EarlyExitModel gpu = OnGpu(bundle);
         using EarlyExitModel cpu = EarlyExitModel.Load(bundle);
-        GenerationInput[] prompts = [.. Prompts("describe-test"), .. Prompts("question-test")];
+        GenerationInput[] prompts = [.. DemoPrompts.Read("describe-test", PromptsOfEachTask), .. DemoPrompts.Read("question-test", PromptsOfEachTask)];
         foreach (ExitPolicy policy in StoredWeightsPolicies.All.Values)
         {
             var options = new TextGenerationOptions { MaxNewTokens = 64, BatchSize = 8, Exit = policy };
@@ -135,10 +134,6 @@ public sealed class GpuTests : IDisposable
         memory.Copy(there.Value, to.View);
         Assert.Equal(from.Values.ToArray(), to.Values.ToArray());
     }
-
-    private static IEnumerable<GenerationInput> Prompts(string file) =>
-        File.ReadLines(TestModels.Fixture("demo", file + ".jsonl")).Take(PromptsOfEachTask)
-            .Select(line => GenerationInput.FromText(JsonDocument.Parse(line).RootElement.GetProperty("text").GetString()!));
 
     /// <summary>By how much, on the CPU, the logit of the token at a position of its own output exceeds that of another.</summary>
     private static unsafe float Lead(

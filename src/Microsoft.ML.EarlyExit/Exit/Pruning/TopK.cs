@@ -22,9 +22,13 @@ internal static class TopK
     /// <param name="ids">The result.</param>
     public static void Select(ReadOnlySpan<float> logits, Span<int> ids)
     {
+        if (ids.Length > 0 && !TrySelectOfCandidates(logits, ids))
+            SelectOfAll(logits, ids);
+    }
+
+    private static void SelectOfAll(ReadOnlySpan<float> logits, Span<int> ids)
+    {
         int count = ids.Length;
-        if (count == 0 || TrySelectOfCandidates(logits, ids))
-            return;
         float border = Border(logits, count, slack: 0);
         if (LogitScan.CountAtLeast(logits, border) == count)
         {
@@ -53,15 +57,11 @@ internal static class TopK
         LogitScan.FindAtLeast(logits, least, candidates);
         for (int at = 0; at < reaching; at++)
             values[at] = logits[candidates[at]];
-        float border = Border(values, ids.Length, slack: 0);
-        int ties = ids.Length - CountAbove(values, border);
-        int count = 0;
-        for (int at = 0; at < reaching && count < ids.Length; at++)
-        {
-            if (values[at] > border || (values[at] == border && ties-- > 0))
-                ids[count++] = candidates[at];
-        }
 
+        // Candidates are in the order of ids, and so are their places.
+        SelectOfAll(values, ids);
+        foreach (ref int id in ids)
+            id = candidates[id];
         return true;
     }
 
