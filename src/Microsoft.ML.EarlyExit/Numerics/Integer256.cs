@@ -99,7 +99,7 @@ internal readonly struct Integer256 : IIntegerOperations<Vector256<int>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<int> Sum(Vector256<int> sums0, Vector256<int> sums1, Vector256<int> sums2, Vector256<int> sums3)
     {
-        Vector256<int> sums = Avx2.HorizontalAdd(Avx2.HorizontalAdd(sums0, sums1), Avx2.HorizontalAdd(sums2, sums3));
+        Vector256<int> sums = HalfSums(sums0, sums1, sums2, sums3);
         return sums.GetLower() + sums.GetUpper();
     }
 
@@ -108,8 +108,16 @@ internal readonly struct Integer256 : IIntegerOperations<Vector256<int>>
         Vector256<int> sums0, Vector256<int> sums1, Vector256<int> sums2, Vector256<int> sums3, Vector256<int> sums4, Vector256<int> sums5,
         Vector256<int> sums6, Vector256<int> sums7)
     {
-        Vector256<int> first = Avx2.HorizontalAdd(Avx2.HorizontalAdd(sums0, sums1), Avx2.HorizontalAdd(sums2, sums3));
-        Vector256<int> second = Avx2.HorizontalAdd(Avx2.HorizontalAdd(sums4, sums5), Avx2.HorizontalAdd(sums6, sums7));
+        Vector256<int> first = HalfSums(sums0, sums1, sums2, sums3), second = HalfSums(sums4, sums5, sums6, sums7);
         return Avx2.Permute2x128(first, second, 0x20) + Avx2.Permute2x128(first, second, 0x31);
+    }
+
+    // As horizontal additions do, which cost more.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> HalfSums(Vector256<int> sums0, Vector256<int> sums1, Vector256<int> sums2, Vector256<int> sums3)
+    {
+        Vector256<int> first = Avx2.UnpackLow(sums0, sums1) + Avx2.UnpackHigh(sums0, sums1);
+        Vector256<int> second = Avx2.UnpackLow(sums2, sums3) + Avx2.UnpackHigh(sums2, sums3);
+        return Avx2.UnpackLow(first.AsInt64(), second.AsInt64()).AsInt32() + Avx2.UnpackHigh(first.AsInt64(), second.AsInt64()).AsInt32();
     }
 }

@@ -13,15 +13,24 @@ internal static unsafe class NibbleKernel
     /// <summary>The largest block: the sum of so many products of the largest inputs with any weights fits 32 bits.</summary>
     public const int LargestBlock = 8192;
 
+    /// <summary>The largest rounded input: its upper half, beside a lower one with a sign, fits 8 bits too.</summary>
+    public const int LargestInput = (127 * 256) + 127;
+
     private const int Chunk = 1024;
     private const int RowGroup = 12;
     private const int InputTile = IntegerKernel.InputTile;
-    private const int Ahead = 512;
+
+    /// <summary>The bytes of so many rounded inputs.</summary>
+    public static long RoundedBytes(int width, int inputCount)
+    {
+        long bytes = (long)inputCount * width * sizeof(short);
+        return Avx2.IsSupported ? bytes + (inputCount % InputTile * (width / NibbleDot.Unit) * sizeof(int)) : bytes;
+    }
 
     /// <summary>
     /// Rounds inputs, whose width is a multiple of <see cref="IntegerKernel.BlockMultiple"/>: see
     /// <see cref="IntegerKernel.Round(float*, int, int, int, int, short*, float*)"/>. Those of a whole group lie in turns, as many of each as are unpacked from
-    /// one vector.
+    /// one vector. Others lie as <see cref="NibbleDot"/> takes them where that is supported, else in turns of their own.
     /// </summary>
     public static void Round(float* inputs, int width, int inputCount, int first, int end, short* rounded, float* scales)
     {
@@ -47,7 +56,21 @@ internal static unsafe class NibbleKernel
             for (int index = 0; index < count; index++)
             {
                 var input = new ReadOnlySpan<float>(inputs + ((long)(start + index) * width), width);
-                scales[start + index] = Rounding.Scale(input, IntegerKernel.LargestInput, out float inverse);
+                scales[start + index] = Rounding.Scale(input, LargestInput, out float inverse);
+                if (count < InputTile && Splits<TSimd, TVector>())
+                {
+                    short* own = rounded + ((long)(start + index) * width);
+                    int* added = Added(rounded, width, inputCount, index);
+                    for (int at = 0; at < width; at += unit, own += unit, added++)
+                    {
+                        IntegerKernel.Round(input.Slice(at, unit), inverse, inOrder);
+                        fixed (short* values = inOrder)
+                            *added = NibbleDot.Split(values, (sbyte*)own);
+                    }
+
+                    continue;
+                }
+
                 short* target = rounded + ((long)start * width) + (count == InputTile ? index * unit : index * width);
                 for (int at = 0; at < width; at += unit, target += count == InputTile ? InputTile * unit : unit)
                 {
@@ -115,16 +138,35 @@ internal static unsafe class NibbleKernel
                 }
             }
 
-            for (int row = group; row < groupEnd; row++)
+            for (int input = tiled; input < inputCount; input++)
             {
-                for (int input = tiled; input < inputCount; input++)
+                short* own = inputs + ((long)input * width);
+                float* products = outputs + ((long)input * outputStride);
+                if (Splits<TSimd, TVector>())
                 {
-                    outputs[((long)input * outputStride) + row] = inputScales[input] * Dot<TSimd, TVector>(
-                        values + ((long)row * width / 2), scales + ((long)row * blocks), block, blocks, inputs + ((long)input * width));
+                    NibbleDot.Multiply(
+                        values, scales, width, block, group, groupEnd, (sbyte*)own, Added(inputs, width, inputCount, input - tiled), inputScales[input],
+                        products);
+                    continue;
+                }
+
+                for (int row = group; row < groupEnd; row++)
+                {
+                    products[row] = inputScales[input] * Dot<TSimd, TVector>(
+                        values + ((long)row * width / 2), scales + ((long)row * blocks), block, blocks, own);
                 }
             }
         }
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool Splits<TSimd, TVector>()
+        where TSimd : struct, IIntegerOperations<TVector>
+        where TVector : struct => Avx2.IsSupported && 4 * TSimd.Count == NibbleDot.Unit;
+
+    // Behind all inputs.
+    private static int* Added(short* rounded, int width, int inputCount, int index) =>
+        (int*)(rounded + ((long)inputCount * width)) + (index * (width / NibbleDot.Unit));
 
     private static float Dot<TSimd, TVector>(byte* values, float* scales, int block, int blocks, short* input)
         where TSimd : struct, IIntegerOperations<TVector>
@@ -134,7 +176,6 @@ internal static unsafe class NibbleKernel
         int at = 0;
         for (; at + 4 <= blocks; at += 4, values += 2 * block, input += 4 * block)
         {
-            IntegerKernel.Prefetch(values + Ahead, 2 * block);
             Vector128<int> sums = TSimd.Sum(
                 Block<TSimd, TVector>(values, input, block), Block<TSimd, TVector>(values + (block / 2), input + block, block),
                 Block<TSimd, TVector>(values + block, input + (2 * block), block),

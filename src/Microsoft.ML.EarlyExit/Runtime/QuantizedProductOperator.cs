@@ -152,7 +152,12 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
             // Scales first: both begin where vectors are aligned.
             long scales = form == Form.Panels ? PanelKernel.ScaleCount(work.Width, inputCount) : inputCount;
             long scaleBytes = ((scales * sizeof(float)) + Alignment - 1) & -Alignment;
-            long bytes = scaleBytes + (form == Form.Panels ? PanelKernel.PanelBytes(work.Width, inputCount) : count * work.Width * sizeof(short));
+            long bytes = scaleBytes + form switch
+            {
+                Form.Panels => PanelKernel.PanelBytes(work.Width, inputCount),
+                Form.Rows4 => NibbleKernel.RoundedBytes(work.Width, inputCount),
+                _ => count * work.Width * sizeof(short),
+            };
             if (bytes <= MostPooled)
                 pooled = ArrayPool<byte>.Shared.Rent(Alignment - 1 + (int)bytes);
             else

@@ -307,7 +307,12 @@ public sealed unsafe class IntegerKernelTests
         {
             // Not a byte more than the kernels may read or write.
             int numberBytes = kind == Kind.Rows4 ? Numbers.Length / 2 : Numbers.Length;
-            long roundedBytes = kind == Kind.Panels ? PanelKernel.PanelBytes(columns, inputs) : 2L * Inputs.Length;
+            long roundedBytes = kind switch
+            {
+                Kind.Panels => PanelKernel.PanelBytes(columns, inputs),
+                Kind.Rows4 => NibbleKernel.RoundedBytes(columns, inputs),
+                _ => 2L * Inputs.Length,
+            };
             long scaleCount = kind == Kind.Panels ? PanelKernel.ScaleCount(columns, inputs) : inputs;
             byte* values = (byte*)NativeMemory.Alloc((nuint)numberBytes);
             byte* rounded = (byte*)NativeMemory.Alloc((nuint)roundedBytes);
@@ -336,7 +341,12 @@ public sealed unsafe class IntegerKernelTests
 
         private float[] Expected(Width width)
         {
-            (int zeroLimit, int run) = kind == Kind.Panels ? (ByteLimit(width), PanelRun) : (IntegerKernel.LargestInput, Math.Min(block, 512));
+            (int zeroLimit, int run) = kind switch
+            {
+                Kind.Panels => (ByteLimit(width), PanelRun),
+                Kind.Rows4 => (NibbleKernel.LargestInput, Math.Min(block, 512)),
+                _ => (IntegerKernel.LargestInput, Math.Min(block, 512)),
+            };
             float[] expected = new float[inputs * rows];
             for (int input = 0; input < inputs; input++)
             {
