@@ -121,7 +121,7 @@ internal sealed class DecodingSession : IDisposable
         {
             if (!_ran[slot] || _rows[slot] is not { HasFailed: true })
                 continue;
-            _decoder.ClearScratch();
+            _decoder.ClearNoNumbers();
             break;
         }
     }

@@ -69,7 +69,7 @@ internal sealed class LoadedModel : IDisposable
         Enter();
         try
         {
-            Sessions.Prepare(Resolve(options).Plan, options.BatchSize > 1);
+            Sessions.Prepare(Resolve(options).Plan);
         }
         finally
         {

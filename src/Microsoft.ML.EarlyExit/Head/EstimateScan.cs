@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -17,6 +18,7 @@ internal static class EstimateScan
     /// <param name="estimates">The estimates.</param>
     /// <param name="errors">The rows' errors.</param>
     /// <param name="norm">What they are multiplied with.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float SecondLeast(ReadOnlySpan<float> estimates, ReadOnlySpan<float> errors, float norm)
     {
         errors = errors[..estimates.Length];
@@ -57,6 +59,7 @@ internal static class EstimateScan
     }
 
     /// <summary>How many logits are at least as large as a border for sure.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int CountSurely(ReadOnlySpan<float> estimates, ReadOnlySpan<float> errors, float norm, float border)
     {
         errors = errors[..estimates.Length];
@@ -90,6 +93,7 @@ internal static class EstimateScan
     /// <param name="border">The border.</param>
     /// <param name="places">Takes the places; as long as the estimates are many.</param>
     /// <returns>How many.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int FindPossible(ReadOnlySpan<float> estimates, ReadOnlySpan<float> errors, float norm, float border, Span<int> places)
     {
         errors = errors[..estimates.Length];
@@ -120,6 +124,7 @@ internal static class EstimateScan
 
     /// <summary>Computes <c>exp(z - max z)</c> of all estimates.</summary>
     /// <returns>The largest estimate.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Exponentials(ReadOnlySpan<float> estimates, Span<float> exponentials)
     {
         float largest = TensorPrimitives.Max(estimates);
@@ -136,6 +141,7 @@ internal static class EstimateScan
 
     /// <summary>Sums of exponentials <c>e</c> of estimates, and of what they can be off for errors <c>ε</c>; those that are 0 have none.</summary>
     /// <returns><c>Σ e</c>, <c>Σ e ε</c>, <c>Σ (e ε)²</c> and <c>Σ e ε²</c>.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static (double Sum, double Errors, double Squares, double Excess) AddUp(ReadOnlySpan<float> exponentials, ReadOnlySpan<float> errors)
     {
         errors = errors[..exponentials.Length];
@@ -184,6 +190,7 @@ internal static class EstimateScan
     }
 
     /// <summary>The sum of squares of those numbers that are below a border.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static double SquaresBelow(ReadOnlySpan<float> values, float border)
     {
         double squares = 0;

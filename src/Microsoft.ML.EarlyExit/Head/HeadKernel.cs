@@ -48,6 +48,7 @@ internal static unsafe class HeadKernel
     }
 
     /// <summary>The same in a given vector width.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void MultiplyRows<TRows, TSimd, TVector>(void* weights, int width, int* ids, int count, float* input, float* products)
         where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
@@ -70,6 +71,7 @@ internal static unsafe class HeadKernel
     }
 
     /// <summary>The same in a given vector width.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply<TRows, TSimd, TVector>(
         void* weights, int width, int first, int end, float* inputs, int inputCount, float* logits, int logitsStride)
         where TRows : struct, IHeadRows
@@ -117,6 +119,7 @@ internal static unsafe class HeadKernel
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static float Dot<TRows, TSimd, TVector>(byte* left, float* right, int width)
         where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
@@ -129,6 +132,7 @@ internal static unsafe class HeadKernel
         return TSimd.Sum(sum) + Tail<TRows>(left, right, at, width);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Block4x1<TRows, TSimd, TVector>(byte* row0, byte* row1, byte* row2, byte* row3, int width, float* input, float* logits)
         where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
@@ -151,6 +155,7 @@ internal static unsafe class HeadKernel
         logits[3] = TSimd.Sum(sum3) + Tail<TRows>(row3, input, at, width);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Block4x2<TRows, TSimd, TVector>(byte* rows, byte* ahead, int width, float* inputs, float* logits, int logitsStride)
         where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>
@@ -187,6 +192,7 @@ internal static unsafe class HeadKernel
         Store<TRows, TSimd, TVector>(rows, width, input1, at, sum10, sum11, sum12, sum13, logits + logitsStride);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Block4x4<TRows, TSimd, TVector>(byte* rows, int width, float* inputs, float* logits, int logitsStride)
         where TRows : struct, IHeadRows
         where TSimd : struct, ISimdOperations<TVector>

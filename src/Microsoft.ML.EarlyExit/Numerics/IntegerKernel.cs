@@ -54,6 +54,7 @@ internal static unsafe class IntegerKernel
     }
 
     /// <summary>The same for a given width of vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Round<TSimd, TVector>(float* inputs, int width, int inputCount, int first, int end, short* rounded, float* scales)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
@@ -109,6 +110,7 @@ internal static unsafe class IntegerKernel
     }
 
     /// <summary>The same in a given width of vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply<TSimd, TVector>(
         sbyte* values, float* scales, int width, int block, int first, int end, short* inputs, float* inputScales, int inputCount, float* outputs,
         int outputStride)
@@ -129,7 +131,7 @@ internal static unsafe class IntegerKernel
                     for (int row = group; row < groupEnd; row++)
                     {
                         if (input == 0)
-                            PrefetchNext(rows, row, chunk, group, groupEnd, end);
+                            PrefetchNext(values, width, row, chunk * rows.Run, rows.RunsOfChunk * rows.Run, group, groupEnd, end);
                         TilePair<TSimd, TVector>(
                             rows, row, chunk, chunkEnd, inputs + ((long)input * width), inputScales + input, outputs + ((long)input * outputStride) + row,
                             outputStride);
@@ -141,7 +143,7 @@ internal static unsafe class IntegerKernel
                     for (int row = group; row < groupEnd; row += 2)
                     {
                         for (int ahead = 0; input == 0 && ahead < 2; ahead++)
-                            PrefetchNext(rows, row + ahead, chunk, group, groupEnd, end);
+                            PrefetchNext(values, width, row + ahead, chunk * rows.Run, rows.RunsOfChunk * rows.Run, group, groupEnd, end);
                         // A last row that has no other beside it is multiplied twice.
                         Tile<TSimd, TVector>(
                             rows, row, Math.Min(row + 1, groupEnd - 1), chunk, chunkEnd, inputs + ((long)input * width), inputScales + input,
@@ -183,6 +185,7 @@ internal static unsafe class IntegerKernel
             rounded[at] = (short)MathF.Round(input[at] * inverse);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static float Dot<TSimd, TVector>(in Rows rows, int row, short* input)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
@@ -260,22 +263,36 @@ internal static unsafe class IntegerKernel
             Sse.Prefetch0((byte*)from + at);
     }
 
-    /// <summary>The first pass over rows waits for memory unless those are asked for: what is multiplied a few rows later.</summary>
-    private static void PrefetchNext(in Rows rows, int row, int chunk, int group, int groupEnd, int end)
+    /// <summary>
+    /// Asks for what the first inputs will be multiplied with a few rows later, which they would wait for: of a group of rows, chunk after chunk is read.
+    /// </summary>
+    /// <param name="values">The rows.</param>
+    /// <param name="rowBytes">The bytes of a row.</param>
+    /// <param name="row">The row that comes now.</param>
+    /// <param name="start">Where its chunk begins.</param>
+    /// <param name="bytes">The bytes of a chunk.</param>
+    /// <param name="group">The first row of the group.</param>
+    /// <param name="groupEnd">The row after its last.</param>
+    /// <param name="end">The row after the last of all.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PrefetchNext(void* values, int rowBytes, int row, int start, int bytes, int group, int groupEnd, int end)
     {
         row += RowsAhead;
-        if (row >= groupEnd && chunk + rows.RunsOfChunk < rows.RunCount)
-            (row, chunk) = (row - groupEnd + group, chunk + rows.RunsOfChunk);
-        else if (row >= groupEnd)
-            chunk = 0;
-        if (row >= end)
-            return;
-        int start = rows.Start(chunk, out _, out _);
-        int last = rows.Start(Math.Min(chunk + rows.RunsOfChunk, rows.RunCount) - 1, out int length, out _);
-        Prefetch(rows.Values + ((long)row * rows.Width) + start, last + length - start);
+        if (row >= groupEnd)
+        {
+            start += bytes;
+            if (start < rowBytes)
+                row += group - groupEnd;
+            else
+                start = 0;
+        }
+
+        if (row < end)
+            Prefetch((byte*)values + ((long)row * rowBytes) + start, Math.Min(bytes, rowBytes - start));
     }
 
     /// <summary>Two rows and four inputs; the sums so far are in the outputs but for the first chunk.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile<TSimd, TVector>(
         in Rows rows, int row0, int row1, int firstRun, int endRun, short* inputs, float* inputScales, float* outputs, int outputStride)
         where TSimd : struct, IIntegerOperations<TVector>
@@ -344,6 +361,7 @@ internal static unsafe class IntegerKernel
     /// One row, whose runs are whole pairs of vectors, and the eight inputs of two tiles: each weight is widened once for all of them. The sums so far are in
     /// the outputs but for the first chunk.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void TilePair<TSimd, TVector>(
         in Rows rows, int row, int firstRun, int endRun, short* inputs, float* inputScales, float* outputs, int outputStride)
         where TSimd : struct, IIntegerOperations<TVector>

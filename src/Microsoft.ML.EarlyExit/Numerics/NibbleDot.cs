@@ -21,6 +21,7 @@ internal static unsafe class NibbleDot
     /// of the even values, those of the odd ones, then the lower ones likewise.
     /// </summary>
     /// <returns>What was added to the products of this unit by adding 8 to each weight.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int Split(short* values, sbyte* halves)
     {
         Vector256<int> pairs0 = Vector256.Load((int*)values), pairs1 = Vector256.Load((int*)values + 8);
@@ -59,7 +60,7 @@ internal static unsafe class NibbleDot
             new Constants(Vector256.Create((byte)0x88), Vector256.Create((byte)0x0F), Vector256.Create((short)256), Vector256<short>.One));
 
     // What is not known to be constant stays in registers; loading it for each vector costs a tenth.
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void Multiply(
         byte* values, float* scales, int width, int block, int first, int end, sbyte* halves, int* added, float inputScale, float* outputs,
         Constants constants)

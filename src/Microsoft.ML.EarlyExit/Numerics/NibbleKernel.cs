@@ -43,6 +43,7 @@ internal static unsafe class NibbleKernel
     }
 
     /// <summary>The same for a given width of vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Round<TSimd, TVector>(float* inputs, int width, int inputCount, int first, int end, short* rounded, float* scales)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
@@ -101,6 +102,7 @@ internal static unsafe class NibbleKernel
     }
 
     /// <summary>The same in a given width of vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply<TSimd, TVector>(
         byte* values, float* scales, int width, int block, int first, int end, short* inputs, float* inputScales, int inputCount, float* outputs,
         int outputStride)
@@ -121,6 +123,8 @@ internal static unsafe class NibbleKernel
                 {
                     for (int row = group; row < groupEnd; row++)
                     {
+                        if (input == 0)
+                            IntegerKernel.PrefetchNext(values, width / 2, row, chunk * block / 2, blocksOfChunk * block / 2, group, groupEnd, end);
                         TilePair<TSimd, TVector>(
                             values + ((long)row * width / 2), scales + ((long)row * blocks), width, block, chunk, chunkEnd, inputs + ((long)input * width),
                             inputScales + input, outputs + ((long)input * outputStride) + row, outputStride);
@@ -131,6 +135,8 @@ internal static unsafe class NibbleKernel
                 {
                     for (int row = group; row < groupEnd; row++)
                     {
+                        if (input == 0)
+                            IntegerKernel.PrefetchNext(values, width / 2, row, chunk * block / 2, blocksOfChunk * block / 2, group, groupEnd, end);
                         Tile<TSimd, TVector>(
                             values + ((long)row * width / 2), scales + ((long)row * blocks), block, chunk, chunkEnd, chunkEnd == blocks,
                             inputs + ((long)input * width), inputScales + input, outputs + ((long)input * outputStride) + row, outputStride);
@@ -168,6 +174,7 @@ internal static unsafe class NibbleKernel
     private static int* Added(short* rounded, int width, int inputCount, int index) =>
         (int*)(rounded + ((long)inputCount * width)) + (index * (width / NibbleDot.Unit));
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static float Dot<TSimd, TVector>(byte* values, float* scales, int block, int blocks, short* input)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
@@ -208,6 +215,7 @@ internal static unsafe class NibbleKernel
     }
 
     /// <summary>One row and the eight inputs of two tiles; the sums so far are in the outputs but for the first chunk.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void TilePair<TSimd, TVector>(
         byte* values, float* scales, int width, int block, int firstBlock, int endBlock, short* inputs, float* inputScales, float* outputs, int outputStride)
         where TSimd : struct, IIntegerOperations<TVector>
@@ -277,6 +285,7 @@ internal static unsafe class NibbleKernel
     }
 
     /// <summary>One row and four inputs; the sums so far are in the outputs but for the first chunk.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile<TSimd, TVector>(
         byte* values, float* scales, int block, int firstBlock, int endBlock, bool isLast, short* inputs, float* inputScales, float* outputs, int outputStride)
         where TSimd : struct, IIntegerOperations<TVector>

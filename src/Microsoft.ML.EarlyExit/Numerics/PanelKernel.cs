@@ -56,6 +56,7 @@ internal static unsafe class PanelKernel
     }
 
     /// <summary>The same for a given width of vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pack<TSimd, TVector>(float* inputs, int width, int inputCount, int first, int end, byte* panels, float* scales)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
@@ -102,6 +103,7 @@ internal static unsafe class PanelKernel
 
     /// <summary>The same in a given width of vectors.</summary>
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply<TSimd, TVector>(
         sbyte* values, float* scales, int width, int first, int end, byte* panels, float* inputScales, int inputCount, float* outputs, int outputStride)
         where TSimd : struct, IIntegerOperations<TVector>
@@ -159,6 +161,7 @@ internal static unsafe class PanelKernel
     // From the weights of a group of columns to those of the next: the columns', and what is added to their sums of 16 bits.
     private static int GroupStride(int vectorBytes) => (Grouped + 1) * VectorTile * vectorBytes;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Round(ReadOnlySpan<float> values, float inverse, int zero, Span<byte> rounded)
     {
         int at = 0;
@@ -189,6 +192,7 @@ internal static unsafe class PanelKernel
     /// <see cref="Grouped"/> columns of such is room for a vector each.
     /// </summary>
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Copy(sbyte* values, int width, int count, int length, int paddedLength, int lanes, sbyte* copy)
     {
         const int BlockRows = 8;
@@ -245,6 +249,7 @@ internal static unsafe class PanelKernel
     /// 32 bits for the others.
     /// </summary>
     /// <returns>A bit for each group whose sums of 16 bits fit.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Prepare<TSimd, TVector>(int length, sbyte* copy, int* zeros)
         where TSimd : struct, IIntegerOperations<TVector>
         where TVector : struct
@@ -286,6 +291,7 @@ internal static unsafe class PanelKernel
     }
 
     /// <summary>A run of one input and the rows of <see cref="VectorTile"/> vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile<TSimd, TVector>(
         sbyte* copy, int* zeros, int fitting, byte* input, int length, float scale, float* products, bool isFirst, float* factors)
         where TSimd : struct, IIntegerOperations<TVector>

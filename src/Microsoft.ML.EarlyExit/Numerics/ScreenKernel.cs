@@ -40,6 +40,7 @@ internal static unsafe class ScreenKernel
     }
 
     /// <summary>The same in a given width of vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply<TSimd, TVector>(
         sbyte* values, float* scales, int width, int first, int end, short* inputs, float* inputScales, int parts, float* outputs)
         where TSimd : struct, IIntegerOperations<TVector>
@@ -75,6 +76,7 @@ internal static unsafe class ScreenKernel
     }
 
     /// <summary>The same in a given width of vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void MultiplyRows<TSimd, TVector>(
         sbyte* values, float* scales, int width, int* ids, int count, short* inputs, float* inputScales, int parts, float* outputs)
         where TSimd : struct, IIntegerOperations<TVector>

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Microsoft.ML.EarlyExit.Numerics;
 
@@ -34,6 +35,7 @@ internal static unsafe class AttentionKernel
     }
 
     /// <summary>The same in a given vector width, which divides that of the head.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Attend<TSimd, TVector>(float* query, float* keys, float* values, int count, float* bias, int width, float* output)
         where TSimd : struct, ISimdOperations<TVector>
         where TVector : struct
@@ -62,6 +64,7 @@ internal static unsafe class AttentionKernel
         TensorPrimitives.Divide(result, sum, result);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Score<TSimd, TVector>(float* query, float* keys, int count, int width, float* scores)
         where TSimd : struct, ISimdOperations<TVector>
         where TVector : struct
@@ -96,6 +99,7 @@ internal static unsafe class AttentionKernel
     }
 
     /// <summary><c>output = output · kept + weights · values</c>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Mix<TSimd, TVector>(float* values, int count, int width, float* weights, float kept, float* output)
         where TSimd : struct, ISimdOperations<TVector>
         where TVector : struct

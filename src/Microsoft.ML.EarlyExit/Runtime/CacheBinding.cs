@@ -3,7 +3,7 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Runtime;
 
-/// <summary>Binds caches to a segment of blocks.</summary>
+/// <summary>Binds caches to a segment of blocks on a device.</summary>
 internal static class CacheBinding
 {
     /// <summary>Binds a layer's caches: those of all slots, or of one slot as if there were no other.</summary>
@@ -12,20 +12,17 @@ internal static class CacheBinding
     /// <param name="self">The cache of self-attention.</param>
     /// <param name="cross">The cache of cross-attention.</param>
     /// <param name="slot">The slot; null for all.</param>
-    /// <param name="readsCross">Whether the graphs only read the cache of cross-attention, as those of <see cref="DeviceGraph"/> do, and do not give it
-    /// back.</param>
-    public static void BindCaches(this OrtIoBinding binding, int layer, KeyValueCache self, KeyValueCache cross, int? slot, bool readsCross = false)
+    public static void BindCaches(this OrtIoBinding binding, int layer, KeyValueCache self, KeyValueCache cross, int? slot)
     {
         Bind(GraphContract.SelfKeys, GraphContract.PresentSelfKeys, slot is { } keys ? self.SlotKeys(keys) : self.Keys);
         Bind(GraphContract.SelfValues, GraphContract.PresentSelfValues, slot is { } values ? self.SlotValues(values) : self.Values);
-        Bind(GraphContract.CrossKeys, readsCross ? null : GraphContract.PresentCrossKeys, slot is { } crossKeys ? cross.SlotKeys(crossKeys) : cross.Keys);
-        Bind(
-            GraphContract.CrossValues, readsCross ? null : GraphContract.PresentCrossValues,
-            slot is { } crossValues ? cross.SlotValues(crossValues) : cross.Values);
+        // What only is read is not given back.
+        Bind(GraphContract.CrossKeys, null, slot is { } crossKeys ? cross.SlotKeys(crossKeys) : cross.Keys);
+        Bind(GraphContract.CrossValues, null, slot is { } crossValues ? cross.SlotValues(crossValues) : cross.Values);
 
         void Bind(string past, string? present, OrtValue value)
         {
-            // The same memory as past and present: the kernel appends in place.
+            // The same memory as past and present: it is appended to in place.
             binding.BindInput(SegmentComposer.CacheName(past, layer), value);
             if (present is not null)
                 binding.BindOutput(SegmentComposer.CacheName(present, layer), value);

@@ -14,47 +14,37 @@ internal sealed class CrossAttention : IDisposable
     private readonly ModelBundle _bundle;
     private readonly ModelSessions _sessions;
     private readonly RunOptions _run;
-    private readonly int _scratch;
     private readonly EncodedInput?[] _inputs;
     private readonly KeyValueCache?[] _caches;
 
     // The last layer whose keys and values a slot has.
     private readonly int[] _reached;
-    private readonly BoundBuffer<int> _entries = new();
     private readonly DeviceMemory? _device;
-    private BoundBuffer<float> _bias;
+    private BoundBuffer<float>? _bias;
     private DeviceCopy? _biasCopy;
 
     /// <param name="bundle">The model.</param>
     /// <param name="sessions">Its sessions.</param>
     /// <param name="slots">Slots.</param>
-    /// <param name="scratch">Entries that a run needs behind a slot's encoder positions: as many as positions of a slot run at once in the graphs' own
-    /// kernel, see <see cref="GraphContract"/>; <see cref="AttentionOperator"/> needs none.</param>
     /// <param name="device">The memory of the device that runs; null for the host's.</param>
     /// <param name="run">Options of every run.</param>
-    public CrossAttention(ModelBundle bundle, ModelSessions sessions, int slots, int scratch, DeviceMemory? device, RunOptions run)
+    public CrossAttention(ModelBundle bundle, ModelSessions sessions, int slots, DeviceMemory? device, RunOptions run)
     {
         _bundle = bundle;
         _sessions = sessions;
         _run = run;
-        _scratch = scratch;
         _device = device;
         _inputs = new EncodedInput?[slots];
         _caches = new KeyValueCache?[bundle.Configuration.DecoderLayerCount];
         _reached = new int[slots];
-        _bias = CreateBias(FirstEntries);
+        SetEntries(FirstEntries);
     }
 
     /// <summary>Entries of a slot.</summary>
-    public int Entries => _entries.Values[0];
+    public int Entries { get; private set; }
 
-    /// <summary>The same as the scalar that blocks take.</summary>
-    public OrtValue EntriesView => _entries.View;
-
-    public OrtValue Bias => _bias.View;
-
-    /// <summary>The same in the device's memory, as it is when this is read.</summary>
-    public OrtValue BiasOnDevice => (_biasCopy ??= new DeviceCopy(_device!, _bias.View)).Value;
+    /// <summary>In the device's memory, the mask of what is no encoder position, as it is when this is read.</summary>
+    public OrtValue BiasOnDevice => (_biasCopy ??= new DeviceCopy(_device!, _bias!.View)).Value;
 
     private int KeysValuesWidth => 2 * _bundle.Configuration.HeadCount * _bundle.Manifest.GraphHeadDimension;
 
@@ -75,7 +65,7 @@ internal sealed class CrossAttention : IDisposable
         foreach (KeyValueCache? cache in _caches)
             cache?.Grow(entries, kept);
         DisposeBias();
-        _bias = CreateBias(entries);
+        SetEntries(entries);
         for (int slot = 0; slot < _inputs.Length; slot++)
             SetBias(slot);
     }
@@ -123,11 +113,11 @@ internal sealed class CrossAttention : IDisposable
         return true;
     }
 
-    /// <summary>Clears the scratch entries of all layers.</summary>
-    public void ClearScratch()
+    /// <inheritdoc cref="KeyValueCache.ClearNoNumbers()"/>
+    public void ClearNoNumbers()
     {
         foreach (KeyValueCache? cache in _caches)
-            cache?.ClearScratch();
+            cache?.ClearNoNumbers();
     }
 
     public void Dispose()
@@ -135,7 +125,6 @@ internal sealed class CrossAttention : IDisposable
         foreach (KeyValueCache? cache in _caches)
             cache?.Dispose();
         DisposeBias();
-        _entries.Dispose();
     }
 
     private void StoreOnDevice(int layer, int slot, EncodedInput input, KeyValueCache cache)
@@ -150,21 +139,22 @@ internal sealed class CrossAttention : IDisposable
     {
         _biasCopy?.Dispose();
         _biasCopy = null;
-        _bias.Dispose();
+        _bias?.Dispose();
     }
 
-    // One entry of scratch before a slot's encoder positions, the rest after them.
-    private int Needed(EncodedInput input) => 1 + input.Length + _scratch;
+    // One entry of scratch before a slot's encoder positions.
+    private static int Needed(EncodedInput input) => 1 + input.Length;
 
-    private BoundBuffer<float> CreateBias(int entries)
+    private void SetEntries(int entries)
     {
-        _entries.Values[0] = entries;
-        return new BoundBuffer<float>(_inputs.Length, 1, 1, entries);
+        Entries = entries;
+        // Only a device's sessions attend over whole caches.
+        _bias = _device is null ? null : new BoundBuffer<float>(_inputs.Length, 1, 1, entries);
     }
 
     private void SetBias(int slot)
     {
-        if (_inputs[slot] is not { } input)
+        if (_bias is null || _inputs[slot] is not { } input)
             return;
         _biasCopy?.Invalidate();
         Span<float> bias = _bias.Span((long)slot * Entries, Entries);

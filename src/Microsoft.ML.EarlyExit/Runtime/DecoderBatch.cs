@@ -25,7 +25,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
     /// <summary>A batch of empty slots, for rows of at most <paramref name="maxPositions"/> positions.</summary>
     public DecoderBatch(
         ModelBundle bundle, ModelSessions sessions, int slots, IReadOnlyList<DecoderSegment> segments, StatePropagation propagation, int maxPositions,
-        OperationCosts costs, RunOptions run, bool rowByRow = false)
+        OperationCosts costs, RunOptions run)
     {
         T5Configuration configuration = bundle.Configuration;
         _bundle = bundle;
@@ -34,14 +34,13 @@ internal sealed unsafe class DecoderBatch : IDisposable
         _pending = new int[slots];
         DeviceMemory? device = sessions.Device;
         bool exits = segments.Count > 1;
-        // A single row runs its positions together in either way, and the sessions of the graphs' own kernel are made for its single tokens anyway.
-        bool positions = exits && propagation == StatePropagation.ParallelDecoding && (rowByRow || slots == 1 || device is not null);
+        int headWidth = bundle.Manifest.GraphHeadDimension;
         var self = new SelfAttention(bundle, slots, maxPositions, device);
-        var cross = new CrossAttention(bundle, sessions, slots, positions && device is null ? PositionRunner.LargestRun : 1, device, run);
+        var cross = new CrossAttention(bundle, sessions, slots, device, run);
         _memory = new DecoderMemory(self, cross, exits ? new ExitedStates(slots, configuration.DecoderLayerCount, _width, self.Capacity) : null, slots, costs);
         try
         {
-            _blocks = new BlockRunner(sessions, segments, _memory, configuration, device, run);
+            _blocks = new BlockRunner(sessions, segments, _memory, configuration, headWidth, device, run);
         }
         catch
         {
@@ -52,11 +51,10 @@ internal sealed unsafe class DecoderBatch : IDisposable
 
         if (!exits)
             return;
-        int headWidth = bundle.Manifest.GraphHeadDimension;
         _propagator = propagation == StatePropagation.StateCopy
             ? new StateCopier(sessions, segments, _memory, _blocks, configuration, headWidth, device is not null, run)
-            : positions
-                ? new PositionRunner(sessions, segments, _memory, _blocks, configuration, device is not null, run)
+            : device is not null
+                ? new PositionRunner(sessions, segments, _memory, _blocks, configuration, run)
                 : new PackedRunner(sessions, segments, _memory, _blocks, configuration, headWidth, run);
     }
 
@@ -156,8 +154,8 @@ internal sealed unsafe class DecoderBatch : IDisposable
     /// <summary>Forgets a slot's positions from <paramref name="length"/> on: the next token is at that position. Between two tokens.</summary>
     public void RollBack(int slot, int length) => _memory.RollBack(slot, length);
 
-    /// <summary>Clears what a row that failed may have left with slots that were idle beside it: a NaN there would reach their own rows.</summary>
-    public void ClearScratch() => _memory.ClearScratch();
+    /// <summary>Clears what a row that failed may have left on a device with slots that were idle beside it: a NaN there would reach their own rows.</summary>
+    public void ClearNoNumbers() => _memory.ClearNoNumbers();
 
     /// <summary>The operations done for a slot's row since they were last taken.</summary>
     public OperationCounts TakeOperations(int slot) => _memory.TakeOperations(slot);

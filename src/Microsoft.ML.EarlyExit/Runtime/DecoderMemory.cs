@@ -72,11 +72,11 @@ internal sealed class DecoderMemory : IDisposable
         States?.Forget(slot, length);
     }
 
-    /// <summary>Clears the scratch entries of all caches.</summary>
-    public void ClearScratch()
+    /// <inheritdoc cref="KeyValueCache.ClearNoNumbers()"/>
+    public void ClearNoNumbers()
     {
-        Self.ClearScratch();
-        Cross.ClearScratch();
+        Self.ClearNoNumbers();
+        Cross.ClearNoNumbers();
     }
 
     /// <summary>Ends a slot's token.</summary>

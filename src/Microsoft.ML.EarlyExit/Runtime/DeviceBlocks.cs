@@ -83,7 +83,7 @@ internal sealed class DeviceBlocks : IDisposable
 
         // Reading them brings them up to date; bindings have the same values.
         _ = (_activeCopy.Value, _entriesCopy.Value, _memory.Self.Bias.OnDevice, _memory.Cross.BiasOnDevice);
-        InferenceSession session = _sessions.Segment(blocks, SegmentForm.Device);
+        InferenceSession session = _sessions.Segment(blocks, onDevice: true);
         session.RunSynchronized(_run, _bindings[index] ??= Bind(session, blocks, current));
         _isCurrent = true;
         for (int row = 0; row < slots.Length; row++)
@@ -142,7 +142,7 @@ internal sealed class DeviceBlocks : IDisposable
         binding.BindOutput(GraphContract.HiddenOut, _hidden[1 - current].Value);
         binding.BindOutput(DeviceGraph.HiddenHost, _taken.View);
         for (int layer = blocks.FirstLayer; layer <= blocks.LastLayer; layer++)
-            binding.BindCaches(layer, _memory.Self.Cache(layer), _memory.Cross.Cache(layer), slot: null, readsCross: true);
+            binding.BindCaches(layer, _memory.Self.Cache(layer), _memory.Cross.Cache(layer), slot: null);
         return binding;
     }
 }

@@ -97,7 +97,7 @@ internal static class DeviceGraph
         }
     }
 
-    /// <summary>Of blocks that were composed as <see cref="SegmentForm.Device"/>.</summary>
+    /// <summary>Of blocks that were composed without packing.</summary>
     /// <param name="model">The blocks; they stay as they are.</param>
     /// <param name="narrow">Whether weights that are stored in bf16 are multiplied as they are.</param>
     public static ModelProto OfBlocks(ModelProto model, bool narrow) => Changed(model, MakeBlocks, narrow);

@@ -6,9 +6,9 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
-/// Keys and values of one attention of one decoder layer for all slots of a batch: [slots, heads, capacity, head]. Entry 0 of a slot is scratch (see
-/// <see cref="GraphContract"/>); position p lies at entry p + 1. Room that was never written takes no memory where the system gives it by the page.
-/// Where it lies in a device's memory, what is rare, growing and copying a row, goes through the host's.
+/// Keys and values of one attention of one decoder layer for all slots of a batch: [slots, heads, capacity, head]. Entry 0 of a slot is scratch, where a
+/// device's sessions store what belongs nowhere; position p lies at entry p + 1. Room that was never written takes no memory where the system gives it by the
+/// page. Where it lies in a device's memory, what is rare, growing and copying a row, goes through the host's.
 /// </summary>
 internal sealed class KeyValueCache : IDisposable
 {
@@ -81,25 +81,15 @@ internal sealed class KeyValueCache : IDisposable
         }
     }
 
-    /// <summary>
-    /// Clears the scratch entry of every slot; on a device, whose sessions multiply entries that count for nothing by 0, all that is no number.
-    /// </summary>
-    public void ClearScratch()
+    /// <summary>Clears all that is no number on a device, whose sessions multiply entries that count for nothing by 0; the host's do not read those.</summary>
+    public void ClearNoNumbers()
     {
-        if (_device is not null)
-        {
-            Transfer(toDevice: false);
-            ClearNoNumbers(_keys);
-            ClearNoNumbers(_values);
-            Transfer(toDevice: true);
+        if (_device is null)
             return;
-        }
-
-        for (long block = 0; block < (long)_slots * _heads; block++)
-        {
-            _keys.Span<float>(block * Capacity * _headWidth, _headWidth).Clear();
-            _values.Span<float>(block * Capacity * _headWidth, _headWidth).Clear();
-        }
+        Transfer(toDevice: false);
+        ClearNoNumbers(_keys);
+        ClearNoNumbers(_values);
+        Transfer(toDevice: true);
     }
 
     /// <summary>Copies the first entries of a slot, the scratch entry among them, into another.</summary>

@@ -64,7 +64,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         try
         {
             // A device is known to work only once something has run on it.
-            if (Find(new SessionKey(SessionKind.Encoder, 0, 0, SegmentForm.Device)) is { } encoder)
+            if (Find(new SessionKey(SessionKind.Encoder, 0, 0, OnDevice: true)) is { } encoder)
                 _device = _gpu.Create<DeviceMemory?>(number => CreateMemory(DeviceOf(number), encoder), () => null);
         }
         catch
@@ -107,36 +107,32 @@ internal sealed unsafe class ModelSessions : IDisposable
         (int width, int rows) = (_bundle.Configuration.ModelDimension, _bundle.Configuration.VocabularySize);
         if (Device is null || (long)width * rows < DeviceHead.LeastWeights)
             return null;
-        return Find(new SessionKey(SessionKind.Head, 0, 0, SegmentForm.Device)) is { } session ? new DeviceHead(session, width, rows) : null;
+        return Find(new SessionKey(SessionKind.Head, 0, 0, OnDevice: true)) is { } session ? new DeviceHead(session, width, rows) : null;
     }
 
     /// <summary>Decoder blocks as one session.</summary>
-    public InferenceSession Segment(DecoderSegment blocks, SegmentForm form) =>
-        Get(new SessionKey(SessionKind.Segment, blocks.FirstLayer, blocks.LastLayer, form));
+    /// <param name="blocks">The blocks.</param>
+    /// <param name="onDevice">Whether in the form of <see cref="DeviceGraph"/>, else in that of <see cref="PackedBlocks"/>.</param>
+    public InferenceSession Segment(DecoderSegment blocks, bool onDevice = false) =>
+        Get(new SessionKey(SessionKind.Segment, blocks.FirstLayer, blocks.LastLayer, onDevice));
 
     /// <param name="layer">The layer, from 1.</param>
     /// <param name="onDevice">Whether they go into caches in a device's memory.</param>
     public InferenceSession StateKeysValues(int layer, bool onDevice = false) =>
-        Get(new SessionKey(SessionKind.StateKeysValues, layer, layer, onDevice ? SegmentForm.Device : default));
+        Get(new SessionKey(SessionKind.StateKeysValues, layer, layer, onDevice));
 
     /// <inheritdoc cref="StateKeysValues"/>
     public InferenceSession CrossKeysValues(int layer, bool onDevice = false) =>
-        Get(new SessionKey(SessionKind.CrossKeysValues, layer, layer, onDevice ? SegmentForm.Device : default));
+        Get(new SessionKey(SessionKind.CrossKeysValues, layer, layer, onDevice));
 
     /// <summary>Makes the sessions that generating by a plan needs, also where it needs them only after the first token.</summary>
-    /// <param name="plan">The plan.</param>
-    /// <param name="sideBySide">Whether rows are generated side by side; single ones are in any case.</param>
-    public void Prepare(ExitPlan plan, bool sideBySide)
+    public void Prepare(ExitPlan plan)
     {
         bool onDevice = Device is not null;
         _ = Encoder;
         foreach (DecoderSegment blocks in plan.Segments)
         {
-            _ = Segment(blocks, onDevice ? SegmentForm.Device : SegmentForm.OneSlot);
-            if (sideBySide && !onDevice)
-                _ = Segment(blocks, SegmentForm.Slots);
-            if (sideBySide && !onDevice && blocks.FirstLayer > 1 && plan.StatePropagation == StatePropagation.ParallelDecoding)
-                _ = Segment(blocks, SegmentForm.Packed);
+            _ = Segment(blocks, onDevice);
             for (int layer = blocks.FirstLayer; layer <= blocks.LastLayer; layer++)
             {
                 _ = CrossKeysValues(layer, onDevice);
@@ -187,7 +183,7 @@ internal sealed unsafe class ModelSessions : IDisposable
     private InferenceSession OfSequence(SessionKind kind, int firstLayer, int lastLayer)
     {
         var key = new SessionKey(kind, firstLayer, lastLayer);
-        return (_gpu.Device is null ? null : Find(key with { Form = SegmentForm.Device })) ?? Get(key);
+        return (_gpu.Device is null ? null : Find(key with { OnDevice = true })) ?? Get(key);
     }
 
     private InferenceSession Get(SessionKey key) => Find(key)
@@ -219,10 +215,10 @@ internal sealed unsafe class ModelSessions : IDisposable
             SessionKind.Head => DeviceGraph.Head(_bundle),
             _ => SegmentComposer.Compose(
                 [.. Enumerable.Range(key.FirstLayer - 1, key.LastLayer - key.FirstLayer + 1).Select(layer => BundleGraph.ReadDecoderBlock(_bundle, layer))],
-                key.FirstLayer, key.Form),
+                key.FirstLayer, packed: !key.OnDevice),
         };
 
-        return key.Form == SegmentForm.Device
+        return key.OnDevice
             ? _gpu.Create<InferenceSession?>(device => CreateWorking(key, model, DeviceOf(device)), () => null)
             : CreateOnCpu(key, model);
     }
@@ -282,7 +278,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         {
             using SessionOptions options = CreateOptions();
             standIn?.AppendTo(options);
-            if (key.Form == SegmentForm.Packed)
+            if (key is { Kind: SessionKind.Segment, OnDevice: false })
                 _attention.AddTo(options);
             if (QuantizedProductOperator.Replace(model))
                 _products.AddTo(options);
@@ -373,5 +369,5 @@ internal sealed unsafe class ModelSessions : IDisposable
         return OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, type, shape, _bundle.Tensor(tensor).Address, tensor.ByteCount);
     }
 
-    private readonly record struct SessionKey(SessionKind Kind, int FirstLayer, int LastLayer, SegmentForm Form = default);
+    private readonly record struct SessionKey(SessionKind Kind, int FirstLayer, int LastLayer, bool OnDevice = false);
 }

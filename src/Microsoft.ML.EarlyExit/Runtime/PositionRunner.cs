@@ -5,21 +5,16 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
-/// <see cref="StatePropagation.ParallelDecoding"/> row after row: runs several positions of one slot together through a segment of blocks, causal among
-/// themselves, behind the keys and values that the slot has. The attention kernel of the graphs takes several positions only of a batch of one, so the slot's
-/// part of the caches is bound as the cache of such a batch. Where there is one slot, and on a GPU; elsewhere <see cref="PackedRunner"/> takes all rows at
-/// once.
+/// <see cref="StatePropagation.ParallelDecoding"/> on a device, row after row: runs several positions of one slot together through a segment of blocks, causal
+/// among themselves, behind the keys and values that the slot has. The slot's part of the caches is bound as the cache of a batch of one.
 /// </summary>
 internal sealed class PositionRunner : IStatePropagator
 {
     /// <summary>
     /// Positions of one run; more are run in turn. From about this many on the arithmetic costs more than reading the weights, so longer runs would save
-    /// little, and their biases and the scratch entries of cross-attention caches grow with it.
+    /// little, and their biases grow with it.
     /// </summary>
     public const int LargestRun = 32;
-
-    // As many as a batch of many slots and layers uses again and again; a binding holds a few KB.
-    private const int MostBindings = 1024;
 
     private readonly ModelSessions _sessions;
     private readonly IReadOnlyList<DecoderSegment> _segments;
@@ -32,12 +27,9 @@ internal sealed class PositionRunner : IStatePropagator
     private readonly int[] _together;
     private readonly BoundBuffer<float> _hidden;
     private readonly BoundBuffer<float> _hiddenOut;
-    private readonly BoundBuffer<int> _selfLength = new(1);
-    private readonly BoundBuffer<int> _crossLength = new(1);
-    private readonly CacheEntries? _entries;
-    private readonly BoundBuffer<bool>? _active;
+    private readonly CacheEntries _entries;
+    private readonly BoundBuffer<bool> _active = new(1, 1, 1);
     private readonly Views?[] _views = new Views?[LargestRun + 1];
-    private readonly Dictionary<(int FirstLayer, int Slot, int Count), OrtIoBinding> _bindings = [];
 
     // Made when first needed: rows that never lack a position need none.
     private BoundBuffer<float>? _selfBias;
@@ -47,7 +39,7 @@ internal sealed class PositionRunner : IStatePropagator
 
     public PositionRunner(
         ModelSessions sessions, IReadOnlyList<DecoderSegment> segments, DecoderMemory memory, BlockRunner blocks, T5Configuration configuration,
-        bool onDevice, RunOptions run)
+        RunOptions run)
     {
         _sessions = sessions;
         _segments = segments;
@@ -60,10 +52,7 @@ internal sealed class PositionRunner : IStatePropagator
         _together = new int[memory.SlotCount];
         _hidden = new BoundBuffer<float>(1, LargestRun, _width);
         _hiddenOut = new BoundBuffer<float>(1, LargestRun, _width);
-        if (!onDevice)
-            return;
         _entries = new CacheEntries(LargestRun, _heads);
-        _active = new BoundBuffer<bool>(1, 1, 1);
         _active.Values[0] = true;
     }
 
@@ -106,7 +95,6 @@ internal sealed class PositionRunner : IStatePropagator
 
     public void Unbind()
     {
-        ClearBindings();
         foreach (Views? views in _views)
             views?.Dispose();
         Array.Clear(_views);
@@ -119,17 +107,8 @@ internal sealed class PositionRunner : IStatePropagator
     public void Dispose()
     {
         Unbind();
-        foreach (IDisposable buffer in new IDisposable[] { _hidden, _hiddenOut, _selfLength, _crossLength })
+        foreach (IDisposable buffer in new IDisposable[] { _hidden, _hiddenOut, _entries, _active })
             buffer.Dispose();
-        _entries?.Dispose();
-        _active?.Dispose();
-    }
-
-    private void ClearBindings()
-    {
-        foreach (OrtIoBinding binding in _bindings.Values)
-            binding.Dispose();
-        _bindings.Clear();
     }
 
     /// <summary>Gives every row its place again: those that ran together are the first ones, the others lie with their slots' states.</summary>
@@ -154,7 +133,7 @@ internal sealed class PositionRunner : IStatePropagator
     {
         int first = _states.FirstMissing(blocks.FirstLayer, slot);
         int encoderLength = _memory.Cross.EncoderLength(slot);
-        InferenceSession session = _sessions.Segment(blocks, _entries is null ? SegmentForm.OneSlot : SegmentForm.Device);
+        InferenceSession session = _sessions.Segment(blocks, onDevice: true);
         for (int next = first; next < end; next += LargestRun)
         {
             int count = Math.Min(LargestRun, end - next);
@@ -162,13 +141,7 @@ internal sealed class PositionRunner : IStatePropagator
             states.CopyTo(_hidden.Span(0, states.Length));
             SetSelfBias(next, count);
             SetCrossBias(encoderLength, count);
-            // Entries including the new ones, less one; the scratch entry before the first makes up for it.
-            _selfLength.Values[0] = next + count;
-            _crossLength.Values[0] = encoderLength + count;
-            if (_entries is null)
-                session.RunWithBinding(_run, Binding(session, blocks, slot, count));
-            else
-                RunOnDevice(session, blocks, slot, next, count);
+            Run(session, blocks, slot, next, count);
             _hiddenOut.Span(0, states.Length).CopyTo(states);
         }
 
@@ -208,51 +181,29 @@ internal sealed class PositionRunner : IStatePropagator
         _crossBiasOf = (encoderLength, count);
     }
 
-    /// <summary>As on the host, but for what the graphs take; binding copies inputs to the device, so every run binds anew.</summary>
-    private void RunOnDevice(InferenceSession session, DecoderSegment blocks, int slot, int first, int count)
+    // Binding copies inputs to the device, so every run binds anew.
+    private void Run(InferenceSession session, DecoderSegment blocks, int slot, int first, int count)
     {
         // The slot's part of the caches is the first and only one.
         for (int at = 0; at < count; at++)
-            _entries!.Set(at, 0, first + at + 1);
+            _entries.Set(at, 0, first + at + 1);
         Views views = ViewsOf(count);
-        using OrtValue entries = _entries!.Shaped(1, count, _heads, 3);
+        using OrtValue entries = _entries.Shaped(1, count, _heads, 3);
         using OrtIoBinding binding = session.CreateIoBinding();
         binding.BindInput(GraphContract.Hidden, views.Hidden);
-        binding.BindInput(DeviceGraph.Active, _active!.View);
+        binding.BindInput(DeviceGraph.Active, _active.View);
         binding.BindInput(DeviceGraph.SelfEntries, entries);
         binding.BindInput(GraphContract.SelfBias, views.SelfBias);
         binding.BindInput(GraphContract.CrossBias, views.CrossBias);
         binding.BindOutput(DeviceGraph.HiddenHost, views.HiddenOut);
         for (int layer = blocks.FirstLayer; layer <= blocks.LastLayer; layer++)
-            binding.BindCaches(layer, _memory.Self.Cache(layer), _memory.Cross.Cache(layer), slot, readsCross: true);
+            binding.BindCaches(layer, _memory.Self.Cache(layer), _memory.Cross.Cache(layer), slot);
         session.RunSynchronized(_run, binding);
     }
 
     private Views ViewsOf(int count) => _views[count] ??= new Views(
         _hidden.Shaped(1, count, _width), _hiddenOut.Shaped(1, count, _width),
         _selfBias!.Shaped(1, _heads, count, _memory.Self.Bias.Entries), _crossBias!.Shaped(1, 1, count, _memory.Cross.Entries));
-
-    private OrtIoBinding Binding(InferenceSession session, DecoderSegment blocks, int slot, int count)
-    {
-        if (_bindings.TryGetValue((blocks.FirstLayer, slot, count), out OrtIoBinding? binding))
-            return binding;
-        if (_bindings.Count == MostBindings)
-            ClearBindings();
-        Views views = ViewsOf(count);
-        binding = session.CreateIoBinding();
-        binding.BindInput(GraphContract.Hidden, views.Hidden);
-        binding.BindOutput(GraphContract.HiddenOut, views.HiddenOut);
-        binding.BindInput(GraphContract.SelfBias, views.SelfBias);
-        binding.BindInput(GraphContract.SelfLengths, _selfLength.View);
-        binding.BindInput(GraphContract.SelfCapacity, _memory.Self.EntriesView);
-        binding.BindInput(GraphContract.CrossBias, views.CrossBias);
-        binding.BindInput(GraphContract.CrossLengths, _crossLength.View);
-        binding.BindInput(GraphContract.CrossCapacity, _memory.Cross.EntriesView);
-        for (int layer = blocks.FirstLayer; layer <= blocks.LastLayer; layer++)
-            binding.BindCaches(layer, _memory.Self.Cache(layer), _memory.Cross.Cache(layer), slot);
-        _bindings[(blocks.FirstLayer, slot, count)] = binding;
-        return binding;
-    }
 
     private sealed record Views(OrtValue Hidden, OrtValue HiddenOut, OrtValue SelfBias, OrtValue CrossBias) : IDisposable
     {

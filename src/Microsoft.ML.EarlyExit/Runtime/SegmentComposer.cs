@@ -8,18 +8,19 @@ internal static class SegmentComposer
 {
     private static readonly HashSet<string> s_shared =
     [
-        GraphContract.RowSlots, GraphContract.SlotRows, GraphContract.SelfBias, GraphContract.SelfLengths, GraphContract.SelfCapacity,
-        GraphContract.CrossBias, GraphContract.CrossLengths, GraphContract.CrossCapacity,
+        GraphContract.SelfBias, GraphContract.SelfLengths, GraphContract.SelfCapacity, GraphContract.CrossBias, GraphContract.CrossLengths,
+        GraphContract.CrossCapacity,
     ];
 
     /// <summary>The name, in the composed graph, of a cache of the block after which <paramref name="layer"/> blocks have run.</summary>
     public static string CacheName(string name, int layer) => $"{name}.{layer}";
 
     /// <summary>
-    /// Composes checked blocks in order; the first is layer <paramref name="firstLayer"/>, counted from 1. Only <see cref="SegmentForm.Slots"/> keeps the nodes
-    /// that move rows; <see cref="SegmentForm.Packed"/> has <see cref="AttentionOperator"/> for the attention, and neither caches nor biases among its inputs.
+    /// Composes checked blocks in order; the first is layer <paramref name="firstLayer"/>, counted from 1. The nodes that move rows are left out. What is
+    /// packed takes one or more positions of each of some slots, one after the other: it has <see cref="AttentionOperator"/> for the attention, and neither
+    /// caches nor biases among its inputs. Otherwise the attention stays as it is, for one slot, or for <see cref="DeviceGraph"/> to replace.
     /// </summary>
-    public static ModelProto Compose(IReadOnlyList<ModelProto> blocks, int firstLayer, SegmentForm form)
+    public static ModelProto Compose(IReadOnlyList<ModelProto> blocks, int firstLayer, bool packed)
     {
         ModelProto composed = blocks[0].Clone();
         var graph = new GraphProto { Name = $"decoder_blocks_{firstLayer}_{firstLayer + blocks.Count - 1}" };
@@ -31,11 +32,11 @@ internal static class SegmentComposer
             int layer = firstLayer + index;
             bool isLast = index == blocks.Count - 1;
             string hiddenOut = isLast ? GraphContract.HiddenOut : $"{GraphContract.HiddenOut}.{layer}";
-            AddBlock(graph, blocks[index].Graph, layer, hidden, hiddenOut, form, isFirst: index == 0, isLast, initializers);
+            AddBlock(graph, blocks[index].Graph, layer, hidden, hiddenOut, packed, isFirst: index == 0, isLast, initializers);
             hidden = hiddenOut;
         }
 
-        if (form != SegmentForm.Packed)
+        if (!packed)
             return composed;
         graph.Input.Add(new ValueInfoProto
         {
@@ -54,7 +55,7 @@ internal static class SegmentComposer
     }
 
     private static void AddBlock(
-        GraphProto graph, GraphProto block, int layer, string hidden, string hiddenOut, SegmentForm form, bool isFirst, bool isLast,
+        GraphProto graph, GraphProto block, int layer, string hidden, string hiddenOut, bool packed, bool isFirst, bool isLast,
         HashSet<string> initializers)
     {
         var names = new Dictionary<string, string> { [GraphContract.Hidden] = hidden, [GraphContract.HiddenOut] = hiddenOut, [""] = "" };
@@ -82,13 +83,13 @@ internal static class SegmentComposer
         foreach (NodeProto node in block.Node)
         {
             bool movesRows = node.Name.EndsWith(GraphContract.RowSelectionSuffix, StringComparison.Ordinal) && node.Input.Count > 0 && node.Output.Count == 1;
-            if (movesRows && form != SegmentForm.Slots)
+            if (movesRows)
             {
                 names[node.Output[0]] = Rename(node.Input[0]);
                 continue;
             }
 
-            if (form == SegmentForm.Packed && node.OpType == GraphContract.CachedAttention)
+            if (packed && node.OpType == GraphContract.CachedAttention)
             {
                 bool isCross = node.Input.Contains(GraphContract.CrossKeys);
                 (string query, string attended) = (Rename(node.Input[0]), Rename(node.Output[0]));
@@ -108,16 +109,14 @@ internal static class SegmentComposer
         {
             bool isCache = GraphContract.Caches.Any(cache => cache.Past == input.Name);
             bool moves = input.Name is GraphContract.RowSlots or GraphContract.SlotRows;
-            bool isKept = form == SegmentForm.Packed
-                ? isFirst && input.Name == GraphContract.Hidden
-                : isCache || (isFirst && (form == SegmentForm.Slots || !moves));
+            bool isKept = packed ? isFirst && input.Name == GraphContract.Hidden : isCache || (isFirst && !moves);
             if (isKept)
                 AddValue(graph.Input, input);
         }
 
         foreach (ValueInfoProto output in block.Output)
         {
-            if (output.Name == GraphContract.HiddenOut ? isLast : form != SegmentForm.Packed)
+            if (output.Name == GraphContract.HiddenOut ? isLast : !packed)
                 AddValue(graph.Output, output);
         }
 

@@ -1,5 +1,4 @@
 using Microsoft.ML.EarlyExit.Model.Bundle;
-using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Runtime;
 
@@ -13,7 +12,6 @@ internal sealed class SelfAttention : IDisposable
     private readonly int _maxPositions;
     private readonly DeviceMemory? _device;
     private readonly KeyValueCache?[] _caches;
-    private readonly BoundBuffer<int> _entries = new();
 
     public SelfAttention(ModelBundle bundle, int slots, int maxPositions, DeviceMemory? device)
     {
@@ -31,9 +29,6 @@ internal sealed class SelfAttention : IDisposable
     public int LayerCount => _caches.Length;
 
     public SelfAttentionBias Bias { get; private set; }
-
-    /// <summary>Entries of a slot, one more than <see cref="Capacity"/>, as the scalar that blocks take.</summary>
-    public OrtValue EntriesView => _entries.View;
 
     /// <summary>The caches of a layer, from 1, that was reached.</summary>
     public KeyValueCache Cache(int layer) => _caches[layer - 1]!;
@@ -62,11 +57,11 @@ internal sealed class SelfAttention : IDisposable
     /// <summary>Copies a slot's keys and values of a layer, if it was reached, before a position into another slot.</summary>
     public void Fork(int layer, int from, int to, int end) => _caches[layer - 1]?.CopySlot(from, to, end + 1);
 
-    /// <summary>Clears the scratch entries of all layers.</summary>
-    public void ClearScratch()
+    /// <inheritdoc cref="KeyValueCache.ClearNoNumbers()"/>
+    public void ClearNoNumbers()
     {
         foreach (KeyValueCache? cache in _caches)
-            cache?.ClearScratch();
+            cache?.ClearNoNumbers();
     }
 
     public void Dispose()
@@ -74,12 +69,7 @@ internal sealed class SelfAttention : IDisposable
         foreach (KeyValueCache? cache in _caches)
             cache?.Dispose();
         Bias.Dispose();
-        _entries.Dispose();
     }
 
-    private SelfAttentionBias CreateBias(int capacity)
-    {
-        _entries.Values[0] = capacity + 1;
-        return new SelfAttentionBias(_bundle, _slots, capacity, _device);
-    }
+    private SelfAttentionBias CreateBias(int capacity) => new(_bundle, _slots, capacity, _device);
 }

@@ -5,15 +5,18 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Runtime;
 
-/// <summary>The relative position bias of the decoder's self-attention, [slots, heads, 1, capacity + 1], for each slot at its own position.</summary>
+/// <summary>
+/// The relative position bias of the decoder's self-attention: by distance, and for a device also as [slots, heads, 1, capacity + 1], for each slot at its own
+/// position.
+/// </summary>
 internal sealed class SelfAttentionBias : IDisposable
 {
-    private readonly NativeBuffer _bias;
     private readonly int _heads;
     private readonly int _capacity;
 
     // By head, the farthest distance first: the bias of a row of keys is then one slice.
     private readonly NativeBuffer _reversed;
+    private readonly BoundBuffer<float>? _bias;
     private readonly DeviceCopy? _copy;
 
     public SelfAttentionBias(ModelBundle bundle, int slots, int capacity, DeviceMemory? device)
@@ -30,14 +33,13 @@ internal sealed class SelfAttentionBias : IDisposable
                 reversed[((head + 1) * capacity) - 1 - distance] = byDistance[(Math.Min(distance, tensor.Rows - 1) * _heads) + head];
         }
 
-        _bias = new NativeBuffer((long)slots * _heads * (capacity + 1) * sizeof(float));
-        View = BoundTensor.Floats(_bias, slots, _heads, 1, capacity + 1);
-        _copy = device is null ? null : new DeviceCopy(device, View);
+        if (device is null)
+            return;
+        _bias = new BoundBuffer<float>(slots, _heads, 1, capacity + 1);
+        _copy = new DeviceCopy(device, _bias.View);
     }
 
-    public OrtValue View { get; }
-
-    /// <summary>The same in the device's memory, as it is when this is read.</summary>
+    /// <summary>In the device's memory, every slot's bias, as it is when this is read.</summary>
     public OrtValue OnDevice => _copy!.Value;
 
     /// <summary>By head, the bias of every distance up to the capacity, the farthest first.</summary>
@@ -46,32 +48,32 @@ internal sealed class SelfAttentionBias : IDisposable
     /// <summary>Entries of a slot, the scratch included.</summary>
     public int Entries => _capacity + 1;
 
-    /// <summary>Sets a slot's bias for the token at <paramref name="position"/>.</summary>
+    /// <summary>Sets a slot's bias for the token at <paramref name="position"/> where there is a device.</summary>
     public void Set(int slot, int position)
     {
-        _copy?.Invalidate();
+        if (_bias is null)
+            return;
+        _copy!.Invalidate();
         for (int head = 0; head < _heads; head++)
-            CopyTo(head, position, _bias.Span<float>((((long)slot * _heads) + head) * Entries, Entries));
+            CopyTo(head, position, _bias.Span((((long)slot * _heads) + head) * Entries, Entries));
     }
 
     /// <summary>
-    /// Copies a head's bias for the token at <paramref name="position"/> over the keys up to its own; entry 0, the scratch, is masked. Entries after its own
-    /// key stay as they are where attention does not count them, and are masked on a device.
+    /// Copies a head's bias for the token at <paramref name="position"/> over the keys up to its own; entry 0, the scratch, and entries after its
+    /// own key are masked.
     /// </summary>
     public void CopyTo(int head, int position, Span<float> bias)
     {
         int keys = position + 1;
         bias[0] = GraphContract.Masked;
         _reversed.Span<float>(((head + 1L) * _capacity) - keys, keys).CopyTo(bias[1..]);
-        if (_copy is not null)
-            bias[(keys + 1)..].Fill(GraphContract.Masked);
+        bias[(keys + 1)..].Fill(GraphContract.Masked);
     }
 
     public void Dispose()
     {
         _copy?.Dispose();
-        View.Dispose();
-        _bias.Dispose();
+        _bias?.Dispose();
         _reversed.Dispose();
     }
 }

@@ -55,7 +55,7 @@ public sealed class DevicePlacementTests
     {
         using var folder = new TemporaryFolder();
         using ModelBundle bundle = Convert(folder, TinyCheckpoint.Sizes, WeightPrecision.Float32);
-        IReadOnlyList<string> unplaced = s_kernels.Unplaced(SegmentComposer.Compose([BundleGraph.ReadDecoderBlock(bundle, 0)], 1, SegmentForm.Slots).Graph);
+        IReadOnlyList<string> unplaced = s_kernels.Unplaced(SegmentComposer.Compose([BundleGraph.ReadDecoderBlock(bundle, 0)], 1, packed: false).Graph);
         Assert.Equal(2, unplaced.Count);
         Assert.All(unplaced, node => Assert.StartsWith("GroupQueryAttention(tensor(float)", node, StringComparison.Ordinal));
     }
@@ -77,7 +77,7 @@ public sealed class DevicePlacementTests
         foreach (int first in new[] { 0, layers - 1 })
         {
             ModelProto[] blocks = [.. Enumerable.Range(first, layers - first).Select(layer => BundleGraph.ReadDecoderBlock(bundle, layer))];
-            yield return DeviceGraph.OfBlocks(SegmentComposer.Compose(blocks, first + 1, SegmentForm.Device), narrow: true);
+            yield return DeviceGraph.OfBlocks(SegmentComposer.Compose(blocks, first + 1, packed: false), narrow: true);
         }
 
         foreach (ModelProto keysValues in new[] { BundleGraph.ReadStateKeysValues(bundle, 0), BundleGraph.ReadCrossKeysValues(bundle, 0) })

@@ -83,7 +83,7 @@ public sealed class DeviceTests : IDisposable
             const int Slots = 4;
             DecoderSegment[] segments = ScriptedBatch.RandomSegments(random, device.Configuration.DecoderLayerCount);
             using var there = new ScriptedBatch(device, Slots, segments, propagation, 200);
-            using var here = new ScriptedBatch(TestModels.Exits, Slots, segments, propagation, 200, rowByRow: true);
+            using var here = new ScriptedBatch(TestModels.Exits, Slots, segments, propagation, 200);
             for (int slot = 0; slot < Slots; slot++)
                 Admit(slot, 8);
             for (int round = 0; round < 6; round++)

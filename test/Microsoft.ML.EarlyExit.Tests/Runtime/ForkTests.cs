@@ -14,12 +14,11 @@ public sealed class ForkTests
     public Property Forked_rolled_back_and_grown_slots_continue_as_equal_rows_do() => Prop.ForAll(
         (from name in Gen.Elements(s_models)
          from propagation in Gen.Elements(Enum.GetValues<StatePropagation>())
-         from rowByRow in Gen.Elements(false, true)
          from whole in Gen.Frequency((1, Gen.Constant(true)), (4, Gen.Constant(false)))
          from slots in Gen.Choose(2, 5)
          from rounds in Gen.Choose(2, 10)
          from seed in Gen.Choose(0, 1_000_000)
-         select (name, propagation, rowByRow, whole, slots, rounds, seed)).ToArbitrary(),
+         select (name, propagation, whole, slots, rounds, seed)).ToArbitrary(),
         one =>
         {
             EarlyExitModel model = TestModels.Model(one.name);
@@ -27,7 +26,7 @@ public sealed class ForkTests
             DecoderSegment[] segments = one.whole
                 ? [new DecoderSegment(1, model.Configuration.DecoderLayerCount)]
                 : ScriptedBatch.RandomSegments(random, model.Configuration.DecoderLayerCount);
-            using var batch = new ScriptedBatch(one.name, one.slots, segments, one.propagation, 200, one.rowByRow);
+            using var batch = new ScriptedBatch(one.name, one.slots, segments, one.propagation, 200);
             var inputs = new int[one.slots][];
             for (int slot = 0; slot < one.slots; slot++)
                 Admit(slot, random.Next(1, 20));

@@ -6,13 +6,13 @@ using Microsoft.ML.EarlyExit.Runtime;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 
-/// <summary>Rows that run several positions each, all at once, against the same rows one after another.</summary>
+/// <summary>Rows that run several positions each, all at once, against the same rows alone.</summary>
 public sealed class PackedRunnerTests
 {
     private static readonly string[] s_models = [TestModels.Exits, "tiny-v10", "tiny-v11", "tiny-sharded", "tiny-buckets"];
 
     [Property(MaxTest = 60)]
-    public Property Rows_together_are_rows_one_after_another() => Prop.ForAll(
+    public Property Rows_together_are_rows_alone() => Prop.ForAll(
         (from name in Gen.Elements(s_models)
          from slots in Gen.Choose(2, 8)
          from steps in Gen.Choose(1, 40)
@@ -25,12 +25,15 @@ public sealed class PackedRunnerTests
             var random = new Random(one.seed);
             DecoderSegment[] segments = ScriptedBatch.RandomSegments(random, model.Configuration.DecoderLayerCount);
             using var together = new ScriptedBatch(one.name, one.slots, segments, StatePropagation.ParallelDecoding, one.steps);
-            using var inTurn = new ScriptedBatch(one.name, one.slots, segments, StatePropagation.ParallelDecoding, one.steps, rowByRow: true);
+            ScriptedBatch[] alone =
+            [
+                .. Enumerable.Range(0, one.slots).Select(_ => new ScriptedBatch(one.name, 1, segments, StatePropagation.ParallelDecoding, one.steps)),
+            ];
             for (int slot = 0; slot < one.slots; slot++)
             {
                 int[] ids = Ids(random, model, random.Next(1, 90));
                 together.Admit(slot, ids);
-                inTurn.Admit(slot, ids);
+                alone[slot].Admit(0, ids);
             }
 
             for (int step = 0; step < one.steps; step++)
@@ -39,14 +42,16 @@ public sealed class PackedRunnerTests
                 int[] tokens = Ids(random, model, running.Length);
                 int[] exits = [.. running.Select(_ => random.NextDouble() < one.deep ? segments.Length - 1 : random.Next(segments.Length))];
                 together.Run(running, tokens, exits);
-                inTurn.Run(running, tokens, exits);
+                for (int index = 0; index < running.Length; index++)
+                    alone[running[index]].Run([0], [tokens[index]], [exits[index]]);
             }
 
             for (int slot = 0; slot < one.slots; slot++)
             {
-                foreach ((ScriptedBatch.Step expected, ScriptedBatch.Step actual) in inTurn.Rows[slot].Zip(together.Rows[slot]))
+                foreach ((ScriptedBatch.Step expected, ScriptedBatch.Step actual) in alone[slot].Rows[0].Zip(together.Rows[slot]))
                     ScriptedBatch.AssertSame(expected, actual);
-                Assert.Equal(inTurn.Batch.TakeOperations(slot), together.Batch.TakeOperations(slot));
+                Assert.Equal(alone[slot].Batch.TakeOperations(0), together.Batch.TakeOperations(slot));
+                alone[slot].Dispose();
             }
         });
 

@@ -11,17 +11,17 @@ internal sealed class ScriptedBatch : IDisposable
     private readonly RunOptions _run = new();
     private readonly List<EncodedInput> _inputs = [];
 
-    public ScriptedBatch(string model, int slots, DecoderSegment[] segments, StatePropagation propagation, int maxPositions, bool rowByRow = false)
-        : this(TestModels.Model(model), slots, segments, propagation, maxPositions, rowByRow)
+    public ScriptedBatch(string model, int slots, DecoderSegment[] segments, StatePropagation propagation, int maxPositions)
+        : this(TestModels.Model(model), slots, segments, propagation, maxPositions)
     {
     }
 
-    public ScriptedBatch(EarlyExitModel model, int slots, DecoderSegment[] segments, StatePropagation propagation, int maxPositions, bool rowByRow = false)
+    public ScriptedBatch(EarlyExitModel model, int slots, DecoderSegment[] segments, StatePropagation propagation, int maxPositions)
     {
         _model = model;
         Segments = segments;
         Batch = new DecoderBatch(
-            _model.Bundle, _model.Sessions, slots, segments, propagation, maxPositions, new OperationCosts(_model.Configuration), _run, rowByRow);
+            _model.Bundle, _model.Sessions, slots, segments, propagation, maxPositions, new OperationCosts(_model.Configuration), _run);
         Rows = new List<Step>[slots];
     }
 
