@@ -97,7 +97,7 @@ public sealed class EarlyExitModel : IDisposable
     /// Makes the sessions that generating with some options needs. Otherwise each is made when a token first needs it, some only many tokens later; it takes
     /// about as long as reading the layers' weights.
     /// </summary>
-    /// <param name="options">How will be generated: the exit policy and the batch size count. Null for the defaults.</param>
+    /// <param name="options">How will be generated: the exit policy counts. Null for the defaults.</param>
     /// <exception cref="ArgumentException">The options do not fit the model.</exception>
     /// <exception cref="InvalidModelException">A graph of the bundle is damaged or cannot be run.</exception>
     /// <exception cref="InvalidOperationException">Memory ran out, or the GPU cannot be used.</exception>

@@ -97,6 +97,7 @@ internal static unsafe class NibbleDot
                     addedToBlock += *more++;
                 }
 
+                // Sums may have wrapped round; what is left of them fits.
                 total += (Vector256.Sum(sums) - addedToBlock) * scales[at];
             }
 

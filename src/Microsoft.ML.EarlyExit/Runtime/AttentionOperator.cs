@@ -8,9 +8,9 @@ using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
-/// Attention over caches for several rows with several tokens each, as an operator of ONNX Runtime that calls a managed kernel on the runtime's threads. The
-/// attention kernel of the bundle's graphs, GroupQueryAttention, takes several tokens behind a cache only of one row; <see cref="SegmentComposer"/> puts this
-/// in its place.
+/// Attention over caches for several rows with one or more tokens each, as an operator of ONNX Runtime that calls a managed kernel on the runtime's threads.
+/// The attention kernel of the bundle's graphs, GroupQueryAttention, takes several tokens behind a cache only of one row, and is slower;
+/// <see cref="SegmentComposer"/> puts this in its place.
 /// </summary>
 /// <remarks>
 /// Inputs: packed queries [1, tokens, heads · head], with the new keys and values behind each query in self-attention; <see cref="Job"/>, int64 [1], the

@@ -4,7 +4,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>Native memory together with the tensors that ONNX Runtime sees of it; both end with it.</summary>
-/// <typeparam name="T">float, int, long or bool.</typeparam>
+/// <typeparam name="T">float, long or bool.</typeparam>
 internal sealed class BoundBuffer<T> : IDisposable
     where T : unmanaged
 {
@@ -12,7 +12,7 @@ internal sealed class BoundBuffer<T> : IDisposable
     private readonly long[] _shape;
     private OrtValue?[]? _firsts;
 
-    /// <summary>A zeroed tensor of the given shape, of one element where no dimension is given.</summary>
+    /// <summary>A zeroed tensor of the given shape.</summary>
     public unsafe BoundBuffer(params long[] shape)
     {
         _shape = shape;

@@ -41,21 +41,21 @@ internal sealed unsafe class DecoderBatch : IDisposable
         try
         {
             _blocks = new BlockRunner(sessions, segments, _memory, configuration, headWidth, device, run);
+            if (!exits)
+                return;
+            _propagator = propagation == StatePropagation.StateCopy
+                ? new StateCopier(sessions, segments, _memory, _blocks, configuration, headWidth, device is not null, run)
+                : device is not null
+                    ? new PositionRunner(sessions, segments, _memory, _blocks, configuration, run)
+                    : new PackedRunner(sessions, segments, _memory, _blocks, configuration, headWidth, run);
         }
         catch
         {
             // A device's memory is scarce, and nothing else would release it before the model.
+            _blocks?.Dispose();
             _memory.Dispose();
             throw;
         }
-
-        if (!exits)
-            return;
-        _propagator = propagation == StatePropagation.StateCopy
-            ? new StateCopier(sessions, segments, _memory, _blocks, configuration, headWidth, device is not null, run)
-            : device is not null
-                ? new PositionRunner(sessions, segments, _memory, _blocks, configuration, run)
-                : new PackedRunner(sessions, segments, _memory, _blocks, configuration, headWidth, run);
     }
 
     /// <summary>Puts a row at its beginning into a slot whose row, if it had one, has ended.</summary>

@@ -48,11 +48,11 @@ internal sealed class KeyValueCache : IDisposable
 
     public nint ValuesAddress => _values.Address;
 
-    /// <summary>The keys of one slot, as a cache of that slot alone.</summary>
-    public OrtValue SlotKeys(int slot) => _slotKeys[slot] ??= SlotView(_keys, _deviceKeys, slot);
+    /// <summary>The keys of one slot in a device's memory, as a cache of that slot alone.</summary>
+    public OrtValue SlotKeys(int slot) => _slotKeys[slot] ??= SlotView(_deviceKeys!, slot);
 
-    /// <summary>The values of one slot, as a cache of that slot alone.</summary>
-    public OrtValue SlotValues(int slot) => _slotValues[slot] ??= SlotView(_values, _deviceValues, slot);
+    /// <summary>The values of one slot, likewise.</summary>
+    public OrtValue SlotValues(int slot) => _slotValues[slot] ??= SlotView(_deviceValues!, slot);
 
     /// <summary>
     /// Makes room for more entries and keeps the first ones, the scratch entry among them, as many as each slot has; what was bound to the old memory must be
@@ -149,11 +149,8 @@ internal sealed class KeyValueCache : IDisposable
 
     private OrtValue View(NativeBuffer buffer) => BoundTensor.Floats(buffer, _slots, _heads, Capacity, _headWidth);
 
-    private OrtValue SlotView(NativeBuffer buffer, DeviceTensor? device, int slot)
-    {
-        long start = (long)slot * _heads * Capacity * _headWidth;
-        return device?.View(start, 1, _heads, Capacity, _headWidth) ?? BoundTensor.FloatsAt(buffer, start, 1, _heads, Capacity, _headWidth);
-    }
+    private OrtValue SlotView(DeviceTensor cache, int slot) =>
+        cache.View((long)slot * _heads * Capacity * _headWidth, 1, _heads, Capacity, _headWidth);
 
     /// <summary>Copies all between the host's memory and that of the device, where there is one.</summary>
     private void Transfer(bool toDevice)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Model;
 using Microsoft.ML.EarlyExit.Model.Bundle;
@@ -58,10 +59,9 @@ internal sealed unsafe class PackedBlocks : IDisposable
     /// <returns>Which part of the run they are.</returns>
     public int Add(int count, int slot, int position)
     {
-        int part = Job.PartCount++;
-        Job.Parts[part] = new AttentionPart(Job.TokenCount, count, slot, position, _memory.Cross.EncoderLength(slot));
+        Job.Parts[Job.PartCount] = new AttentionPart(Job.TokenCount, count, slot, position, _memory.Cross.EncoderLength(slot));
         Job.TokenCount += count;
-        return part;
+        return Job.PartCount++;
     }
 
     /// <summary>Runs a segment for what was added. Its caches must have been made, and hold what comes before each part.</summary>
@@ -101,6 +101,7 @@ internal sealed unsafe class PackedBlocks : IDisposable
         {
             KeyValueCache self = _memory.Self.Cache(layer);
             KeyValueCache cross = _memory.Cross.Cache(layer);
+            Debug.Assert(self.Capacity == Job.SelfEntries && cross.Capacity == Job.CrossEntries, "Caches and biases grow together.");
             Job.Layers[layer - 1] = new AttentionCaches
             {
                 SelfKeys = (float*)self.KeysAddress,

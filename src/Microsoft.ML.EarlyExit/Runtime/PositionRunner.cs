@@ -14,7 +14,7 @@ internal sealed class PositionRunner : IStatePropagator
     /// Positions of one run; more are run in turn. From about this many on the arithmetic costs more than reading the weights, so longer runs would save
     /// little, and their biases grow with it.
     /// </summary>
-    public const int LargestRun = 32;
+    private const int LargestRun = 32;
 
     private readonly ModelSessions _sessions;
     private readonly IReadOnlyList<DecoderSegment> _segments;

@@ -58,7 +58,7 @@ public sealed class WarmUpTests
         Assert.Equal(2, generation.Transform(data).GetColumn<string>("Text").Count());
         Assert.Equal(made, model.Sessions.Count);
 
-        generation.WarmUp(options with { BatchSize = 2 });
+        generation.WarmUp(options with { Exit = null });
         Assert.True(model.Sessions.Count > made);
         generation.Dispose();
         Assert.Throws<ObjectDisposedException>(() => generation.WarmUp());

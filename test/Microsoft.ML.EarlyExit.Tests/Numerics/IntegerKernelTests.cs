@@ -112,8 +112,8 @@ public sealed unsafe class IntegerKernelTests
     {
         foreach (Kind kind in Enum.GetValues<Kind>())
         {
-            int block = kind == Kind.Rows4 ? 512 : 4096;
-            Problem problem = Problem.Random(4096, block, 2, 5, kind);
+            int block = kind == Kind.Rows4 ? NibbleKernel.LargestBlock : 4096;
+            Problem problem = Problem.Random(block, block, 2, 5, kind);
             problem.Numbers.AsSpan().Fill(kind == Kind.Rows4 ? (sbyte)-8 : (sbyte)-127);
             problem.Inputs.AsSpan().Fill(3.5f);
             problem.Check(width);
@@ -344,7 +344,7 @@ public sealed unsafe class IntegerKernelTests
             (int zeroLimit, int run) = kind switch
             {
                 Kind.Panels => (ByteLimit(width), PanelRun),
-                Kind.Rows4 => (NibbleKernel.LargestInput, Math.Min(block, 512)),
+                Kind.Rows4 => (NibbleKernel.LargestInput, block),
                 _ => (IntegerKernel.LargestInput, Math.Min(block, 512)),
             };
             float[] expected = new float[inputs * rows];
