@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Microsoft.ML.EarlyExit.Memory;
 
-/// <summary>Zeroed memory outside the managed heap, aligned for vectors, that ONNX Runtime may keep pointers to.</summary>
+/// <summary>Memory outside the managed heap, aligned for vectors, that ONNX Runtime may keep pointers to.</summary>
 internal sealed unsafe class NativeBuffer : SafeHandle
 {
     private const int Alignment = 64;
@@ -14,20 +14,27 @@ internal sealed unsafe class NativeBuffer : SafeHandle
 
     private readonly long _bytes;
     private readonly void* _allocated;
+    private readonly long _mappedBytes;
+    private readonly PagePool? _pool;
     private NativeFloats? _floats;
 
+    /// <summary>A buffer of zeros.</summary>
     public NativeBuffer(long bytes)
-        : this(bytes, mapped: null)
-    {
-    }
-
-    private NativeBuffer(long bytes, void* mapped)
         : base(0, ownsHandle: true)
     {
         _bytes = bytes;
-        if (mapped is null)
-            _allocated = NativeMemory.AllocZeroed(checked((nuint)bytes + Alignment));
-        SetHandle(mapped is null ? ((nint)_allocated + Alignment - 1) & -Alignment : (nint)mapped);
+        _allocated = NativeMemory.AllocZeroed(checked((nuint)bytes + Alignment));
+        SetHandle(((nint)_allocated + Alignment - 1) & -Alignment);
+        Interlocked.Add(ref s_liveBytes, bytes);
+    }
+
+    private NativeBuffer(long bytes, nint mapped, long mappedBytes, PagePool? pool)
+        : base(0, ownsHandle: true)
+    {
+        _bytes = bytes;
+        _mappedBytes = mappedBytes;
+        _pool = pool;
+        SetHandle(mapped);
         Interlocked.Add(ref s_liveBytes, bytes);
     }
 
@@ -41,7 +48,17 @@ internal sealed unsafe class NativeBuffer : SafeHandle
     public nint Address => handle;
 
     /// <summary>A buffer much of which may never be written: of that it takes addresses, and no memory where the system can help it.</summary>
-    public static NativeBuffer Sparse(long bytes) => new(bytes, bytes >= LeastSparse ? SystemPages.TryReserve(bytes) : null);
+    /// <param name="bytes">Its size.</param>
+    /// <param name="pool">Where it may come from, with what it then holds, and goes when released; without, it holds zeros.</param>
+    public static NativeBuffer Sparse(long bytes, PagePool? pool = null)
+    {
+        if (bytes < LeastSparse)
+            return new NativeBuffer(bytes);
+        if (pool is not null && pool.TryTake(bytes, out nint address, out long length))
+            return new NativeBuffer(bytes, address, length, pool);
+        void* mapped = SystemPages.TryReserve(bytes);
+        return mapped is null ? new NativeBuffer(bytes) : new NativeBuffer(bytes, (nint)mapped, bytes, pool);
+    }
 
     /// <summary>Elements of the buffer from <paramref name="start"/>, both counted in <typeparamref name="T"/>.</summary>
     public Span<T> Span<T>(long start, int length)
@@ -69,10 +86,12 @@ internal sealed unsafe class NativeBuffer : SafeHandle
 
     protected override bool ReleaseHandle()
     {
-        if (_allocated is null)
-            SystemPages.Free((void*)handle, _bytes);
-        else
+        if (_allocated is not null)
             NativeMemory.Free(_allocated);
+        else if (_pool is not null)
+            _pool.Return(handle, _mappedBytes);
+        else
+            SystemPages.Free((void*)handle, _mappedBytes);
         Interlocked.Add(ref s_liveBytes, -_bytes);
         return true;
     }

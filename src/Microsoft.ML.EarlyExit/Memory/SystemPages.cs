@@ -7,6 +7,7 @@ internal static unsafe partial class SystemPages
 {
     private const int ReadAndWrite = 0x1 | 0x2;
     private const int PrivateAnonymousUnreserved = 0x2 | 0x20 | 0x4000;
+    private const int Reclaimable = 8;
     private const int NoHugePages = 15;
 
     /// <summary>Zeroed memory of whole pages, of which only those that are written count; null where the system has none, or its flags are not known
@@ -22,6 +23,9 @@ internal static unsafe partial class SystemPages
         _ = Advise(address, (nint)bytes, NoHugePages);
         return (void*)address;
     }
+
+    /// <summary>Lets the system take pages back, and what they hold, when it runs short of memory; they can be written again all the same.</summary>
+    public static void Offer(void* start, long bytes) => _ = Advise((nint)start, (nint)bytes, Reclaimable);
 
     /// <summary>Gives back what <see cref="TryReserve"/> gave.</summary>
     public static void Free(void* start, long bytes) => _ = Unmap((nint)start, (nint)bytes);

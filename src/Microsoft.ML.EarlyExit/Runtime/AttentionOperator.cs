@@ -27,7 +27,8 @@ internal sealed unsafe class AttentionOperator : IDisposable
     // Below this many multiplications waking threads costs more than the work.
     private const long LeastForThreads = 1 << 16;
 
-    private static readonly NativeApi.CustomOperator* s_operator = NativeApi.DescribeTransformation(Operator, &Compute);
+    private static readonly NativeApi.CustomOperator* s_operator =
+        NativeApi.Describe(Operator, &Compute, DataType.Float, DataType.Float, DataType.Int64, DataType.Int64);
 
     private readonly nint _domain = NativeApi.CreateDomain(Domain, s_operator);
 

@@ -20,6 +20,7 @@ internal sealed class CrossAttention : IDisposable
     // The last layer whose keys and values a slot has.
     private readonly int[] _reached;
     private readonly DeviceMemory? _device;
+    private readonly OnnxThreadPool.Lane _lane;
     private BoundBuffer<float>? _bias;
     private DeviceCopy? _biasCopy;
 
@@ -37,6 +38,7 @@ internal sealed class CrossAttention : IDisposable
         _inputs = new EncodedInput?[slots];
         _caches = new KeyValueCache?[bundle.Configuration.DecoderLayerCount];
         _reached = new int[slots];
+        _lane = sessions.ThreadPool.CreateLane();
         SetEntries(FirstEntries);
     }
 
@@ -61,7 +63,8 @@ internal sealed class CrossAttention : IDisposable
     public void Grow(EncodedInput input)
     {
         int[] kept = [.. _inputs.Select(one => Math.Min((one?.Length ?? 0) + 1, Entries))];
-        int entries = Math.Max(Needed(input), 2 * Entries);
+        // In steps, so that memory of an earlier batch is likelier to fit.
+        int entries = (Math.Max(Needed(input), 2 * Entries) + FirstEntries - 1) / FirstEntries * FirstEntries;
         foreach (KeyValueCache? cache in _caches)
             cache?.Grow(entries, kept);
         DisposeBias();
@@ -91,7 +94,7 @@ internal sealed class CrossAttention : IDisposable
     public bool Reach(int layer, int slot)
     {
         KeyValueCache cache = _caches[layer - 1] ??= new KeyValueCache(
-            _inputs.Length, _bundle.Configuration.HeadCount, _bundle.Manifest.GraphHeadDimension, Entries, _device);
+            _inputs.Length, _bundle.Configuration.HeadCount, _bundle.Manifest.GraphHeadDimension, Entries, _device, _sessions.CachePages);
         if (_reached[slot] >= layer)
             return false;
         _reached[slot] = layer;
@@ -108,8 +111,7 @@ internal sealed class CrossAttention : IDisposable
         binding.BindInput(GraphContract.Hidden, input.Hidden);
         binding.BindOutput(GraphContract.KeysValues, output.View);
         session.RunWithBinding(_run, binding);
-        for (int position = 0; position < input.Length; position++)
-            cache.Store(slot, position, output.Span((long)position * KeysValuesWidth, KeysValuesWidth));
+        cache.Store(_lane, slot, output.Span(0, input.Length * KeysValuesWidth));
         return true;
     }
 
@@ -124,6 +126,7 @@ internal sealed class CrossAttention : IDisposable
     {
         foreach (KeyValueCache? cache in _caches)
             cache?.Dispose();
+        _lane.Dispose();
         DisposeBias();
     }
 

@@ -35,7 +35,7 @@ internal sealed unsafe class DecoderBatch : IDisposable
         DeviceMemory? device = sessions.Device;
         bool exits = segments.Count > 1;
         int headWidth = bundle.Manifest.GraphHeadDimension;
-        var self = new SelfAttention(bundle, slots, maxPositions, device);
+        var self = new SelfAttention(bundle, slots, maxPositions, device, sessions.CachePages);
         var cross = new CrossAttention(bundle, sessions, slots, device, run);
         _memory = new DecoderMemory(self, cross, exits ? new ExitedStates(slots, configuration.DecoderLayerCount, _width, self.Capacity) : null, slots, costs);
         try

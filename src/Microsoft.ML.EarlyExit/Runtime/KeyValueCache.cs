@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.OnnxRuntime;
@@ -16,6 +18,7 @@ internal sealed class KeyValueCache : IDisposable
     private readonly int _heads;
     private readonly int _headWidth;
     private readonly DeviceMemory? _device;
+    private readonly PagePool? _pages;
     private readonly OrtValue?[] _slotKeys;
     private readonly OrtValue?[] _slotValues;
     private NativeBuffer _keys;
@@ -23,9 +26,17 @@ internal sealed class KeyValueCache : IDisposable
     private DeviceTensor? _deviceKeys;
     private DeviceTensor? _deviceValues;
 
-    public KeyValueCache(int slots, int heads, int headWidth, int capacity, DeviceMemory? device = null)
+    /// <param name="slots">Slots.</param>
+    /// <param name="heads">Heads.</param>
+    /// <param name="headWidth">The width of a head.</param>
+    /// <param name="capacity">Entries of a slot.</param>
+    /// <param name="device">The memory of the device that runs; null for the host's.</param>
+    /// <param name="pages">Where the host's memory may come from.</param>
+    public KeyValueCache(int slots, int heads, int headWidth, int capacity, DeviceMemory? device = null, PagePool? pages = null)
     {
         _device = device;
+        // A device's sessions read what was never written too.
+        _pages = device is null ? pages : null;
         _slots = slots;
         _heads = heads;
         _headWidth = headWidth;
@@ -81,6 +92,27 @@ internal sealed class KeyValueCache : IDisposable
         }
     }
 
+    /// <summary>Stores a slot's first positions, [positions, keys | values], likewise. The heads are shared among a lane's threads: new memory costs more than
+    /// what is copied.</summary>
+    public unsafe void Store(OnnxThreadPool.Lane lane, int slot, ReadOnlySpan<float> keysValues)
+    {
+        long first = (((long)slot * _heads * Capacity) + 1) * _headWidth;
+        fixed (float* source = keysValues)
+        {
+            var job = new StoreJob
+            {
+                Source = source,
+                Keys = (float*)_keys.Address + first,
+                Values = (float*)_values.Address + first,
+                Positions = keysValues.Length / (2 * _heads * _headWidth),
+                Heads = _heads,
+                HeadWidth = _headWidth,
+                HeadStride = (long)Capacity * _headWidth,
+            };
+            lane.Run(&StoreHead, &job, _heads);
+        }
+    }
+
     /// <summary>Clears all that is no number on a device, whose sessions multiply entries that count for nothing by 0; the host's do not read those.</summary>
     public void ClearNoNumbers()
     {
@@ -125,7 +157,7 @@ internal sealed class KeyValueCache : IDisposable
     }
 
     // Most slots may never have a row as long as the longest.
-    private NativeBuffer Allocate(int capacity) => NativeBuffer.Sparse((long)_slots * _heads * capacity * _headWidth * sizeof(float));
+    private NativeBuffer Allocate(int capacity) => NativeBuffer.Sparse((long)_slots * _heads * capacity * _headWidth * sizeof(float), _pages);
 
     private (OrtValue Keys, OrtValue Values) MakeViews()
     {
@@ -175,6 +207,23 @@ internal sealed class KeyValueCache : IDisposable
         }
     }
 
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static unsafe void StoreHead(void* state, nuint head)
+    {
+        var job = (StoreJob*)state;
+        int inner = job->Heads * job->HeadWidth;
+        float* source = job->Source + ((int)head * job->HeadWidth);
+        float* keys = job->Keys + ((long)head * job->HeadStride), values = job->Values + ((long)head * job->HeadStride);
+        for (int position = 0; position < job->Positions; position++)
+        {
+            new ReadOnlySpan<float>(source, job->HeadWidth).CopyTo(new Span<float>(keys, job->HeadWidth));
+            new ReadOnlySpan<float>(source + inner, job->HeadWidth).CopyTo(new Span<float>(values, job->HeadWidth));
+            source += 2 * inner;
+            keys += job->HeadWidth;
+            values += job->HeadWidth;
+        }
+    }
+
     private NativeBuffer Grown(NativeBuffer old, int capacity, ReadOnlySpan<int> kept)
     {
         NativeBuffer grown = Allocate(capacity);
@@ -185,5 +234,16 @@ internal sealed class KeyValueCache : IDisposable
         }
 
         return grown;
+    }
+
+    private unsafe struct StoreJob
+    {
+        public float* Source;
+        public float* Keys;
+        public float* Values;
+        public int Positions;
+        public int Heads;
+        public int HeadWidth;
+        public long HeadStride;
     }
 }

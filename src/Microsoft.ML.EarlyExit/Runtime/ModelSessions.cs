@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Google.Protobuf;
 using Microsoft.ML.EarlyExit.Exit;
+using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Model;
 using Microsoft.ML.EarlyExit.Model.Bundle;
 using Microsoft.ML.EarlyExit.Model.Weights;
@@ -27,6 +28,7 @@ internal sealed unsafe class ModelSessions : IDisposable
     private readonly DeviceMemory? _device;
     private readonly PrePackedWeightsContainer _packedWeights;
     private readonly AttentionOperator _attention;
+    private readonly SequenceAttentionOperator _sequences;
     private readonly QuantizedProductOperator _products;
     private readonly WidenedWeights _widened;
     private readonly PackingProbe _packing;
@@ -58,6 +60,7 @@ internal sealed unsafe class ModelSessions : IDisposable
         ThreadPool = new OnnxThreadPool(poolOptions);
         _packedWeights = new PrePackedWeightsContainer();
         _attention = new AttentionOperator();
+        _sequences = new SequenceAttentionOperator();
         _products = new QuantizedProductOperator();
         if (_gpu.Device is null)
             return;
@@ -82,6 +85,9 @@ internal sealed unsafe class ModelSessions : IDisposable
 
     /// <summary>The threads of these sessions, for work of our own between runs.</summary>
     public OnnxThreadPool ThreadPool { get; }
+
+    /// <summary>Memory that caches of earlier calls had.</summary>
+    public PagePool CachePages { get; } = new();
 
     /// <summary>Threads of one step.</summary>
     public int ThreadCount => _threadCount;
@@ -172,11 +178,13 @@ internal sealed unsafe class ModelSessions : IDisposable
 
         ThreadPool.Dispose();
         _attention.Dispose();
+        _sequences.Dispose();
         _products.Dispose();
         _packedWeights.Dispose();
         foreach (OrtValue weight in _weights.Values)
             weight.Dispose();
         _widened.Dispose();
+        CachePages.Dispose();
     }
 
     /// <summary>What runs over whole sequences, on the device in use.</summary>
@@ -280,6 +288,8 @@ internal sealed unsafe class ModelSessions : IDisposable
             standIn?.AppendTo(options);
             if (key is { Kind: SessionKind.Segment, OnDevice: false })
                 _attention.AddTo(options);
+            if (standIn is null && SequenceAttentionOperator.Replace(model))
+                _sequences.AddTo(options);
             if (QuantizedProductOperator.Replace(model))
                 _products.AddTo(options);
             IReadOnlySet<string> widened = WidenedWeights.LeaveOutWidening(model.Graph);

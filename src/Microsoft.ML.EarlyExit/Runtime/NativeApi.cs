@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
+using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 
 namespace Microsoft.ML.EarlyExit.Runtime;
 
@@ -27,43 +28,36 @@ internal static unsafe class NativeApi
     // The first version that has all of them; also that of an operator's description below.
     private const uint ApiVersion = 16;
     private const int Fail = 1;
-    private const int FloatElementType = 1;
-    private const int ByteElementType = 2;
-    private const int SignedByteElementType = 3;
-    private const int Int64ElementType = 7;
+    private const int MostInputs = 8;
 
     private static readonly void** s_api = Open();
 
     /// <summary>
-    /// Describes an operator of one input <c>job</c>, int64 [1], and one output like it. The description lives as long as the process: every domain refers to
-    /// it.
+    /// Describes an operator by the types of its inputs and of its one output. The description lives as long as the process: every domain refers to it.
     /// </summary>
-    public static CustomOperator* DescribeLoop(string name, delegate* unmanaged[Cdecl]<void*, void*, void*> compute)
+    public static CustomOperator* Describe(
+        string name, delegate* unmanaged[Cdecl]<void*, void*, void*> compute, DataType output, params ReadOnlySpan<DataType> inputs)
     {
-        CustomOperator* description = Describe(name, compute);
-        description->GetInputType = &GetInt64;
-        description->GetInputTypeCount = &GetOne;
-        description->GetOutputType = &GetInt64;
-        return description;
-    }
-
-    /// <summary>Describes an operator of the inputs float, int64, int64 and one output of floats.</summary>
-    public static CustomOperator* DescribeTransformation(string name, delegate* unmanaged[Cdecl]<void*, void*, void*> compute)
-    {
-        CustomOperator* description = Describe(name, compute);
-        description->GetInputType = &GetFloatThenInt64;
-        description->GetInputTypeCount = &GetThree;
-        description->GetOutputType = &GetFloat;
-        return description;
-    }
-
-    /// <summary>Describes an operator of the inputs float, int8 or uint8, float, int64 and one output of floats.</summary>
-    public static CustomOperator* DescribeProduct(string name, bool isSigned, delegate* unmanaged[Cdecl]<void*, void*, void*> compute)
-    {
-        CustomOperator* description = Describe(name, compute);
-        description->GetInputType = isSigned ? &GetProductOfSignedBytes : &GetProductOfBytes;
-        description->GetInputTypeCount = &GetFour;
-        description->GetOutputType = &GetFloat;
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(inputs.Length, MostInputs);
+        var description = (CustomOperator*)NativeMemory.AllocZeroed((nuint)sizeof(CustomOperator));
+        description->Version = ApiVersion;
+        description->CreateKernel = &CreateKernel;
+        description->GetName = &GetName;
+        description->GetExecutionProviderType = &GetNothing;
+        description->GetInputType = &GetInputType;
+        description->GetInputTypeCount = &GetInputCount;
+        description->GetOutputType = &GetOutputType;
+        description->GetOutputTypeCount = &GetOne;
+        description->KernelComputeV2 = compute;
+        description->KernelDestroy = &Destroy;
+        description->GetInputCharacteristic = &GetRequired;
+        description->GetOutputCharacteristic = &GetRequired;
+        description->GetInputMemoryType = &GetRequired;
+        description->Name = Marshal.StringToCoTaskMemUTF8(name);
+        description->InputCount = inputs.Length;
+        for (int index = 0; index < inputs.Length; index++)
+            description->InputTypes[index] = (int)inputs[index];
+        description->OutputType = output;
         return description;
     }
 
@@ -172,23 +166,6 @@ internal static unsafe class NativeApi
         return value;
     }
 
-    private static CustomOperator* Describe(string name, delegate* unmanaged[Cdecl]<void*, void*, void*> compute)
-    {
-        var description = (CustomOperator*)NativeMemory.AllocZeroed((nuint)sizeof(CustomOperator));
-        description->Version = ApiVersion;
-        description->CreateKernel = &CreateKernel;
-        description->GetName = &GetName;
-        description->GetExecutionProviderType = &GetNothing;
-        description->GetOutputTypeCount = &GetOne;
-        description->KernelComputeV2 = compute;
-        description->KernelDestroy = &Destroy;
-        description->GetInputCharacteristic = &GetRequired;
-        description->GetOutputCharacteristic = &GetRequired;
-        description->GetInputMemoryType = &GetRequired;
-        description->Name = Marshal.StringToCoTaskMemUTF8(name);
-        return description;
-    }
-
     private static void Check(void* status)
     {
         if (status is not null)
@@ -210,30 +187,16 @@ internal static unsafe class NativeApi
     private static nint GetNothing(CustomOperator* op) => 0;
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static int GetInt64(CustomOperator* op, nuint index) => Int64ElementType;
+    private static int GetInputType(CustomOperator* op, nuint index) => op->InputTypes[index];
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static int GetFloat(CustomOperator* op, nuint index) => FloatElementType;
+    private static nuint GetInputCount(CustomOperator* op) => (nuint)op->InputCount;
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static int GetFloatThenInt64(CustomOperator* op, nuint index) => index == 0 ? FloatElementType : Int64ElementType;
-
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static int GetProductOfSignedBytes(CustomOperator* op, nuint index) =>
-        index == 1 ? SignedByteElementType : index == 3 ? Int64ElementType : FloatElementType;
-
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static int GetProductOfBytes(CustomOperator* op, nuint index) =>
-        index == 1 ? ByteElementType : index == 3 ? Int64ElementType : FloatElementType;
+    private static int GetOutputType(CustomOperator* op, nuint index) => (int)op->OutputType;
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static nuint GetOne(CustomOperator* op) => 1;
-
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static nuint GetThree(CustomOperator* op) => 3;
-
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static nuint GetFour(CustomOperator* op) => 4;
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static int GetRequired(CustomOperator* op, nuint index) => 0;
@@ -259,5 +222,8 @@ internal static unsafe class NativeApi
         public delegate* unmanaged[Cdecl]<void*, void*, void*> KernelComputeV2;
         public fixed long Later[18];
         public nint Name;
+        public int InputCount;
+        public DataType OutputType;
+        public fixed int InputTypes[MostInputs];
     }
 }

@@ -19,7 +19,7 @@ internal sealed unsafe class OnnxThreadPool : IDisposable
     private const string Job = "job";
     private const string Done = "done";
 
-    private static readonly NativeApi.CustomOperator* s_operator = NativeApi.DescribeLoop(Operator, &Compute);
+    private static readonly NativeApi.CustomOperator* s_operator = NativeApi.Describe(Operator, &Compute, DataType.Int64, DataType.Int64);
 
     private readonly nint _domain;
     private readonly InferenceSession _session;

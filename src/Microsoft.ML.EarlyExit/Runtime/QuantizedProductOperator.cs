@@ -42,9 +42,9 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
     // No tensor of a bundle's graphs has more dimensions.
     private const int MostDimensions = 4;
 
-    private static readonly NativeApi.CustomOperator* s_rows8 = NativeApi.DescribeProduct(Rows8, isSigned: true, &MultiplyRows8);
-    private static readonly NativeApi.CustomOperator* s_rows4 = NativeApi.DescribeProduct(Rows4, isSigned: false, &MultiplyRows4);
-    private static readonly NativeApi.CustomOperator* s_panels = NativeApi.DescribeProduct(Panels, isSigned: true, &MultiplyPanels);
+    private static readonly NativeApi.CustomOperator* s_rows8 = Describe(Rows8, DataType.Int8, &MultiplyRows8);
+    private static readonly NativeApi.CustomOperator* s_rows4 = Describe(Rows4, DataType.Uint8, &MultiplyRows4);
+    private static readonly NativeApi.CustomOperator* s_panels = Describe(Panels, DataType.Int8, &MultiplyPanels);
 
     private readonly nint _domain = NativeApi.CreateDomain(Domain, s_rows8, s_rows4, s_panels);
 
@@ -96,6 +96,9 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
 
     /// <summary>To be called after the sessions that were offered the operators are disposed.</summary>
     public void Dispose() => NativeApi.ReleaseDomain(_domain);
+
+    private static NativeApi.CustomOperator* Describe(string name, DataType numbers, delegate* unmanaged[Cdecl]<void*, void*, void*> compute) =>
+        NativeApi.Describe(name, compute, DataType.Float, DataType.Float, numbers, DataType.Float, DataType.Int64);
 
     private static TensorProto Sizes(string name, TensorProto numbers, TensorProto scales)
     {

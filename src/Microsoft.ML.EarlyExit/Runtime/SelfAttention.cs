@@ -1,3 +1,4 @@
+using Microsoft.ML.EarlyExit.Memory;
 using Microsoft.ML.EarlyExit.Model.Bundle;
 
 namespace Microsoft.ML.EarlyExit.Runtime;
@@ -11,10 +12,12 @@ internal sealed class SelfAttention : IDisposable
     private readonly int _slots;
     private readonly int _maxPositions;
     private readonly DeviceMemory? _device;
+    private readonly PagePool _pages;
     private readonly KeyValueCache?[] _caches;
 
-    public SelfAttention(ModelBundle bundle, int slots, int maxPositions, DeviceMemory? device)
+    public SelfAttention(ModelBundle bundle, int slots, int maxPositions, DeviceMemory? device, PagePool pages)
     {
+        _pages = pages;
         _bundle = bundle;
         _device = device;
         _slots = slots;
@@ -35,7 +38,7 @@ internal sealed class SelfAttention : IDisposable
 
     /// <summary>Makes a layer's caches where there are none yet.</summary>
     public void Reach(int layer) =>
-        _caches[layer - 1] ??= new KeyValueCache(_slots, _bundle.Configuration.HeadCount, _bundle.Manifest.GraphHeadDimension, Capacity + 1, _device);
+        _caches[layer - 1] ??= new KeyValueCache(_slots, _bundle.Configuration.HeadCount, _bundle.Manifest.GraphHeadDimension, Capacity + 1, _device, _pages);
 
     /// <summary>Makes room for more positions; what was bound to the caches and the bias must be bound anew.</summary>
     /// <param name="positions">The position that each slot is at.</param>
