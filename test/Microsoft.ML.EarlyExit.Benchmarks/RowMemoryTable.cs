@@ -41,7 +41,7 @@ internal static class RowMemoryTable
                 decoder.Decode(encoded, Ids(length));
                 Report(
                     "decoder over a target", length, length, Peak() - before,
-                    RowMemory.TeacherForcedDecoder(model.Bundle, length, length), watch.Elapsed, null);
+                    RowMemory.TeacherForcedDecoder(model.Bundle, length, length, onDevice: false), watch.Elapsed, null);
             }
         }
 

@@ -49,7 +49,8 @@ internal sealed class TeacherForcedRun : IDisposable
         string what = $"The encoder over {inputIds.Count} tokens";
         long bytes = RowMemory.Encoder(_model.Bundle, inputIds.Count);
         string decoder = $"The decoder over a target of {targetIds.Length} tokens";
-        long decoderBytes = RowMemory.TeacherForcedDecoder(_model.Bundle, inputIds.Count, targetIds.Length);
+        long decoderBytes = RowMemory.TeacherForcedDecoder(
+            _model.Bundle, inputIds.Count, targetIds.Length, onDevice: _model.Sessions.Device is not null);
         if ((RowMemory.Check(what, bytes, memoryLimit) ?? RowMemory.Check(decoder, decoderBytes, memoryLimit)) is { } tooLong)
             return tooLong;
         using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(static state => ((RunOptions)state!).Terminate = true, _run);

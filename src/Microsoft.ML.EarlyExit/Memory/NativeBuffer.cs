@@ -86,13 +86,13 @@ internal sealed unsafe class NativeBuffer : SafeHandle
 
     protected override bool ReleaseHandle()
     {
+        Interlocked.Add(ref s_liveBytes, -_bytes);
         if (_allocated is not null)
             NativeMemory.Free(_allocated);
         else if (_pool is not null)
             _pool.Return(handle, _mappedBytes);
         else
             SystemPages.Free((void*)handle, _mappedBytes);
-        Interlocked.Add(ref s_liveBytes, -_bytes);
         return true;
     }
 }

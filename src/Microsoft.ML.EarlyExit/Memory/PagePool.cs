@@ -1,16 +1,19 @@
 namespace Microsoft.ML.EarlyExit.Memory;
 
 /// <summary>
-/// Keeps memory that the operating system gave page by page for the next who needs as much: every page that is new costs a fault and is cleared first, which for
-/// the caches of a call takes a twentieth of its time or more. What is kept the system may take back when it runs short. Thread-safe.
+/// Keeps memory that the operating system gave page by page for the next who needs as much: every page that is new costs a fault and is cleared first, which
+/// for the caches of a call is a good part of its time. What is kept the system may take back when it runs short. Thread-safe.
 /// </summary>
 /// <param name="mostBytes">The most that is kept, counted as addresses; what was not used for the longest goes first.</param>
 internal sealed unsafe class PagePool(long mostBytes) : IDisposable
 {
+    // So many that the list never grows: memory comes back where nothing may fail.
+    private const int MostKept = 512;
+
     private readonly Lock _lock = new();
 
     // The one that was returned last is at the end.
-    private readonly List<(nint Address, long Bytes)> _kept = [];
+    private readonly List<(nint Address, long Bytes)> _kept = new(MostKept);
     private bool _isDisposed;
 
     /// <summary>A pool that keeps a sixteenth of the memory that the process may have.</summary>
@@ -18,6 +21,9 @@ internal sealed unsafe class PagePool(long mostBytes) : IDisposable
         : this(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 16)
     {
     }
+
+    // Memory of a model that is dropped without being disposed. Buffers, whose finalizers run after this one, then free theirs.
+    ~PagePool() => Free();
 
     /// <summary>Bytes that are kept now.</summary>
     public long KeptBytes { get; private set; }
@@ -47,39 +53,49 @@ internal sealed unsafe class PagePool(long mostBytes) : IDisposable
     /// <summary>Gives memory of <see cref="SystemPages"/> to the pool.</summary>
     public void Return(nint address, long bytes)
     {
-        lock (_lock)
+        // System calls over many pages are made outside of the lock.
+        bool isKept = bytes <= mostBytes && SystemPages.Offer((void*)address, bytes);
+        while (true)
         {
-            if (_isDisposed || bytes > mostBytes)
+            (nint Address, long Bytes) surplus;
+            lock (_lock)
             {
-                SystemPages.Free((void*)address, bytes);
-                return;
+                if (isKept && !_isDisposed && _kept.Count < MostKept && KeptBytes + bytes <= mostBytes)
+                {
+                    _kept.Add((address, bytes));
+                    KeptBytes += bytes;
+                    return;
+                }
+
+                if (!isKept || _isDisposed)
+                    break;
+                surplus = _kept[0];
+                _kept.RemoveAt(0);
+                KeptBytes -= surplus.Bytes;
             }
 
-            SystemPages.Offer((void*)address, bytes);
-            _kept.Add((address, bytes));
-            KeptBytes += bytes;
-            int surplus = 0;
-            for (; KeptBytes > mostBytes; surplus++)
-                Free(_kept[surplus]);
-            _kept.RemoveRange(0, surplus);
+            SystemPages.Free((void*)surplus.Address, surplus.Bytes);
         }
+
+        SystemPages.Free((void*)address, bytes);
     }
 
     /// <summary>Gives all back to the system, and what comes back later too.</summary>
     public void Dispose()
     {
+        Free();
+        GC.SuppressFinalize(this);
+    }
+
+    private void Free()
+    {
         lock (_lock)
         {
             _isDisposed = true;
-            foreach ((nint Address, long Bytes) one in _kept)
-                Free(one);
+            foreach ((nint address, long bytes) in _kept)
+                SystemPages.Free((void*)address, bytes);
             _kept.Clear();
+            KeptBytes = 0;
         }
-    }
-
-    private void Free((nint Address, long Bytes) one)
-    {
-        SystemPages.Free((void*)one.Address, one.Bytes);
-        KeptBytes -= one.Bytes;
     }
 }

@@ -25,7 +25,8 @@ internal static unsafe partial class SystemPages
     }
 
     /// <summary>Lets the system take pages back, and what they hold, when it runs short of memory; they can be written again all the same.</summary>
-    public static void Offer(void* start, long bytes) => _ = Advise((nint)start, (nint)bytes, Reclaimable);
+    /// <returns>Whether it can: not memory that is locked, and not where it has no such call.</returns>
+    public static bool Offer(void* start, long bytes) => Advise((nint)start, (nint)bytes, Reclaimable) == 0;
 
     /// <summary>Gives back what <see cref="TryReserve"/> gave.</summary>
     public static void Free(void* start, long bytes) => _ = Unmap((nint)start, (nint)bytes);

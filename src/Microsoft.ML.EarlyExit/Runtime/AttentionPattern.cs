@@ -5,8 +5,8 @@ using DataType = Microsoft.ML.EarlyExit.Onnx.TensorProto.Types.DataType;
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
-/// Finds attention in standard operators: <c>softmax(heads(q) · heads(k)ᵀ + bias) · heads(v)</c>, joined again, with k and v split from one tensor. What differs
-/// in any operator, or is read elsewhere too, is none.
+/// Finds attention in standard operators: <c>softmax(heads(q) · heads(k)ᵀ + bias) · heads(v)</c>, joined again, with k and v split from one tensor. What
+/// differs in any operator, or is read elsewhere too, is none.
 /// </summary>
 internal sealed class AttentionPattern
 {
@@ -87,7 +87,8 @@ internal sealed class AttentionPattern
     private NodeProto? OnlyReader(NodeProto node, string type) =>
         Readers(node.Output[0]) == 1 && _readers[node.Output[0]][0] is { } reader && reader.OpType == type && reader.Domain.Length == 0 ? reader : null;
 
-    private int Readers(string value) => _outputs.Contains(value) ? int.MaxValue : _readers.TryGetValue(value, out List<NodeProto>? readers) ? readers.Count : 0;
+    private int Readers(string value) =>
+        _outputs.Contains(value) ? int.MaxValue : _readers.TryGetValue(value, out List<NodeProto>? readers) ? readers.Count : 0;
 
     private static long? Axis(NodeProto node) => node.Attribute.FirstOrDefault(attribute => attribute.Name == "axis")?.I;
 

@@ -20,7 +20,7 @@ internal sealed class CrossAttention : IDisposable
     // The last layer whose keys and values a slot has.
     private readonly int[] _reached;
     private readonly DeviceMemory? _device;
-    private readonly OnnxThreadPool.Lane _lane;
+    private readonly OnnxThreadPool.Lane? _lane;
     private BoundBuffer<float>? _bias;
     private DeviceCopy? _biasCopy;
 
@@ -38,7 +38,7 @@ internal sealed class CrossAttention : IDisposable
         _inputs = new EncodedInput?[slots];
         _caches = new KeyValueCache?[bundle.Configuration.DecoderLayerCount];
         _reached = new int[slots];
-        _lane = sessions.ThreadPool.CreateLane();
+        _lane = device is null ? sessions.ThreadPool.CreateLane() : null;
         SetEntries(FirstEntries);
     }
 
@@ -63,8 +63,10 @@ internal sealed class CrossAttention : IDisposable
     public void Grow(EncodedInput input)
     {
         int[] kept = [.. _inputs.Select(one => Math.Min((one?.Length ?? 0) + 1, Entries))];
-        // In steps, so that memory of an earlier batch is likelier to fit.
-        int entries = (Math.Max(Needed(input), 2 * Entries) + FirstEntries - 1) / FirstEntries * FirstEntries;
+        int entries = Math.Max(Needed(input), 2 * Entries);
+        // In steps, so that memory of an earlier batch is likelier to fit; a device attends over all of it.
+        if (_device is null)
+            entries = (entries + FirstEntries - 1) / FirstEntries * FirstEntries;
         foreach (KeyValueCache? cache in _caches)
             cache?.Grow(entries, kept);
         DisposeBias();
@@ -111,7 +113,7 @@ internal sealed class CrossAttention : IDisposable
         binding.BindInput(GraphContract.Hidden, input.Hidden);
         binding.BindOutput(GraphContract.KeysValues, output.View);
         session.RunWithBinding(_run, binding);
-        cache.Store(_lane, slot, output.Span(0, input.Length * KeysValuesWidth));
+        cache.Store(_lane!, slot, output.Span(0, input.Length * KeysValuesWidth));
         return true;
     }
 
@@ -126,7 +128,7 @@ internal sealed class CrossAttention : IDisposable
     {
         foreach (KeyValueCache? cache in _caches)
             cache?.Dispose();
-        _lane.Dispose();
+        _lane?.Dispose();
         DisposeBias();
     }
 

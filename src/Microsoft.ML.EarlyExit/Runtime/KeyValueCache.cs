@@ -9,11 +9,14 @@ namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
 /// Keys and values of one attention of one decoder layer for all slots of a batch: [slots, heads, capacity, head]. Entry 0 of a slot is scratch, where a
-/// device's sessions store what belongs nowhere; position p lies at entry p + 1. Room that was never written takes no memory where the system gives it by the
+/// device's sessions store what belongs nowhere; position p lies at entry p + 1. Room that no call has written takes no memory where the system gives it by the
 /// page. Where it lies in a device's memory, what is rare, growing and copying a row, goes through the host's.
 /// </summary>
 internal sealed class KeyValueCache : IDisposable
 {
+    // Below so many numbers waking threads costs more than the copies.
+    private const int LeastForThreads = 1 << 16;
+
     private readonly int _slots;
     private readonly int _heads;
     private readonly int _headWidth;
@@ -92,8 +95,7 @@ internal sealed class KeyValueCache : IDisposable
         }
     }
 
-    /// <summary>Stores a slot's first positions, [positions, keys | values], likewise. The heads are shared among a lane's threads: new memory costs more than
-    /// what is copied.</summary>
+    /// <summary>Stores a slot's first positions, [positions, keys | values], likewise. The heads of many are shared among a lane's threads.</summary>
     public unsafe void Store(OnnxThreadPool.Lane lane, int slot, ReadOnlySpan<float> keysValues)
     {
         long first = (((long)slot * _heads * Capacity) + 1) * _headWidth;
@@ -109,7 +111,14 @@ internal sealed class KeyValueCache : IDisposable
                 HeadWidth = _headWidth,
                 HeadStride = (long)Capacity * _headWidth,
             };
-            lane.Run(&StoreHead, &job, _heads);
+            if (keysValues.Length >= LeastForThreads)
+            {
+                lane.Run(&StoreHead, &job, _heads);
+                return;
+            }
+
+            for (int head = 0; head < _heads; head++)
+                Store(&job, head);
         }
     }
 
@@ -208,12 +217,13 @@ internal sealed class KeyValueCache : IDisposable
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static unsafe void StoreHead(void* state, nuint head)
+    private static unsafe void StoreHead(void* job, nuint head) => Store((StoreJob*)job, (int)head);
+
+    private static unsafe void Store(StoreJob* job, int head)
     {
-        var job = (StoreJob*)state;
         int inner = job->Heads * job->HeadWidth;
-        float* source = job->Source + ((int)head * job->HeadWidth);
-        float* keys = job->Keys + ((long)head * job->HeadStride), values = job->Values + ((long)head * job->HeadStride);
+        float* source = job->Source + (head * job->HeadWidth);
+        float* keys = job->Keys + (head * job->HeadStride), values = job->Values + (head * job->HeadStride);
         for (int position = 0; position < job->Positions; position++)
         {
             new ReadOnlySpan<float>(source, job->HeadWidth).CopyTo(new Span<float>(keys, job->HeadWidth));

@@ -136,15 +136,28 @@ internal static unsafe class NativeApi
     /// <summary>What a kernel returns where it cannot go on.</summary>
     public static void* Failure(string message)
     {
-        nint utf8 = Marshal.StringToCoTaskMemUTF8(message);
+        nint utf8 = 0;
         try
         {
+            utf8 = Marshal.StringToCoTaskMemUTF8(message);
             return ((delegate* unmanaged[Cdecl]<int, nint, void*>)s_api[CreateStatus])(Fail, utf8);
+        }
+        catch (OutOfMemoryException)
+        {
+            return OutOfMemory();
         }
         finally
         {
             Marshal.FreeCoTaskMem(utf8);
         }
+    }
+
+    /// <summary>What a kernel returns where there is no memory, in the runtime's own words, which say that it is the memory; takes none.</summary>
+    public static void* OutOfMemory()
+    {
+        // A literal has a zero behind it.
+        fixed (byte* text = "Failed to allocate memory for a kernel."u8)
+            return ((delegate* unmanaged[Cdecl]<int, byte*, void*>)s_api[CreateStatus])(Fail, text);
     }
 
     private static void** Open()

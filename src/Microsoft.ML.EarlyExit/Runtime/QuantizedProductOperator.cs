@@ -125,7 +125,6 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
     {
         byte[]? pooled = null;
         void* own = null;
-        int inputCount = 0;
         try
         {
             Span<long> shape = stackalloc long[MostDimensions];
@@ -146,7 +145,7 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
             long count = 1;
             foreach (long dimension in shape[..^1])
                 count *= dimension;
-            work.InputCount = inputCount = checked((int)count);
+            int inputCount = work.InputCount = checked((int)count);
             shape[^1] = work.RowCount;
             void* failure = NativeApi.Output(context, shape, &work.Outputs);
             if (failure is not null || inputCount == 0)
@@ -172,10 +171,9 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
                 return Multiply(context, &work);
             }
         }
-        catch (OutOfMemoryException exception)
+        catch (OutOfMemoryException)
         {
-            // In the runtime's own words, which say that it is the memory.
-            return NativeApi.Failure($"Failed to allocate memory for the products of {inputCount} positions: {exception.Message}");
+            return NativeApi.OutOfMemory();
         }
         catch (Exception exception)
         {

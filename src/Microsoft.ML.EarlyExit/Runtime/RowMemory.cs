@@ -5,12 +5,13 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.EarlyExit.Runtime;
 
-/// <summary>What one row takes at its peak where all its positions run at once, estimated before it runs: the bias of self-attention grows with the square of
-/// the length.</summary>
+/// <summary>What one row takes at its peak where all its positions run at once, estimated before it runs: what attention has for pairs of positions grows with
+/// the square of the length.</summary>
 internal static class RowMemory
 {
-    // Tensors of one number per head and pair of positions that live at once: the bias as it is looked up, turned and masked.
-    private const long BiasCopies = 3;
+    // Tensors of one number per head and pair of positions that live at once: the bias as it is looked up, turned and masked, or the bias, the scores and
+    // their softmax, where those are in memory.
+    private const long PairTensors = 3;
 
     // Two of the tensors of 64-bit distances that the bias is looked up by.
     private const long DistanceBytes = 2 * sizeof(long);
@@ -19,14 +20,19 @@ internal static class RowMemory
     public static long DefaultLimit => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2;
 
     /// <summary>Bytes that the encoder takes for a row.</summary>
-    public static long Encoder(ModelBundle bundle, int length) => Bias(bundle, length) + Positions(bundle, length);
+    public static long Encoder(ModelBundle bundle, int length) => Pairs(bundle, length, length) + Positions(bundle, length);
 
     /// <summary>Bytes that the teacher-forced decoder takes for a row, the hidden states that it returns included.</summary>
-    public static long TeacherForcedDecoder(ModelBundle bundle, int inputLength, int targetLength)
+    /// <param name="bundle">The model.</param>
+    /// <param name="inputLength">Encoder positions.</param>
+    /// <param name="targetLength">Decoder positions.</param>
+    /// <param name="onDevice">Whether in standard operators, which have all scores of the cross-attention in memory.</param>
+    public static long TeacherForcedDecoder(ModelBundle bundle, int inputLength, int targetLength, bool onDevice)
     {
         T5Configuration sizes = bundle.Configuration;
         long states = (sizes.DecoderLayerCount + 1L) * targetLength * sizes.ModelDimension * sizeof(float);
-        return Bias(bundle, targetLength) + Positions(bundle, targetLength) + Positions(bundle, inputLength) + states;
+        return Pairs(bundle, targetLength, targetLength) + (onDevice ? Pairs(bundle, targetLength, inputLength) : 0)
+            + Positions(bundle, targetLength) + Positions(bundle, inputLength) + states;
     }
 
     /// <summary>Why a row cannot run in a limit; null where it can.</summary>
@@ -57,8 +63,8 @@ internal static class RowMemory
 
     private static long Megabytes(long bytes) => (bytes + (1 << 20) - 1) >> 20;
 
-    private static long Bias(ModelBundle bundle, long length) =>
-        length * length * ((BiasCopies * bundle.Configuration.HeadCount * sizeof(float)) + DistanceBytes);
+    private static long Pairs(ModelBundle bundle, long queries, long keys) =>
+        queries * keys * ((PairTensors * bundle.Configuration.HeadCount * sizeof(float)) + DistanceBytes);
 
     /// <summary>What grows with the length alone: hidden states, queries, keys and values, and the feed-forward layer's inner states.</summary>
     private static long Positions(ModelBundle bundle, long length)

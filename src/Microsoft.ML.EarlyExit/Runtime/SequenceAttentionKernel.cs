@@ -7,8 +7,8 @@ using Microsoft.ML.EarlyExit.Numerics;
 namespace Microsoft.ML.EarlyExit.Runtime;
 
 /// <summary>
-/// Attention of some queries of one head over all keys and values: <c>softmax(Q · Kᵀ + bias) · V</c>, unscaled as T5 has it. Keys are taken block by block with a
-/// running maximum, so that a sequence of any length needs no more memory. What a block needs is copied first: rows that lie a power of two apart would fall
+/// Attention of some queries of one head over all keys and values: <c>softmax(Q · Kᵀ + bias) · V</c>, unscaled as T5 has it. Keys are taken block by block with
+/// a running maximum, so that a sequence of any length needs no more memory. What a block needs is copied first: rows that lie a power of two apart would fall
 /// into the same few lines of the caches.
 /// </summary>
 internal static unsafe class SequenceAttentionKernel
@@ -65,17 +65,22 @@ internal static unsafe class SequenceAttentionKernel
             int count = Math.Min(KeyBlock, part.KeyCount - first);
             Transpose(part.Keys + ((long)first * part.KeyStride), part.KeyStride, count, width, keys);
             Copy(part.Values + ((long)first * part.KeyStride), part.KeyStride, count, width, values, padded);
-            new Span<float>(scores, rows * KeyBlock).Clear();
+            Begin(part, first, count, rows, scores);
             MultiplyAdd<TSimd, TVector>(queries, width, rows, width, keys, KeyBlock, count, scores, KeyBlock);
             for (int query = 0; query < part.QueryCount; query++)
             {
                 var row = new Span<float>(scores + (query * KeyBlock), count);
-                if (part.Bias is not null)
-                    TensorPrimitives.Add(row, new ReadOnlySpan<float>(part.Bias + ((long)query * part.BiasStride) + first, count), row);
                 float most = Math.Max(largest[query], TensorPrimitives.Max<float>(row));
                 TensorPrimitives.Subtract(row, most, row);
                 TensorPrimitives.Exp(row, row);
                 float sum = TensorPrimitives.Sum<float>(row);
+                if (part.KeyCount <= KeyBlock)
+                {
+                    // Nothing comes later: rounded as the definition is.
+                    TensorPrimitives.Divide(row, sum, row);
+                    sum = 1;
+                }
+
                 if (first > 0 && most != largest[query])
                 {
                     // What earlier blocks gave was relative to their maximum.
@@ -101,6 +106,18 @@ internal static unsafe class SequenceAttentionKernel
 
     // Whole tiles of the widest vectors.
     private static int Padded(int width) => (width + (VectorTile * Vector512<float>.Count) - 1) & -(VectorTile * Vector512<float>.Count);
+
+    /// <summary>Scores before any product: the bias, and zeros where there is none.</summary>
+    private static void Begin(in SequenceAttentionPart part, int first, int count, int rows, float* scores)
+    {
+        for (int query = 0; query < rows; query++)
+        {
+            var row = new Span<float>(scores + (query * KeyBlock), KeyBlock);
+            int known = part.Bias is not null && query < part.QueryCount ? count : 0;
+            new ReadOnlySpan<float>(part.Bias + ((long)query * part.BiasStride) + first, known).CopyTo(row);
+            row[known..].Clear();
+        }
+    }
 
     private static void Copy(float* source, int stride, int count, int width, float* target, int targetStride)
     {

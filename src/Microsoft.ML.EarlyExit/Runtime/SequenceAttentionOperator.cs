@@ -24,6 +24,7 @@ internal sealed unsafe class SequenceAttentionOperator : IDisposable
     private const string HeadsSuffix = "/heads";
     private const int Dimensions = 3;
     private const int BiasDimensions = 4;
+    private const int Alignment = 64;
 
     // Below this many multiplications waking threads costs more than the work.
     private const long LeastForThreads = 1 << 16;
@@ -79,6 +80,23 @@ internal sealed unsafe class SequenceAttentionOperator : IDisposable
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static void* Compute(void* kernel, void* context)
     {
+        try
+        {
+            return Run(context);
+        }
+        catch (OutOfMemoryException)
+        {
+            return NativeApi.OutOfMemory();
+        }
+        catch (Exception exception)
+        {
+            // What leaves a function that native code calls ends the process.
+            return NativeApi.Failure(exception.Message);
+        }
+    }
+
+    private static void* Run(void* context)
+    {
         Span<long> queries = stackalloc long[Dimensions], keysValues = stackalloc long[Dimensions], bias = stackalloc long[BiasDimensions];
         long heads = *(long*)NativeApi.Input(context, 3);
         if (NativeApi.Shape(context, 0, queries) != Dimensions || NativeApi.Shape(context, 1, keysValues) != Dimensions
@@ -110,20 +128,17 @@ internal sealed unsafe class SequenceAttentionOperator : IDisposable
         // No keys give no sums to divide by; no graph asks for that.
         if (work.KeyCount == 0)
             return NativeApi.Failure("Attention has no keys.");
-        if (queries[0] * queries[1] * queries[2] * keysValues[1] >= LeastForThreads)
-            return NativeApi.ParallelFor(context, &AttendItem, (nuint)items, &work) is var result && work.Failed != 0 ? Exhausted(result) : result;
-
-        for (long item = 0; item < items && work.Failed == 0; item++)
+        bool onThreads = queries[0] * queries[1] * queries[2] * keysValues[1] >= LeastForThreads;
+        if (onThreads)
+            failure = NativeApi.ParallelFor(context, &AttendItem, (nuint)items, &work);
+        for (long item = 0; item < items && !onThreads; item++)
             Attend(&work, item);
-        return work.Failed != 0 ? Exhausted(null) : null;
+        return failure is null && work.HasFailed ? NativeApi.OutOfMemory() : failure;
     }
 
     private static bool Fits(long dimension, long whole) => dimension == whole || dimension == 1;
 
     private static string Text(ReadOnlySpan<long> dimensions) => string.Join(", ", dimensions.ToArray());
-
-    // In the runtime's own words, which say that it is the memory.
-    private static void* Exhausted(void* earlier) => earlier is not null ? earlier : NativeApi.Failure("Failed to allocate memory for attention.");
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static void AttendItem(void* work, nuint item) => Attend((Work*)work, (long)item);
@@ -155,14 +170,15 @@ internal sealed unsafe class SequenceAttentionOperator : IDisposable
         float[]? scratch = null;
         try
         {
-            scratch = ArrayPool<float>.Shared.Rent(SequenceAttentionKernel.ScratchLength(work->Width));
+            // Vectors that lie across two cache lines take twice as long.
+            scratch = ArrayPool<float>.Shared.Rent(SequenceAttentionKernel.ScratchLength(work->Width) + (Alignment / sizeof(float)));
             fixed (float* start = scratch)
-                SequenceAttentionKernel.Attend(part, start);
+                SequenceAttentionKernel.Attend(part, (float*)(((nint)start + Alignment - 1) & -Alignment));
         }
         catch (OutOfMemoryException)
         {
-            // What leaves a function that native code calls ends the process.
-            work->Failed = 1;
+            // Nothing else here fails, and nothing may leave a function that native code calls.
+            work->HasFailed = true;
         }
         finally
         {
@@ -185,6 +201,6 @@ internal sealed unsafe class SequenceAttentionOperator : IDisposable
         public int BiasQueryStride;
         public long BiasHeadStride;
         public long BiasRowStride;
-        public int Failed;
+        public bool HasFailed;
     }
 }

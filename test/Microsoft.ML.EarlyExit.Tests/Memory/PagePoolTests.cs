@@ -1,7 +1,10 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
 using Microsoft.ML.EarlyExit.Memory;
 
 namespace Microsoft.ML.EarlyExit.Tests;
 
+[Collection("Native memory")]
 public sealed class PagePoolTests
 {
     private const int Megabyte = 1 << 20;
@@ -63,6 +66,35 @@ public sealed class PagePoolTests
         Assert.Equal(0, pool.KeptBytes);
         late.Dispose();
         Assert.Equal(0, pool.KeptBytes);
+    }
+
+    [Fact]
+    public void A_pool_that_is_dropped_frees_what_it_keeps()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Only Linux gives memory page by page here.");
+        nint kept = Drop();
+        for (int attempt = 0; attempt < 10 && IsMapped(kept); attempt++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+        }
+
+        Assert.False(IsMapped(kept));
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        static nint Drop()
+        {
+            NativeBuffer buffer = NativeBuffer.Sparse(48 * Megabyte, new PagePool(64 * Megabyte));
+            buffer.Dispose();
+            Assert.True(IsMapped(buffer.Address));
+            return buffer.Address;
+        }
+
+        static bool IsMapped(nint address) => File.ReadLines("/proc/self/maps")
+            .Select(line => line.Split('-', ' '))
+            .Any(range => Hexadecimal(range[0]) <= (ulong)address && (ulong)address < Hexadecimal(range[1]));
+
+        static ulong Hexadecimal(string digits) => ulong.Parse(digits, NumberStyles.HexNumber, CultureInfo.InvariantCulture);
     }
 
     [Fact]

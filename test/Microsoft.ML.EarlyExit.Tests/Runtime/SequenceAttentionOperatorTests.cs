@@ -19,7 +19,8 @@ public sealed class SequenceAttentionOperatorTests
     {
         ModelProto model = BundleGraph.ReadEncoder(s_bundle);
         Assert.True(SequenceAttentionOperator.Replace(model));
-        Assert.DoesNotContain(model.Graph.Node, node => node.OpType is "Softmax" or "Split" or "Transpose" && node.Name.StartsWith("encoder.", StringComparison.Ordinal));
+        Assert.DoesNotContain(
+            model.Graph.Node, node => node.OpType is "Softmax" or "Split" or "Transpose" && node.Name.StartsWith("encoder.", StringComparison.Ordinal));
         AssertSame(BundleGraph.ReadEncoder(s_bundle), model, EncoderInputs(rows, length));
     }
 
@@ -61,7 +62,8 @@ public sealed class SequenceAttentionOperatorTests
         switch (difference)
         {
             case "scores are read elsewhere":
-                graph.Node.Insert(graph.Node.IndexOf(biased), new NodeProto { Name = "more", OpType = "Relu", Input = { scores.Output[0] }, Output = { "more" } });
+                graph.Node.Insert(
+                    graph.Node.IndexOf(biased), new NodeProto { Name = "more", OpType = "Relu", Input = { scores.Output[0] }, Output = { "more" } });
                 biased.Input[1] = "sum";
                 graph.Node.Insert(
                     graph.Node.IndexOf(biased), new NodeProto { Name = "sum", OpType = "Add", Input = { "more", "bias" }, Output = { "sum" } });
@@ -120,8 +122,8 @@ public sealed class SequenceAttentionOperatorTests
         OrtValue.CreateTensorValueFromMemory([.. Enumerable.Range(0, rows * length).Select(at => 2L + (at * 7 % 200))], [rows, length]);
 
     // The later rows are shorter.
-    private static OrtValue Mask(int rows, int length) =>
-        OrtValue.CreateTensorValueFromMemory([.. Enumerable.Range(0, rows * length).Select(at => at % length < length - (9 * (at / length)) ? 1L : 0L)], [rows, length]);
+    private static OrtValue Mask(int rows, int length) => OrtValue.CreateTensorValueFromMemory(
+        [.. Enumerable.Range(0, rows * length).Select(at => at % length < length - (9 * (at / length)) ? 1L : 0L)], [rows, length]);
 
     private static void AssertSame(ModelProto expected, ModelProto actual, Dictionary<string, OrtValue> inputs)
     {
