@@ -120,6 +120,13 @@ internal sealed class JsonFields
             : throw Refuse(name, $"it must be a whole number of at most {int.MaxValue}");
     }
 
+    internal int[] GetInt32s(string name) =>
+    [
+        .. Items(name).Select(item => item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out int number)
+            ? number
+            : throw Refuse(name, $"its items must be whole numbers of at most {int.MaxValue}, not {Quote(item)}")),
+    ];
+
     internal long GetInt64(string name)
     {
         JsonElement value = Get(name);

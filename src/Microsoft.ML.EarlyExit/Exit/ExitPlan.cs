@@ -10,6 +10,9 @@ internal sealed class ExitPlan
 {
     private readonly ThresholdSchedule? _thresholds;
     private readonly bool[] _evaluates;
+
+    // For every layer the next one that is asked after; the last where none is.
+    private readonly int[] _next;
     private readonly bool[] _keepsHiddenState;
     private readonly int[][] _amateurs;
     private readonly bool _fullAtLastLayer;
@@ -29,8 +32,11 @@ internal sealed class ExitPlan
         [
             .. Enumerable.Range(0, LastLayer + 2).Select(layer => evaluatesEveryLayer
                 ? layer >= 1 && layer <= LastLayer
-                : layer >= FirstEvaluatedLayer && layer <= lastEvaluated && layer < LastLayer),
+                : layer >= FirstEvaluatedLayer && layer <= lastEvaluated && layer < LastLayer && policy?.AskLayers?.Contains(layer) != false),
         ];
+        _next = new int[LastLayer + 1];
+        for (int layer = LastLayer; layer >= 0; layer--)
+            _next[layer] = layer + 1 >= LastLayer || _evaluates[layer + 1] ? Math.Min(layer + 1, LastLayer) : _next[layer + 1];
         VocabularyPruning pruning = VocabularyPruning.None;
         bool referenceCompatible = false;
         _fullAtLastLayer = true;
@@ -61,8 +67,8 @@ internal sealed class ExitPlan
         }
 
         Cuts = referenceCompatible
-            ? new ReferenceCuts(pruning, FirstEvaluatedLayer, layerCount, VocabularySize)
-            : new VocabularyCuts(pruning, FirstEvaluatedLayer, layerCount, VocabularySize);
+            ? new ReferenceCuts(pruning, FirstEvaluatedLayer, layerCount, VocabularySize, _next)
+            : new VocabularyCuts(pruning, FirstEvaluatedLayer, layerCount, VocabularySize, _next);
         var segments = new List<DecoderSegment>();
         int first = 1;
         for (int layer = 1; layer <= LastLayer; layer++)
@@ -133,7 +139,7 @@ internal sealed class ExitPlan
 
     /// <summary>Whether a confidence at a layer counts as a number also for a token that does not exit for it: no later one takes its place, or the pruning or
     /// the threshold follows it.</summary>
-    public bool NeedsNumberAt(int layer) => Adapts || !Evaluates(layer + 1) || CutsByConfidence;
+    public bool NeedsNumberAt(int layer) => Adapts || layer == LastLayer || !Evaluates(_next[layer]) || CutsByConfidence;
 
     /// <summary>Whether a confidence says how many tokens stay alive: a hundred-thousandth of it can be one of them.</summary>
     public bool CutsByConfidence => Cuts.Pruning.ShareOf(VocabularySize, 0) is not null;

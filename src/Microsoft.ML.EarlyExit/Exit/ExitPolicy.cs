@@ -24,6 +24,7 @@ public sealed record ExitPolicy
     private readonly int? _minimumLayer;
     private readonly float? _threshold;
     private readonly IReadOnlyList<float>? _thresholds;
+    private readonly IReadOnlyList<int>? _askLayers;
     private readonly float _thresholdTemperature;
     private readonly Confidence _confidence = Confidence.SoftmaxMargin;
     private readonly VocabularyPruning _pruning = VocabularyPruning.None;
@@ -39,6 +40,22 @@ public sealed record ExitPolicy
         init => _minimumLayer = value >= 1
             ? value
             : throw new ArgumentOutOfRangeException(nameof(MinimumLayer), value, "MinimumLayer must be from 1 to the number of decoder layers.");
+    }
+
+    /// <summary>
+    /// The layers after which a confidence is computed, 1 to L - 1; those below <see cref="MinimumLayer"/> are not used. A token can exit only there, and the
+    /// blocks between two of them run as one. What pruning says of the layer before is then said of the one asked before. Not together with
+    /// <see cref="StaticExitLayer"/>, <see cref="ShallowDeep"/>, <see cref="ReferenceCompatible"/> or a contrastive confidence, which compares with every layer.
+    /// </summary>
+    /// <remarks>A confidence takes as long as several blocks where the LM head is large, so that asking after every third layer, say, can be faster though
+    /// tokens exit a little later.</remarks>
+    /// <value>The default value is null: every layer from <see cref="MinimumLayer"/> on. Given layers are kept in rising order.</value>
+    /// <exception cref="ArgumentException">There is none, or one occurs twice.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A layer is below 1.</exception>
+    public IReadOnlyList<int>? AskLayers
+    {
+        get => _askLayers;
+        init => _askLayers = value is null ? null : Layers(value, nameof(AskLayers));
     }
 
     /// <summary>The threshold of all layers, in [0, 1]. At 1 no token exits early.</summary>
@@ -192,6 +209,7 @@ public sealed record ExitPolicy
         other is not null
         && _minimumLayer == other._minimumLayer
         && _threshold == other._threshold
+        && (_askLayers is null ? other._askLayers is null : other._askLayers is not null && _askLayers.SequenceEqual(other._askLayers))
         && (_thresholds is null ? other._thresholds is null : other._thresholds is not null && _thresholds.SequenceEqual(other._thresholds))
         && _thresholdTemperature == other._thresholdTemperature
         && _confidence.Equals(other._confidence)
@@ -206,7 +224,7 @@ public sealed record ExitPolicy
     /// <inheritdoc/>
     public override int GetHashCode() => HashCode.Combine(
         _minimumLayer, _threshold, _thresholds?.Count, _confidence, _pruning, ShallowDeep, SelfSpeculation,
-        HashCode.Combine(_staticExitLayer, _statePropagation));
+        HashCode.Combine(_staticExitLayer, _statePropagation, _askLayers?.Count));
 
     /// <summary>What the policy does, by the names of its options, alike in every culture; what has no part in it and what is off is left out.</summary>
     /// <returns>For instance <c>ExitPolicy { MinimumLayer = 4, Threshold = 0.9, Confidence = softmaxMargin }</c>.</returns>
@@ -218,6 +236,7 @@ public sealed record ExitPolicy
             (nameof(StaticExitLayer), StaticExitLayer),
             (nameof(ShallowDeep), ShallowDeep),
             (nameof(MinimumLayer), compares && ShallowDeep is null ? MinimumLayer : null),
+            (nameof(AskLayers), AskLayers),
             (nameof(Threshold), compares && Thresholds is null ? Threshold : null),
             (nameof(Thresholds), Thresholds),
             (nameof(ThresholdTemperature), ThresholdTemperature != 0 ? ThresholdTemperature : null),
@@ -237,7 +256,7 @@ public sealed record ExitPolicy
     internal bool HasThreshold => _threshold is not null;
 
     /// <summary>The first layer after which a confidence is evaluated.</summary>
-    internal int FirstEvaluatedLayer => ShallowDeep?.ExitLayer ?? MinimumLayer;
+    internal int FirstEvaluatedLayer => ShallowDeep?.ExitLayer ?? AskLayers?.Cast<int?>().FirstOrDefault(layer => layer >= MinimumLayer) ?? MinimumLayer;
 
     /// <summary>The measure in the way that it is computed.</summary>
     internal Confidence Measure => ReferenceCompatible ? Confidence.ForReference() : Confidence;
@@ -259,6 +278,8 @@ public sealed record ExitPolicy
                 throw new ArgumentException("StaticExitLayer and ShallowDeep exclude each other: give one of them.");
             if (Pruning.Prunes)
                 throw new ArgumentException("StaticExitLayer and Pruning exclude each other: a static exit ranks nothing.");
+            if (AskLayers is not null)
+                throw new ArgumentException("StaticExitLayer and AskLayers exclude each other: a static exit asks for no confidence.");
             CheckLayer(nameof(StaticExitLayer), staticLayer, layerCount, layerCount);
         }
 
@@ -268,6 +289,8 @@ public sealed record ExitPolicy
                 throw new ArgumentException("ShallowDeep and MinimumLayer exclude each other: there is one exit, after ShallowDeep.ExitLayer.");
             if (Thresholds is not null)
                 throw new ArgumentException("ShallowDeep and Thresholds exclude each other: one exit has one Threshold.");
+            if (AskLayers is not null)
+                throw new ArgumentException("ShallowDeep and AskLayers exclude each other: there is one exit, after ShallowDeep.ExitLayer.");
             if (Pruning.Prunes)
                 throw new ArgumentException("ShallowDeep and Pruning exclude each other: with one exit there is nothing to prune for.");
             if (shallowDeep.AdaptiveThreshold && !Confidence.UsesLogits)
@@ -282,6 +305,20 @@ public sealed record ExitPolicy
         }
 
         CheckLayer(nameof(MinimumLayer), MinimumLayer, layerCount, layerCount);
+        if (AskLayers is { } askLayers)
+        {
+            if (ReferenceCompatible)
+                throw new ArgumentException("AskLayers and ReferenceCompatible exclude each other: the published code asks after every layer.");
+            if (Confidence.ComparesLayers)
+                throw new ArgumentException($"AskLayers and Confidence {Confidence.Name} exclude each other: it compares with the layers between.");
+            CheckLayer(nameof(AskLayers), askLayers[^1], layerCount - 1, layerCount);
+            if (askLayers[^1] < MinimumLayer)
+            {
+                throw new ArgumentException(
+                    $"AskLayers and MinimumLayer exclude each other: the last layer to ask after is {askLayers[^1]}, and MinimumLayer is {MinimumLayer}.");
+            }
+        }
+
         if (Thresholds is { } thresholds)
         {
             if (HasThreshold)
@@ -324,6 +361,22 @@ public sealed record ExitPolicy
     {
         if (layer > last)
             throw new ArgumentException($"{name} is {layer}, but the model has {layerCount} decoder layers; it must be from 1 to {last}.");
+    }
+
+    private static int[] Layers(IReadOnlyList<int> layers, string name)
+    {
+        int[] sorted = [.. layers.Order()];
+        if (sorted.Length == 0)
+            throw new ArgumentException($"{name} has no layer; leave it out for every layer from MinimumLayer on.", name);
+        if (sorted[0] < 1)
+            throw new ArgumentOutOfRangeException(name, sorted[0], $"{name} must be from 1 to the number of decoder layers less one.");
+        for (int index = 1; index < sorted.Length; index++)
+        {
+            if (sorted[index] == sorted[index - 1])
+                throw new ArgumentException($"{name} has layer {sorted[index]} twice.", name);
+        }
+
+        return sorted;
     }
 
     private static float InUnitInterval(float value, string name) =>

@@ -38,6 +38,14 @@ internal static class ExitPolicyJson
         writer.WriteStartObject();
         if (policy.HasMinimumLayer)
             writer.WriteNumber("minimumLayer", policy.MinimumLayer);
+        if (policy.AskLayers is { } askLayers)
+        {
+            writer.WriteStartArray("askLayers");
+            foreach (int layer in askLayers)
+                writer.WriteNumberValue(layer);
+            writer.WriteEndArray();
+        }
+
         if (policy.HasThreshold)
             writer.WriteNumber("threshold", policy.Threshold);
         if (policy.Thresholds is { } thresholds)
@@ -87,6 +95,7 @@ internal static class ExitPolicyJson
         var policy = new ExitPolicy();
         policy = fields.Set(policy, "minimumLayer", p => p with { MinimumLayer = fields.GetInt32("minimumLayer") });
         policy = fields.Set(policy, "threshold", p => p with { Threshold = fields.GetSingle("threshold") });
+        policy = fields.SetUnlessNull(policy, "askLayers", p => p with { AskLayers = fields.GetInt32s("askLayers") });
         policy = fields.SetUnlessNull(policy, "thresholds", p => p with { Thresholds = fields.GetSingles("thresholds") });
         policy = fields.Set(policy, "thresholdTemperature", p => p with { ThresholdTemperature = fields.GetSingle("thresholdTemperature") });
         policy = policy with { Confidence = ConfidenceKind.Read(fields) };

@@ -44,12 +44,13 @@ internal static class AnyPolicies
         from confidence in s_confidence
         from pruning in s_pruning
         from flags in Gen.Choose(0, 2047)
+        from asked in Gen.OneOf(Gen.Constant<int[]?>(null), Gen.Choose(1, 30).NonEmptyListOf().Select(int[]? (layers) => [.. layers.Distinct()]))
         from layer in Gen.OneOf(Gen.Choose(1, 30), Gen.Choose(1, int.MaxValue))
         from other in Gen.Choose(1, 30)
         from threshold in s_unit
         from thresholds in s_unit.ArrayOf()
         from temperature in Gen.OneOf(s_unit, Gen.Elements(8f, 1e20f))
-        select Build(confidence, pruning, flags, layer, other, threshold, thresholds, temperature);
+        select Build(confidence, pruning, flags, layer, other, threshold, thresholds, temperature) with { AskLayers = asked };
 
     private static ExitPolicy Build(
         Confidence confidence, VocabularyPruning pruning, int flags, int layer, int other, float threshold, float[] thresholds, float temperature)

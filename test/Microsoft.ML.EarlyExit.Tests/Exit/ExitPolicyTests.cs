@@ -21,6 +21,13 @@ public sealed class ExitPolicyTests
         AssertRefused(new ExitPolicy { Thresholds = [0, 0, 0] }, "Thresholds", "4 decoder layers");
         AssertRefused(new ExitPolicy { MinimumLayer = 5 }, "MinimumLayer", "from 1 to 4");
         AssertRefused(new ExitPolicy { StaticExitLayer = 5 }, "StaticExitLayer", "from 1 to 4");
+        AssertRefused(new ExitPolicy { AskLayers = [2, 4] }, "AskLayers is 4", "from 1 to 3");
+        AssertRefused(new ExitPolicy { AskLayers = [1, 2], MinimumLayer = 3 }, "AskLayers", "MinimumLayer");
+        AssertRefused(new ExitPolicy { AskLayers = [2], StaticExitLayer = 2 }, "AskLayers", "StaticExitLayer");
+        AssertRefused(new ExitPolicy { AskLayers = [2], ShallowDeep = new ShallowDeep { ExitLayer = 2 } }, "AskLayers", "ShallowDeep");
+        AssertRefused(new ExitPolicy { AskLayers = [2], ReferenceCompatible = true }, "AskLayers", "ReferenceCompatible");
+        AssertRefused(new ExitPolicy { AskLayers = [2], Confidence = Confidence.WeightedContrastive() }, "AskLayers", "weightedContrastive");
+        AssertRefused(new ExitPolicy { AskLayers = [2], Confidence = Confidence.JsdContrastive() }, "AskLayers", "jsdContrastive");
         AssertRefused(new ExitPolicy { StaticExitLayer = 2, Thresholds = [0, 0, 0, 0] }, "StaticExitLayer", "thresholds");
         AssertRefused(new ExitPolicy { StaticExitLayer = 2, Pruning = VocabularyPruning.Fixed() }, "StaticExitLayer", "Pruning");
         AssertRefused(new ExitPolicy { StaticExitLayer = 2, ShallowDeep = new ShallowDeep { ExitLayer = 2 } }, "StaticExitLayer", "ShallowDeep");
@@ -33,6 +40,19 @@ public sealed class ExitPolicyTests
         var pruned = new ContrastiveOptions { PlausibilityFromPruning = true };
         AssertRefused(new ExitPolicy { Confidence = Confidence.WeightedContrastive(pruned) }, "PlausibilityFromPruning", "Pruning");
         AssertRefused(new ExitPolicy { Confidence = Confidence.JsdContrastive(pruned) }, "PlausibilityFromPruning", "Pruning");
+    }
+
+    [Fact]
+    public void Layers_to_ask_after_are_a_set()
+    {
+        Assert.Equal([1, 3, 5], new ExitPolicy { AskLayers = [5, 1, 3] }.AskLayers!);
+        Assert.Equal(new ExitPolicy { AskLayers = [5, 1, 3] }, new ExitPolicy { AskLayers = [1, 3, 5] });
+        Assert.NotEqual(new ExitPolicy { AskLayers = [1, 3] }, new ExitPolicy { AskLayers = [1, 4] });
+        Assert.NotEqual(new ExitPolicy { AskLayers = [1] }, new ExitPolicy());
+        Assert.Throws<ArgumentException>(nameof(ExitPolicy.AskLayers), () => new ExitPolicy { AskLayers = [] });
+        Assert.Throws<ArgumentException>(nameof(ExitPolicy.AskLayers), () => new ExitPolicy { AskLayers = [2, 3, 2] });
+        Assert.Throws<ArgumentOutOfRangeException>(nameof(ExitPolicy.AskLayers), () => new ExitPolicy { AskLayers = [0, 2] });
+        Assert.Contains("AskLayers = [1, 3]", new ExitPolicy { AskLayers = [1, 3] }.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -142,6 +162,12 @@ public sealed class ExitPolicyTests
         Assert.Equal(
             [new DecoderSegment(1, 2), new DecoderSegment(3, 3), new DecoderSegment(4, 4)],
             ExitPlan.Create(new ExitPolicy { MinimumLayer = 2 }, Layers(4), 10).Segments);
+        Assert.Equal(
+            [new DecoderSegment(1, 3), new DecoderSegment(4, 6), new DecoderSegment(7, 8)],
+            ExitPlan.Create(new ExitPolicy { MinimumLayer = 2, AskLayers = [1, 3, 6] }, Layers(8), 10).Segments);
+        Assert.Equal(
+            [new DecoderSegment(1, 2), new DecoderSegment(3, 3), new DecoderSegment(4, 8)],
+            ExitPlan.Create(new ExitPolicy { AskLayers = [3], Confidence = Confidence.HiddenStateSaturation }, Layers(8), 10).Segments);
         Assert.Equal([new DecoderSegment(1, 4)], ExitPlan.Create(null, Layers(4), 10).Segments);
         Assert.Equal([new DecoderSegment(1, 4)], ExitPlan.Create(new ExitPolicy { MinimumLayer = 4 }, Layers(4), 10).Segments);
         Assert.Equal([new DecoderSegment(1, 3)], ExitPlan.Create(new ExitPolicy { StaticExitLayer = 3 }, Layers(4), 10).Segments);

@@ -51,6 +51,39 @@ public sealed class ExitRuleTests
         Assert.True(sequence.Exits > sequence.Compared / 5);
     }
 
+    [Fact]
+    public void Layers_that_are_not_asked_after_have_no_part_in_confidences_cuts_and_exits()
+    {
+        var sequence = new DefinedSequence(TestModels.Model(TestModels.Exits));
+        foreach (int[] asked in new int[][] { [1], [7], [2, 5], [3, 4, 7], [1, 2, 3, 4, 5, 6, 7] })
+        {
+            foreach (DefinedPolicy policy in DefinedPolicy.EveryMeasureAndCut(1, 0.5f).Where(policy => !policy.IsContrastive))
+            {
+                AssertFollows(
+                    sequence, TestModels.Exits, policy with { AskLayers = asked, WholeAtLastLayer = false }, new DefinedOptions(MinimumLength: 12),
+                    Inputs([5, 2], 1024, 29), 2, 12);
+            }
+        }
+
+        AssertMostCompared(sequence);
+        Assert.True(sequence.Exits > sequence.Compared / 5);
+    }
+
+    [Fact]
+    public void Asking_after_every_layer_is_the_default()
+    {
+        EarlyExitModel model = TestModels.Model(TestModels.Exits);
+        GenerationInput[] inputs = Inputs([3, 8, 1], 1024, seed: 7);
+        var options = new TextGenerationOptions { MaxNewTokens = 12, MinNewTokens = 12, BatchSize = 2, Trace = true };
+        var policy = new ExitPolicy { MinimumLayer = 3, Threshold = 0.6f, Pruning = VocabularyPruning.Decaying(200, 12) };
+        IReadOnlyList<GenerationResult> expected = model.Generate(inputs, options with { Exit = policy });
+        IReadOnlyList<GenerationResult> actual = model.Generate(inputs, options with { Exit = policy with { AskLayers = [.. Enumerable.Range(1, 7)] } });
+        Assert.Equal(expected.SelectMany(result => result.TokenIds), actual.SelectMany(result => result.TokenIds));
+        Assert.Equal(expected.SelectMany(result => result.ExitLayers), actual.SelectMany(result => result.ExitLayers));
+        Assert.Equal(expected.SelectMany(result => result.Confidences), actual.SelectMany(result => result.Confidences));
+        Assert.Equal(expected.Select(result => result.Operations), actual.Select(result => result.Operations));
+    }
+
     [Theory]
     [InlineData(TestModels.Exits, 70)]
     [InlineData("tiny-v10", 30)]

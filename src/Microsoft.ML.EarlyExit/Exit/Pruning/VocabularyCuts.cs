@@ -1,12 +1,17 @@
 namespace Microsoft.ML.EarlyExit.Exit.Pruning;
 
 /// <summary>A plan's pruning at work on tokens: the first logits rank the vocabulary, and every later layer keeps the best of those alive.</summary>
-internal class VocabularyCuts(VocabularyPruning pruning, int firstLayer, int layerCount, int vocabularySize)
+/// <param name="pruning">The pruning.</param>
+/// <param name="firstLayer">The first layer after which a confidence is computed, j.</param>
+/// <param name="layerCount">L.</param>
+/// <param name="vocabularySize">How many tokens there are.</param>
+/// <param name="next">For every layer the next one whose logits are computed.</param>
+internal class VocabularyCuts(VocabularyPruning pruning, int firstLayer, int layerCount, int vocabularySize, IReadOnlyList<int> next)
 {
     public VocabularyPruning Pruning { get; } = pruning;
 
     /// <summary>The most tokens a cut can leave alive; the vocabulary's size where nothing is cut.</summary>
-    public int MostAlive => Math.Min(VocabularySize, Math.Max(FirstSize, CountAt(firstLayer + 1, previousConfidence: 0)));
+    public int MostAlive => Math.Min(VocabularySize, Math.Max(FirstSize, CountAfter(firstLayer, confidence: 0)));
 
     private protected int VocabularySize => vocabularySize;
 
@@ -37,11 +42,11 @@ internal class VocabularyCuts(VocabularyPruning pruning, int firstLayer, int lay
     public virtual string? FindProblem(AliveVocabulary alive, int position, int layer) => null;
 
     private protected virtual void Cut(AliveVocabulary alive, int layer, float confidence) =>
-        alive.Cut(CountAt(layer + 1, confidence), isFinal: Pruning.CutsOnce);
+        alive.Cut(CountAfter(layer, confidence), isFinal: Pruning.CutsOnce);
 
     /// <summary>How many tokens the first cut lists, given the confidence at j.</summary>
-    private protected virtual int Listed(float confidence) => CountAt(firstLayer + 1, confidence);
+    private protected virtual int Listed(float confidence) => CountAfter(firstLayer, confidence);
 
-    /// <summary>How many tokens may be alive at a layer after j, given the confidence at the layer before.</summary>
-    private protected int CountAt(int layer, float previousConfidence) => Pruning.CountAt(layer, firstLayer, layerCount, previousConfidence);
+    /// <summary>How many tokens may be alive at the next layer that is looked at after one, given the confidence there.</summary>
+    private protected int CountAfter(int layer, float confidence) => Pruning.CountAt(next[layer], firstLayer, layerCount, confidence);
 }

@@ -7,8 +7,8 @@ namespace Microsoft.ML.EarlyExit.Exit.Reference;
 /// The published code's cuts: of a list that is made at j and sorted by id they keep the beginning, the lowest ids rather than the best tokens. A pruning that
 /// follows the confidence keeps a share of the full vocabulary each time and has no lower bound, so that the alive set can grow again.
 /// </summary>
-internal sealed class ReferenceCuts(VocabularyPruning pruning, int firstLayer, int layerCount, int vocabularySize)
-    : VocabularyCuts(pruning, firstLayer, layerCount, vocabularySize)
+internal sealed class ReferenceCuts(VocabularyPruning pruning, int firstLayer, int layerCount, int vocabularySize, IReadOnlyList<int> next)
+    : VocabularyCuts(pruning, firstLayer, layerCount, vocabularySize, next)
 {
     public override string? FindProblem(AliveVocabulary alive, int position, int layer) => alive.Count >= 2
         ? null
@@ -23,6 +23,6 @@ internal sealed class ReferenceCuts(VocabularyPruning pruning, int firstLayer, i
     {
         if (alive.IsFull)
             alive.List(FirstSize);
-        alive.Keep(Pruning.ShareOf(VocabularySize, confidence) ?? CountAt(layer + 1, confidence));
+        alive.Keep(Pruning.ShareOf(VocabularySize, confidence) ?? CountAfter(layer, confidence));
     }
 }

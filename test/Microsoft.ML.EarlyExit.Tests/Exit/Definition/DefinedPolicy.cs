@@ -9,6 +9,9 @@ internal sealed record DefinedPolicy
 {
     public required int MinimumLayer { get; init; }
 
+    /// <summary>The layers that are asked after, as far as they are not below <see cref="MinimumLayer"/>; null for all.</summary>
+    public IReadOnlyList<int>? AskLayers { get; init; }
+
     public float Threshold { get; init; } = 0.9f;
 
     /// <summary>One for each layer, in the place of <see cref="Threshold"/>.</summary>
@@ -39,6 +42,13 @@ internal sealed record DefinedPolicy
     public bool? WeighsHeadMass { get; init; }
 
     public bool ChoosesContrastive { get; init; }
+
+    /// <summary>The layers that are asked after, in their order.</summary>
+    public IEnumerable<int> Asked(int layerCount) =>
+        Enumerable.Range(MinimumLayer, layerCount - MinimumLayer).Where(layer => AskLayers?.Contains(layer) ?? true);
+
+    /// <summary>The first of them.</summary>
+    public int FirstAsked => AskLayers?.Where(layer => layer >= MinimumLayer).Min() ?? MinimumLayer;
 
     public bool IsContrastive => Measure is DefinedMeasure.Weighted or DefinedMeasure.Jsd;
 
@@ -75,11 +85,14 @@ internal sealed record DefinedPolicy
         from alpha in Gen.Elements(0.1f, 0.1f, 0f, 1e-4f, 0.02f, 0.5f, 1f)
         from rate in Gen.Elements<float?>(null, null, 0f, 0.1f, 3f)
         from flags in Gen.Choose(0, 63)
+        from asked in Gen.Choose(1, layerCount - 1).NonEmptyListOf()
+        from asksSome in Gen.Elements(true, false)
         let isCut = cut > 0 && measure != DefinedMeasure.Saturation
         let isContrastive = measure is DefinedMeasure.Weighted or DefinedMeasure.Jsd
         select new DefinedPolicy
         {
             MinimumLayer = minimumLayer,
+            AskLayers = asksSome && !isContrastive && asked.Max() >= minimumLayer ? [.. asked.Distinct()] : null,
             Threshold = threshold / 20f,
             Thresholds = threshold % 3 == 0 ? [.. perLayer.Select(one => one / 20f)] : null,
             Measure = measure,
@@ -113,6 +126,7 @@ internal sealed record DefinedPolicy
         return thresholds with
         {
             MinimumLayer = MinimumLayer,
+            AskLayers = AskLayers,
             FullVocabularyAtLastLayer = WholeAtLastLayer,
             Confidence = Measure switch
             {
@@ -134,7 +148,7 @@ internal sealed record DefinedPolicy
     /// <summary>k_l as the definition has it, and how near its product was to an integer where a confidence decided it.</summary>
     public (int Count, double Distance) CountAt(int layer, int layerCount, double previousConfidence)
     {
-        int first = K ?? DecayingAt(MinimumLayer, layerCount, Math.Max(KMax, KMin), KMin);
+        int first = K ?? DecayingAt(FirstAsked, layerCount, Math.Max(KMax, KMin), KMin);
         switch (Cut)
         {
             case DefinedCut.None:

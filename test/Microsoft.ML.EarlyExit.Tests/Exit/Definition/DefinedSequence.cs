@@ -76,11 +76,12 @@ internal sealed class DefinedSequence(EarlyExitModel model)
     private bool FollowToken(DefinedToken token, DefinedPolicy policy, DefinedOptions options, List<int> sequence, GenerationStep step)
     {
         int layers = model.Configuration.DecoderLayerCount;
-        for (int layer = policy.MinimumLayer; layer < layers; layer++)
+        int asked = 0;
+        foreach (int layer in policy.Asked(layers))
         {
             if (!token.Evaluate(layer) || token.IsNearTie)
                 return false;
-            ConfidenceEvaluation evaluation = step.Evaluations[layer - policy.MinimumLayer];
+            ConfidenceEvaluation evaluation = step.Evaluations[asked++];
             Assert.Equal(layer, evaluation.Layer);
             Assert.Equal(policy.Measure == DefinedMeasure.Saturation ? 0 : token.AliveCount(layer), evaluation.Rows);
             Assert.Equal(token.Amateur, evaluation.AmateurLayer);
@@ -92,7 +93,7 @@ internal sealed class DefinedSequence(EarlyExitModel model)
             if (choice is { } id)
             {
                 Assert.Equal((id, layer), (step.TokenId, step.ExitLayer));
-                Assert.Equal(layer - policy.MinimumLayer + 1, step.Evaluations.Count);
+                Assert.Equal(asked, step.Evaluations.Count);
                 return true;
             }
 
@@ -101,7 +102,7 @@ internal sealed class DefinedSequence(EarlyExitModel model)
         }
 
         Assert.Equal(layers, step.ExitLayer);
-        Assert.Equal(layers - policy.MinimumLayer, step.Evaluations.Count);
+        Assert.Equal(asked, step.Evaluations.Count);
         int last = token.ChooseLast(options, sequence);
         if (token.IsNearTie)
             return false;

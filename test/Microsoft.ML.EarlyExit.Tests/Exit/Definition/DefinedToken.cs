@@ -21,6 +21,9 @@ internal sealed class DefinedToken(DefinedPolicy policy, int layerCount, Defined
     private readonly bool[]?[] _alive = new bool[layerCount + 1][];
     private double[]? _scores;
 
+    // The layer that was asked after last.
+    private int _asked;
+
     /// <summary>Whether the last step was a decision too close to call.</summary>
     public bool IsNearTie { get; private set; }
 
@@ -32,14 +35,15 @@ internal sealed class DefinedToken(DefinedPolicy policy, int layerCount, Defined
 
     public bool[] Alive(int layer) => _alive[layer] ??= Everything();
 
-    /// <summary>Computes the confidence after a layer, from j on, one after the other; false where the alive set was too close to call.</summary>
+    /// <summary>Computes the confidence after a layer that is asked after, one after the other; false where the alive set was too close to call.</summary>
     public bool Evaluate(int layer)
     {
         IsNearTie = false;
-        if (layer > policy.MinimumLayer)
+        if (layer > policy.FirstAsked)
             Prune(layer);
         if (IsNearTie)
             return false;
+        _asked = layer;
         _scores = null;
         Amateur = null;
         Confidence = policy.Measure switch
@@ -116,14 +120,14 @@ internal sealed class DefinedToken(DefinedPolicy policy, int layerCount, Defined
     private void Prune(int layer)
     {
         (int count, double distance) = policy.CountAt(layer, layerCount, Confidence);
-        bool[] before = Alive(layer - 1);
+        bool[] before = Alive(_asked);
         _alive[layer] = before;
         int alive = before.Count(isAlive => isAlive);
         if (policy.Cut == DefinedCut.Adaptive && distance < NearInteger && policy.Scale > 0)
             IsNearTie = true;
         if (count >= alive)
             return;
-        double[] ranking = Logits(policy.MinimumLayer);
+        double[] ranking = Logits(policy.FirstAsked);
         int[] ranked = [.. Enumerable.Range(0, ranking.Length).Where(id => before[id]).OrderByDescending(id => ranking[id]).ThenBy(id => id)];
         IsNearTie |= ranking[ranked[count - 1]] - ranking[ranked[count]] < NearTie;
         bool[] after = new bool[before.Length];
