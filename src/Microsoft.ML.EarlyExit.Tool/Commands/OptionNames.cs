@@ -9,7 +9,8 @@ internal static class OptionNames
 {
     private static readonly string[] s_names =
     [
-        nameof(ExitPolicy.MinimumLayer), nameof(ExitPolicy.AskLayers), nameof(ExitPolicy.Threshold), nameof(ExitPolicy.Thresholds), nameof(ExitPolicy.StaticExitLayer),
+        nameof(ExitPolicy.MinimumLayer), nameof(ExitPolicy.AskLayers), nameof(ExitPolicy.AskNearPrevious),
+        nameof(ExitPolicy.Threshold), nameof(ExitPolicy.Thresholds), nameof(ExitPolicy.StaticExitLayer),
         nameof(ExitPolicy.Confidence),
         nameof(ExitPolicy.Pruning), nameof(ExitPolicy.FullVocabularyAtLastLayer), nameof(ExitPolicy.StatePropagation), nameof(ExitPolicy.ShallowDeep),
         nameof(ShallowDeep.ExitLayer), nameof(ShallowDeep.AdaptiveThreshold), nameof(ExitPolicy.SelfSpeculation), nameof(ExitPolicy.ReferenceCompatible),

@@ -12,7 +12,10 @@ internal sealed class ExitPlan
     private readonly bool[] _evaluates;
 
     // For every layer the next one that is asked after; the last where none is.
-    private readonly int[] _next;
+    private readonly int[] _nextAsked;
+
+    // For every exit layer of a token the first and the last layer that its successor is asked after; at 0 for the first token.
+    private readonly (int First, int Last)[] _askedAfter;
     private readonly bool[] _keepsHiddenState;
     private readonly int[][] _amateurs;
     private readonly bool _fullAtLastLayer;
@@ -34,9 +37,17 @@ internal sealed class ExitPlan
                 ? layer >= 1 && layer <= LastLayer
                 : layer >= FirstEvaluatedLayer && layer <= lastEvaluated && layer < LastLayer && policy?.AskLayers?.Contains(layer) != false),
         ];
-        _next = new int[LastLayer + 1];
-        for (int layer = LastLayer; layer >= 0; layer--)
-            _next[layer] = layer + 1 >= LastLayer || _evaluates[layer + 1] ? Math.Min(layer + 1, LastLayer) : _next[layer + 1];
+        int[] asked = [.. Enumerable.Range(1, LastLayer - 1).Where(layer => _evaluates[layer])];
+        _nextAsked = [.. Enumerable.Range(0, LastLayer + 1).Select(layer => asked.FirstOrDefault(later => later > layer, LastLayer))];
+        _askedAfter = new (int, int)[LastLayer + 1];
+        Array.Fill(_askedAfter, (FirstEvaluatedLayer, asked.LastOrDefault(LastLayer)));
+        for (int exit = 1; policy?.AskNearPrevious is { } near && asked.Length > 0 && exit <= LastLayer; exit++)
+        {
+            // After a token that did not exit early the last ones: as if there were one more behind them.
+            int place = asked.Count(layer => layer < exit);
+            _askedAfter[exit] = (asked[Math.Max(0, Math.Min(place, asked.Length) - near)], asked[Math.Min(asked.Length - 1, place + near)]);
+        }
+
         VocabularyPruning pruning = VocabularyPruning.None;
         bool referenceCompatible = false;
         _fullAtLastLayer = true;
@@ -67,8 +78,8 @@ internal sealed class ExitPlan
         }
 
         Cuts = referenceCompatible
-            ? new ReferenceCuts(pruning, FirstEvaluatedLayer, layerCount, VocabularySize, _next)
-            : new VocabularyCuts(pruning, FirstEvaluatedLayer, layerCount, VocabularySize, _next);
+            ? new ReferenceCuts(pruning, FirstEvaluatedLayer, layerCount, VocabularySize)
+            : new VocabularyCuts(pruning, FirstEvaluatedLayer, layerCount, VocabularySize);
         var segments = new List<DecoderSegment>();
         int first = 1;
         for (int layer = 1; layer <= LastLayer; layer++)
@@ -139,7 +150,16 @@ internal sealed class ExitPlan
 
     /// <summary>Whether a confidence at a layer counts as a number also for a token that does not exit for it: no later one takes its place, or the pruning or
     /// the threshold follows it.</summary>
-    public bool NeedsNumberAt(int layer) => Adapts || layer == LastLayer || !Evaluates(_next[layer]) || CutsByConfidence;
+    /// <param name="layer">The layer.</param>
+    /// <param name="last">The last layer that the token is asked after.</param>
+    public bool NeedsNumberAt(int layer, int last) => Adapts || layer >= last || CutsByConfidence;
+
+    /// <summary>The next layer that is asked after; the last layer where none is.</summary>
+    public int NextAsked(int layer) => _nextAsked[layer];
+
+    /// <summary>The first and the last layer that a token is asked after.</summary>
+    /// <param name="previousExit">The layer that the token before it exited after; 0 where there is none.</param>
+    public (int First, int Last) AskedAfter(int previousExit) => _askedAfter[previousExit];
 
     /// <summary>Whether a confidence says how many tokens stay alive: a hundred-thousandth of it can be one of them.</summary>
     public bool CutsByConfidence => Cuts.Pruning.ShareOf(VocabularySize, 0) is not null;
@@ -157,8 +177,8 @@ internal sealed class ExitPlan
     public bool IsFullAt(int layer) => layer == LastLayer && _fullAtLastLayer;
 
     /// <summary>The head rows that the published code charges for an evaluation.</summary>
-    public int PaperRows(int layer, int alive, float previousConfidence) =>
-        ReferenceRows.Of(Cuts.Pruning, layer == FirstEvaluatedLayer, alive, VocabularySize, previousConfidence);
+    public int PaperRows(bool isFirst, int alive, float previousConfidence) =>
+        ReferenceRows.Of(Cuts.Pruning, isFirst, alive, VocabularySize, previousConfidence);
 
     /// <summary>How many tokens a row drafts before they are verified.</summary>
     /// <param name="accepted">Drafts of the row that were accepted so far.</param>

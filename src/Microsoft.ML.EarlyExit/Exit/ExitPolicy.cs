@@ -25,6 +25,7 @@ public sealed record ExitPolicy
     private readonly float? _threshold;
     private readonly IReadOnlyList<float>? _thresholds;
     private readonly IReadOnlyList<int>? _askLayers;
+    private readonly int? _askNearPrevious;
     private readonly float _thresholdTemperature;
     private readonly Confidence _confidence = Confidence.SoftmaxMargin;
     private readonly VocabularyPruning _pruning = VocabularyPruning.None;
@@ -56,6 +57,21 @@ public sealed record ExitPolicy
     {
         get => _askLayers;
         init => _askLayers = value is null ? null : Layers(value, nameof(AskLayers));
+    }
+
+    /// <summary>
+    /// Asks only near the layer that the token before exited after: of the layers that are asked after, it or the next one above it, and so many on either
+    /// side; after a token that did not exit early, so many of the last ones. A token that exits after none of them runs all layers. The first token is asked
+    /// after all. Not together with what <see cref="AskLayers"/> excludes.
+    /// </summary>
+    /// <value>At least 1. The default value is null: all are asked after.</value>
+    /// <exception cref="ArgumentOutOfRangeException">The value is below 1.</exception>
+    public int? AskNearPrevious
+    {
+        get => _askNearPrevious;
+        init => _askNearPrevious = value is null or >= 1
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(AskNearPrevious), value, "AskNearPrevious must be at least 1.");
     }
 
     /// <summary>The threshold of all layers, in [0, 1]. At 1 no token exits early.</summary>
@@ -210,6 +226,7 @@ public sealed record ExitPolicy
         && _minimumLayer == other._minimumLayer
         && _threshold == other._threshold
         && (_askLayers is null ? other._askLayers is null : other._askLayers is not null && _askLayers.SequenceEqual(other._askLayers))
+        && _askNearPrevious == other._askNearPrevious
         && (_thresholds is null ? other._thresholds is null : other._thresholds is not null && _thresholds.SequenceEqual(other._thresholds))
         && _thresholdTemperature == other._thresholdTemperature
         && _confidence.Equals(other._confidence)
@@ -224,7 +241,7 @@ public sealed record ExitPolicy
     /// <inheritdoc/>
     public override int GetHashCode() => HashCode.Combine(
         _minimumLayer, _threshold, _thresholds?.Count, _confidence, _pruning, ShallowDeep, SelfSpeculation,
-        HashCode.Combine(_staticExitLayer, _statePropagation, _askLayers?.Count));
+        HashCode.Combine(_staticExitLayer, _statePropagation, _askLayers?.Count, _askNearPrevious));
 
     /// <summary>What the policy does, by the names of its options, alike in every culture; what has no part in it and what is off is left out.</summary>
     /// <returns>For instance <c>ExitPolicy { MinimumLayer = 4, Threshold = 0.9, Confidence = softmaxMargin }</c>.</returns>
@@ -237,6 +254,7 @@ public sealed record ExitPolicy
             (nameof(ShallowDeep), ShallowDeep),
             (nameof(MinimumLayer), compares && ShallowDeep is null ? MinimumLayer : null),
             (nameof(AskLayers), AskLayers),
+            (nameof(AskNearPrevious), AskNearPrevious),
             (nameof(Threshold), compares && Thresholds is null ? Threshold : null),
             (nameof(Thresholds), Thresholds),
             (nameof(ThresholdTemperature), ThresholdTemperature != 0 ? ThresholdTemperature : null),
@@ -258,6 +276,8 @@ public sealed record ExitPolicy
     /// <summary>The first layer after which a confidence is evaluated.</summary>
     internal int FirstEvaluatedLayer => ShallowDeep?.ExitLayer ?? AskLayers?.Cast<int?>().FirstOrDefault(layer => layer >= MinimumLayer) ?? MinimumLayer;
 
+    private string? AskOption => AskLayers is not null ? nameof(AskLayers) : AskNearPrevious is not null ? nameof(AskNearPrevious) : null;
+
     /// <summary>The measure in the way that it is computed.</summary>
     internal Confidence Measure => ReferenceCompatible ? Confidence.ForReference() : Confidence;
 
@@ -278,8 +298,8 @@ public sealed record ExitPolicy
                 throw new ArgumentException("StaticExitLayer and ShallowDeep exclude each other: give one of them.");
             if (Pruning.Prunes)
                 throw new ArgumentException("StaticExitLayer and Pruning exclude each other: a static exit ranks nothing.");
-            if (AskLayers is not null)
-                throw new ArgumentException("StaticExitLayer and AskLayers exclude each other: a static exit asks for no confidence.");
+            if (AskOption is { } asking)
+                throw new ArgumentException($"StaticExitLayer and {asking} exclude each other: a static exit asks for no confidence.");
             CheckLayer(nameof(StaticExitLayer), staticLayer, layerCount, layerCount);
         }
 
@@ -289,8 +309,8 @@ public sealed record ExitPolicy
                 throw new ArgumentException("ShallowDeep and MinimumLayer exclude each other: there is one exit, after ShallowDeep.ExitLayer.");
             if (Thresholds is not null)
                 throw new ArgumentException("ShallowDeep and Thresholds exclude each other: one exit has one Threshold.");
-            if (AskLayers is not null)
-                throw new ArgumentException("ShallowDeep and AskLayers exclude each other: there is one exit, after ShallowDeep.ExitLayer.");
+            if (AskOption is { } asking)
+                throw new ArgumentException($"ShallowDeep and {asking} exclude each other: there is one exit, after ShallowDeep.ExitLayer.");
             if (Pruning.Prunes)
                 throw new ArgumentException("ShallowDeep and Pruning exclude each other: with one exit there is nothing to prune for.");
             if (shallowDeep.AdaptiveThreshold && !Confidence.UsesLogits)
@@ -305,12 +325,16 @@ public sealed record ExitPolicy
         }
 
         CheckLayer(nameof(MinimumLayer), MinimumLayer, layerCount, layerCount);
-        if (AskLayers is { } askLayers)
+        if (AskOption is { } askOption)
         {
             if (ReferenceCompatible)
-                throw new ArgumentException("AskLayers and ReferenceCompatible exclude each other: the published code asks after every layer.");
+                throw new ArgumentException($"{askOption} and ReferenceCompatible exclude each other: the published code asks after every layer.");
             if (Confidence.ComparesLayers)
-                throw new ArgumentException($"AskLayers and Confidence {Confidence.Name} exclude each other: it compares with the layers between.");
+                throw new ArgumentException($"{askOption} and Confidence {Confidence.Name} exclude each other: it compares with the layers between.");
+        }
+
+        if (AskLayers is { } askLayers)
+        {
             CheckLayer(nameof(AskLayers), askLayers[^1], layerCount - 1, layerCount);
             if (askLayers[^1] < MinimumLayer)
             {

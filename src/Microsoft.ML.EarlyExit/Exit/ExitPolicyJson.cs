@@ -46,6 +46,8 @@ internal static class ExitPolicyJson
             writer.WriteEndArray();
         }
 
+        if (policy.AskNearPrevious is { } askNearPrevious)
+            writer.WriteNumber("askNearPrevious", askNearPrevious);
         if (policy.HasThreshold)
             writer.WriteNumber("threshold", policy.Threshold);
         if (policy.Thresholds is { } thresholds)
@@ -96,6 +98,7 @@ internal static class ExitPolicyJson
         policy = fields.Set(policy, "minimumLayer", p => p with { MinimumLayer = fields.GetInt32("minimumLayer") });
         policy = fields.Set(policy, "threshold", p => p with { Threshold = fields.GetSingle("threshold") });
         policy = fields.SetUnlessNull(policy, "askLayers", p => p with { AskLayers = fields.GetInt32s("askLayers") });
+        policy = fields.SetUnlessNull(policy, "askNearPrevious", p => p with { AskNearPrevious = fields.GetInt32("askNearPrevious") });
         policy = fields.SetUnlessNull(policy, "thresholds", p => p with { Thresholds = fields.GetSingles("thresholds") });
         policy = fields.Set(policy, "thresholdTemperature", p => p with { ThresholdTemperature = fields.GetSingle("thresholdTemperature") });
         policy = policy with { Confidence = ConfidenceKind.Read(fields) };

@@ -37,6 +37,21 @@ internal sealed class TokenState
     /// <summary>The token's position in the output, from 0.</summary>
     public int Position { get; private set; }
 
+    /// <summary>The first and the last layer that the token is asked after.</summary>
+    public (int First, int Last) Asked { get; private set; }
+
+    /// <summary>Whether a confidence is computed at <see cref="Layer"/>.</summary>
+    public bool IsAsked => Plan.Evaluates(Layer) && Layer >= Asked.First && Layer <= Asked.Last;
+
+    /// <summary>Whether a confidence at <see cref="Layer"/> counts as a number also where the token does not exit for it.</summary>
+    public bool NeedsNumber => Plan.NeedsNumberAt(Layer, Asked.Last);
+
+    /// <summary>How many of the best tokens have to be ranked by the logits at <see cref="Layer"/>, given its confidence; 0 where none are.</summary>
+    public int Ranked(float confidence) => Layer == Asked.First ? Plan.Cuts.RankedBefore(NextLayer, confidence) : 0;
+
+    // The next layer whose logits are computed.
+    private int NextLayer => Layer >= Asked.Last ? Plan.LastLayer : Plan.NextAsked(Layer);
+
     /// <summary>Decoder blocks that have run.</summary>
     public int Layer { get; private set; }
 
@@ -63,9 +78,11 @@ internal sealed class TokenState
 
     /// <summary>Begins another token.</summary>
     /// <param name="position">Its position in the output, from 0.</param>
-    public void Begin(int position)
+    /// <param name="previousExit">The layer that the token before it exited after; 0 where there is none.</param>
+    public void Begin(int position, int previousExit = 0)
     {
         Position = position;
+        Asked = Plan.AskedAfter(previousExit);
         Layer = 0;
         Alive.Begin();
         foreach (LayerLogits logits in _logits)
@@ -105,7 +122,7 @@ internal sealed class TokenState
     }
 
     /// <summary>Cuts the vocabulary for the next layer, after a confidence at this one.</summary>
-    public void Prune(float confidence) => Plan.Cuts.Cut(Alive, Layer, Logits.Values, confidence);
+    public void Prune(float confidence) => Plan.Cuts.Cut(Alive, Layer == Asked.First, NextLayer, Logits.Values, confidence);
 
     /// <summary>Records that the evaluation scored the first tokens of <see cref="PlausibleSet"/>.</summary>
     public void RecordScores(int count, bool zeroOutside)

@@ -99,7 +99,8 @@ internal sealed class DecodingSession : IDisposable
         for (int index = 0; index < count; index++)
         {
             TokenState state = _states[_slots[index]]!;
-            state.Begin(_rows[_slots[index]]!.TokenCount);
+            DecodingRow row = _rows[_slots[index]]!;
+            state.Begin(row.TokenCount, row.TokenCount == 0 ? 0 : row.Token(row.TokenCount - 1).Layer);
             state.Reach(0, _decoder.HiddenMemory(index));
         }
 
@@ -144,7 +145,7 @@ internal sealed class DecodingSession : IDisposable
         _products.Begin();
         for (int index = 0; index < count; index++)
         {
-            if (isLast || !MustGoDeep(_rows[_slots[index]]!))
+            if (isLast || IsAsked(_slots[index]))
                 _products.Add(_slots[index], _states[_slots[index]]!, _rows[_slots[index]]!);
         }
 
@@ -165,7 +166,7 @@ internal sealed class DecodingSession : IDisposable
         for (int index = 0; index < count; index++)
         {
             int slot = _slots[index];
-            if (!MustGoDeep(_rows[slot]!) && TryExit(slot))
+            if (IsAsked(slot) && TryExit(slot))
             {
                 _decoder.Advance(slot, index, exitsEarly: true);
                 continue;
@@ -183,8 +184,8 @@ internal sealed class DecodingSession : IDisposable
         return staying;
     }
 
-    /// <summary>Whether a row has drafted enough: its token runs all layers, and the drafts with it.</summary>
-    private bool MustGoDeep(DecodingRow row) => _verifier is not null && _verifier.HasEnough(row);
+    /// <summary>Whether a row's token may exit here: not where the row has drafted enough, whose token runs all layers, and the drafts with it.</summary>
+    private bool IsAsked(int slot) => _states[slot]!.IsAsked && (_verifier is null || !_verifier.HasEnough(_rows[slot]!));
 
     /// <summary>Evaluates a row's confidence after a layer before the last; gives the row its token and returns true where that exits.</summary>
     private bool TryExit(int slot)
@@ -195,12 +196,12 @@ internal sealed class DecodingSession : IDisposable
             return TryTake(slot, state, row);
 
         int rows = _plan.Confidence.UsesLogits ? state.Logits.Values.Length : 0;
-        row.Count(_costs.PaperEvaluation(_plan.PaperRows(state.Layer, rows, row.Confidence)));
+        row.Count(_costs.PaperEvaluation(_plan.PaperRows(state.Layer == state.Asked.First, rows, row.Confidence)));
         if (state.Logits.SumError != 0)
         {
             // Most tokens that stay do so whatever the sum is.
             double most = SoftmaxMargin.AtMost(state.Logits);
-            if (most < _plan.ThresholdAt(state.Layer, row.TokenCount) && !_plan.NeedsNumberAt(state.Layer) && !row.IsTraced)
+            if (most < _plan.ThresholdAt(state.Layer, row.TokenCount) && !state.NeedsNumber && !row.IsTraced)
             {
                 row.DidNotExit((float)most);
                 Prune(slot, state, confidence: float.NaN);
@@ -231,7 +232,7 @@ internal sealed class DecodingSession : IDisposable
 
     private void Prune(int slot, TokenState state, float confidence)
     {
-        if (_plan.Cuts.RankedAt(state.Layer, confidence) is > 0 and int ranked)
+        if (state.Ranked(confidence) is > 0 and int ranked)
             _products.Rank(slot, state, ranked);
         state.Prune(confidence);
     }

@@ -319,7 +319,7 @@ internal sealed unsafe class HeadProducts : IDisposable
     private bool TakesAliveScreen(int index)
     {
         TokenState state = _states[index];
-        if (_estimates is null || _plan.Confidence is not { UsesAllLogits: false } || _plan.NeedsNumberAt(state.Layer) || _rows[index].IsTraced
+        if (_estimates is null || _plan.Confidence is not { UsesAllLogits: false } || state.NeedsNumber || _rows[index].IsTraced
             || !AliveLogits.IsWorth(state.Alive.Count, _head.Width))
             return false;
         if (_alive[_slots[index]] is not { } alive || alive.Capacity < state.Alive.Count)

@@ -50,7 +50,8 @@ internal static class AnyPolicies
         from threshold in s_unit
         from thresholds in s_unit.ArrayOf()
         from temperature in Gen.OneOf(s_unit, Gen.Elements(8f, 1e20f))
-        select Build(confidence, pruning, flags, layer, other, threshold, thresholds, temperature) with { AskLayers = asked };
+        from near in Gen.OneOf(Gen.Constant<int?>(null), Gen.Choose(1, 30).Select(int? (count) => count))
+        select Build(confidence, pruning, flags, layer, other, threshold, thresholds, temperature) with { AskLayers = asked, AskNearPrevious = near };
 
     private static ExitPolicy Build(
         Confidence confidence, VocabularyPruning pruning, int flags, int layer, int other, float threshold, float[] thresholds, float temperature)

@@ -16,7 +16,7 @@ public class ExitPolicyJsonTests
     {
         ExitPolicy policy = ExitPolicyJson.Parse(
             """
-            { "minimumLayer": 1, "askLayers": null, "threshold": 0.9, "thresholds": null, "thresholdTemperature": 0, "confidence": "softmaxMargin",
+            { "minimumLayer": 1, "askLayers": null, "askNearPrevious": null, "threshold": 0.9, "thresholds": null, "thresholdTemperature": 0, "confidence": "softmaxMargin",
               "contrastive": { "alpha": 0.10, "alphaSchedule": "constant", "decayRate": 0.1, "plausibility": "head", "amateurs": "fromMinimumLayer",
                                "headWeight": null, "token": "expert" },
               "pruning": { "kind": "none", "k": null, "kMax": 35000, "kMin": 250, "scale": 0.9, "fullVocabularyAtLastLayer": true },
@@ -57,6 +57,7 @@ public class ExitPolicyJsonTests
     [InlineData("""{ "askLayers": [3, 2, 3] }""", "askLayers", "layer 3 twice")]
     [InlineData("""{ "askLayers": [2.5] }""", "askLayers", "2.5", "whole numbers")]
     [InlineData("""{ "askLayers": 2 }""", "askLayers", "array")]
+    [InlineData("""{ "askNearPrevious": 0 }""", "askNearPrevious", "at least 1")]
     [InlineData("""{ "threshold": 1.01 }""", "threshold", "1.01", "0 to 1")]
     [InlineData("""{ "threshold": -1e400 }""", "threshold", "-1e400", "0 to 1")]
     [InlineData("""{ "threshold": "0.9" }""", "threshold", "number")]

@@ -25,6 +25,10 @@ public sealed class ExitPolicyTests
         AssertRefused(new ExitPolicy { AskLayers = [1, 2], MinimumLayer = 3 }, "AskLayers", "MinimumLayer");
         AssertRefused(new ExitPolicy { AskLayers = [2], StaticExitLayer = 2 }, "AskLayers", "StaticExitLayer");
         AssertRefused(new ExitPolicy { AskLayers = [2], ShallowDeep = new ShallowDeep { ExitLayer = 2 } }, "AskLayers", "ShallowDeep");
+        AssertRefused(new ExitPolicy { AskNearPrevious = 1, StaticExitLayer = 2 }, "AskNearPrevious", "StaticExitLayer");
+        AssertRefused(new ExitPolicy { AskNearPrevious = 1, ShallowDeep = new ShallowDeep { ExitLayer = 2 } }, "AskNearPrevious", "ShallowDeep");
+        AssertRefused(new ExitPolicy { AskNearPrevious = 1, ReferenceCompatible = true }, "AskNearPrevious", "ReferenceCompatible");
+        AssertRefused(new ExitPolicy { AskNearPrevious = 1, Confidence = Confidence.JsdContrastive() }, "AskNearPrevious", "jsdContrastive");
         AssertRefused(new ExitPolicy { AskLayers = [2], ReferenceCompatible = true }, "AskLayers", "ReferenceCompatible");
         AssertRefused(new ExitPolicy { AskLayers = [2], Confidence = Confidence.WeightedContrastive() }, "AskLayers", "weightedContrastive");
         AssertRefused(new ExitPolicy { AskLayers = [2], Confidence = Confidence.JsdContrastive() }, "AskLayers", "jsdContrastive");
@@ -53,6 +57,23 @@ public sealed class ExitPolicyTests
         Assert.Throws<ArgumentException>(nameof(ExitPolicy.AskLayers), () => new ExitPolicy { AskLayers = [2, 3, 2] });
         Assert.Throws<ArgumentOutOfRangeException>(nameof(ExitPolicy.AskLayers), () => new ExitPolicy { AskLayers = [0, 2] });
         Assert.Contains("AskLayers = [1, 3]", new ExitPolicy { AskLayers = [1, 3] }.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Layers_near_the_previous_exit_are_counted_among_those_that_are_asked_after()
+    {
+        ExitPlan plan = ExitPlan.Create(new ExitPolicy { MinimumLayer = 2, AskLayers = [1, 2, 5, 6, 9], AskNearPrevious = 1 }, Layers(12), 10);
+        Assert.Equal((2, 9), plan.AskedAfter(0));
+        Assert.Equal((2, 5), plan.AskedAfter(2));
+        Assert.Equal((2, 6), plan.AskedAfter(5));
+        Assert.Equal((5, 9), plan.AskedAfter(6));
+        Assert.Equal((6, 9), plan.AskedAfter(9));
+        Assert.Equal((9, 9), plan.AskedAfter(12));
+        plan = ExitPlan.Create(new ExitPolicy { MinimumLayer = 3, AskNearPrevious = 2 }, Layers(8), 10);
+        Assert.Equal((3, 5), plan.AskedAfter(3));
+        Assert.Equal((4, 7), plan.AskedAfter(6));
+        Assert.Equal((6, 7), plan.AskedAfter(8));
+        Assert.Throws<ArgumentOutOfRangeException>(nameof(ExitPolicy.AskNearPrevious), () => new ExitPolicy { AskNearPrevious = 0 });
     }
 
     [Fact]

@@ -55,12 +55,15 @@ public sealed class ExitRuleTests
     public void Layers_that_are_not_asked_after_have_no_part_in_confidences_cuts_and_exits()
     {
         var sequence = new DefinedSequence(TestModels.Model(TestModels.Exits));
-        foreach (int[] asked in new int[][] { [1], [7], [2, 5], [3, 4, 7], [1, 2, 3, 4, 5, 6, 7] })
+        foreach ((int[]? asked, int? near) in new (int[]?, int?)[]
+        {
+            ([1], null), ([7], 1), ([2, 5], null), ([3, 4, 7], 1), ([1, 2, 3, 4, 5, 6, 7], null), (null, 1), (null, 3),
+        })
         {
             foreach (DefinedPolicy policy in DefinedPolicy.EveryMeasureAndCut(1, 0.5f).Where(policy => !policy.IsContrastive))
             {
                 AssertFollows(
-                    sequence, TestModels.Exits, policy with { AskLayers = asked, WholeAtLastLayer = false }, new DefinedOptions(MinimumLength: 12),
+                    sequence, TestModels.Exits, policy with { AskLayers = asked, AskNearPrevious = near, WholeAtLastLayer = false }, new DefinedOptions(MinimumLength: 12),
                     Inputs([5, 2], 1024, 29), 2, 12);
             }
         }

@@ -12,6 +12,9 @@ internal sealed record DefinedPolicy
     /// <summary>The layers that are asked after, as far as they are not below <see cref="MinimumLayer"/>; null for all.</summary>
     public IReadOnlyList<int>? AskLayers { get; init; }
 
+    /// <summary>How many of the asked layers either side of the previous token's exit are asked after; null for all.</summary>
+    public int? AskNearPrevious { get; init; }
+
     public float Threshold { get; init; } = 0.9f;
 
     /// <summary>One for each layer, in the place of <see cref="Threshold"/>.</summary>
@@ -44,8 +47,18 @@ internal sealed record DefinedPolicy
     public bool ChoosesContrastive { get; init; }
 
     /// <summary>The layers that are asked after, in their order.</summary>
-    public IEnumerable<int> Asked(int layerCount) =>
-        Enumerable.Range(MinimumLayer, layerCount - MinimumLayer).Where(layer => AskLayers?.Contains(layer) ?? true);
+    /// <param name="layerCount">L.</param>
+    /// <param name="previousExit">Where the token before exited; null for the first token.</param>
+    public IReadOnlyList<int> Asked(int layerCount, int? previousExit)
+    {
+        List<int> all = [.. Enumerable.Range(MinimumLayer, layerCount - MinimumLayer).Where(layer => AskLayers?.Contains(layer) ?? true)];
+        if (AskNearPrevious is not { } near || previousExit is not { } exit)
+            return all;
+        // Where it exited, or would have with one more layer asked at L.
+        int place = all.FindIndex(layer => layer >= exit);
+        place = place < 0 ? all.Count : place;
+        return [.. all.Where((_, index) => Math.Abs(index - place) <= near)];
+    }
 
     /// <summary>The first of them.</summary>
     public int FirstAsked => AskLayers?.Where(layer => layer >= MinimumLayer).Min() ?? MinimumLayer;
@@ -87,12 +100,14 @@ internal sealed record DefinedPolicy
         from flags in Gen.Choose(0, 63)
         from asked in Gen.Choose(1, layerCount - 1).NonEmptyListOf()
         from asksSome in Gen.Elements(true, false)
+        from near in Gen.Elements<int?>(null, null, 1, 2)
         let isCut = cut > 0 && measure != DefinedMeasure.Saturation
         let isContrastive = measure is DefinedMeasure.Weighted or DefinedMeasure.Jsd
         select new DefinedPolicy
         {
             MinimumLayer = minimumLayer,
             AskLayers = asksSome && !isContrastive && asked.Max() >= minimumLayer ? [.. asked.Distinct()] : null,
+            AskNearPrevious = isContrastive ? null : near,
             Threshold = threshold / 20f,
             Thresholds = threshold % 3 == 0 ? [.. perLayer.Select(one => one / 20f)] : null,
             Measure = measure,
@@ -127,6 +142,7 @@ internal sealed record DefinedPolicy
         {
             MinimumLayer = MinimumLayer,
             AskLayers = AskLayers,
+            AskNearPrevious = AskNearPrevious,
             FullVocabularyAtLastLayer = WholeAtLastLayer,
             Confidence = Measure switch
             {

@@ -42,7 +42,9 @@ internal sealed class DefinedSequence(EarlyExitModel model)
         {
             GenerationStep step = result.Steps![position];
             float[][] hidden = Run(decoder, sequence[^1], step.ExitLayer);
-            if (!FollowToken(new DefinedToken(policy, layers, _head, layer => hidden[layer]), policy, options, sequence, step))
+            int? previousExit = position == 0 ? null : result.Steps[position - 1].ExitLayer;
+            if (!FollowToken(
+                new DefinedToken(policy, layers, _head, layer => hidden[layer]), policy, policy.Asked(layers, previousExit), options, sequence, step))
             {
                 Skipped += result.TokenIds.Count - position;
                 return position;
@@ -73,11 +75,12 @@ internal sealed class DefinedSequence(EarlyExitModel model)
     }
 
     /// <summary>False where something was too close to call.</summary>
-    private bool FollowToken(DefinedToken token, DefinedPolicy policy, DefinedOptions options, List<int> sequence, GenerationStep step)
+    private bool FollowToken(
+        DefinedToken token, DefinedPolicy policy, IReadOnlyList<int> askedLayers, DefinedOptions options, List<int> sequence, GenerationStep step)
     {
         int layers = model.Configuration.DecoderLayerCount;
         int asked = 0;
-        foreach (int layer in policy.Asked(layers))
+        foreach (int layer in askedLayers)
         {
             if (!token.Evaluate(layer) || token.IsNearTie)
                 return false;

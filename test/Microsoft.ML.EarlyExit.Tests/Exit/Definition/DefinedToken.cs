@@ -21,7 +21,8 @@ internal sealed class DefinedToken(DefinedPolicy policy, int layerCount, Defined
     private readonly bool[]?[] _alive = new bool[layerCount + 1][];
     private double[]? _scores;
 
-    // The layer that was asked after last.
+    // The layers that were asked after first and last.
+    private int _firstAsked;
     private int _asked;
 
     /// <summary>Whether the last step was a decision too close to call.</summary>
@@ -39,10 +40,11 @@ internal sealed class DefinedToken(DefinedPolicy policy, int layerCount, Defined
     public bool Evaluate(int layer)
     {
         IsNearTie = false;
-        if (layer > policy.FirstAsked)
+        if (_asked > 0)
             Prune(layer);
         if (IsNearTie)
             return false;
+        _firstAsked = _asked == 0 ? layer : _firstAsked;
         _asked = layer;
         _scores = null;
         Amateur = null;
@@ -127,7 +129,7 @@ internal sealed class DefinedToken(DefinedPolicy policy, int layerCount, Defined
             IsNearTie = true;
         if (count >= alive)
             return;
-        double[] ranking = Logits(policy.FirstAsked);
+        double[] ranking = Logits(_firstAsked);
         int[] ranked = [.. Enumerable.Range(0, ranking.Length).Where(id => before[id]).OrderByDescending(id => ranking[id]).ThenBy(id => id)];
         IsNearTie |= ranking[ranked[count - 1]] - ranking[ranked[count]] < NearTie;
         bool[] after = new bool[before.Length];
