@@ -44,10 +44,9 @@ internal sealed class ExitPlan
         for (int exit = 1; policy?.AskNearPrevious is { } near && asked.Length > 0 && exit <= LastLayer; exit++)
         {
             // After a token that did not exit early the last ones: as if there were one more behind them.
-            int place = asked.Count(layer => layer < exit);
-            _askedAfter[exit] = (asked[Math.Max(0, Math.Min(place, asked.Length) - near)], asked[Math.Min(asked.Length - 1, place + near)]);
+            long place = asked.Count(layer => layer < exit);
+            _askedAfter[exit] = (asked[Math.Max(0, place - near)], asked[Math.Min(asked.Length - 1, place + near)]);
         }
-
         VocabularyPruning pruning = VocabularyPruning.None;
         bool referenceCompatible = false;
         _fullAtLastLayer = true;
@@ -121,7 +120,7 @@ internal sealed class ExitPlan
     /// <summary>How the vocabulary is cut between layers.</summary>
     public VocabularyCuts Cuts { get; }
 
-    /// <summary>The first layer after which a confidence is evaluated, j; the last layer where none ever is.</summary>
+    /// <summary>The first layer after which a confidence is evaluated, j, though a token may first be asked later; the last layer where none ever is.</summary>
     public int FirstEvaluatedLayer { get; }
 
     /// <summary>The layer after which every token that is still running exits.</summary>

@@ -8,9 +8,9 @@ using Microsoft.ML.EarlyExit.Files;
 namespace Microsoft.ML.EarlyExit;
 
 /// <summary>
-/// When a token exits the decoder: after block <c>l</c>, from <see cref="MinimumLayer"/> on and before the last, the confidence is compared with the threshold,
-/// and a token whose confidence is above it exits (section 4.1 of the paper). Immutable; every value is checked where it is given, and what depends on the
-/// model's depth when the policy meets a model.
+/// When a token exits the decoder: after block <c>l</c>, from <see cref="MinimumLayer"/> on, before the last, and in <see cref="AskLayers"/>, the confidence
+/// is compared with the threshold, and a token whose confidence is above it exits (section 4.1 of the paper). Immutable; every value is checked where it is
+/// given, and what depends on the model's depth when the policy meets a model.
 /// </summary>
 [JsonConverter(typeof(ExitPolicyConverter))]
 public sealed record ExitPolicy
@@ -46,7 +46,8 @@ public sealed record ExitPolicy
     /// <summary>
     /// The layers after which a confidence is computed, 1 to L - 1; those below <see cref="MinimumLayer"/> are not used. A token can exit only there, and the
     /// blocks between two of them run as one. What pruning says of the layer before is then said of the one asked before. Not together with
-    /// <see cref="StaticExitLayer"/>, <see cref="ShallowDeep"/>, <see cref="ReferenceCompatible"/> or a contrastive confidence, which compares with every layer.
+    /// <see cref="StaticExitLayer"/>, <see cref="ShallowDeep"/>, <see cref="ReferenceCompatible"/> or a contrastive confidence, which compares with every
+    /// layer.
     /// </summary>
     /// <remarks>A confidence takes as long as several blocks where the LM head is large, so that asking after every third layer, say, can be faster though
     /// tokens exit a little later.</remarks>
@@ -62,7 +63,9 @@ public sealed record ExitPolicy
     /// <summary>
     /// Asks only near the layer that the token before exited after: of the layers that are asked after, it or the next one above it, and so many on either
     /// side; after a token that did not exit early, so many of the last ones. A token that exits after none of them runs all layers. The first token is asked
-    /// after all. Not together with what <see cref="AskLayers"/> excludes.
+    /// after all. Pruning ranks at the first layer that a token is asked after; what it takes by default from the first layer, it takes from the first of all.
+    /// Not together with <see cref="StaticExitLayer"/>, <see cref="ShallowDeep"/>, <see cref="SelfSpeculation"/>, <see cref="ReferenceCompatible"/> or a
+    /// contrastive confidence.
     /// </summary>
     /// <value>At least 1. The default value is null: all are asked after.</value>
     /// <exception cref="ArgumentOutOfRangeException">The value is below 1.</exception>
@@ -84,8 +87,8 @@ public sealed record ExitPolicy
     }
 
     /// <summary>
-    /// One threshold per layer, L numbers in [0, 1] for layers 1 to L; those below <see cref="MinimumLayer"/> and at L are not used. Not together with
-    /// <see cref="Threshold"/>.
+    /// One threshold per layer, L numbers in [0, 1] for layers 1 to L; those below <see cref="MinimumLayer"/>, at L, and of layers that are not in
+    /// <see cref="AskLayers"/> are not used. Not together with <see cref="Threshold"/>.
     /// </summary>
     /// <value>The default value is null: <see cref="Threshold"/> holds for all layers.</value>
     /// <exception cref="ArgumentOutOfRangeException">A number is outside [0, 1].</exception>
@@ -360,6 +363,12 @@ public sealed record ExitPolicy
             {
                 throw new ArgumentException(
                     "SelfSpeculation and ContrastiveToken.Contrastive exclude each other: drafts are verified by the full model's own choice.");
+            }
+
+            if (AskNearPrevious is not null)
+            {
+                throw new ArgumentException(
+                    "SelfSpeculation and AskNearPrevious exclude each other: the token before a draft ran all layers because drafts were verified.");
             }
 
             if (ReferenceCompatible)

@@ -47,7 +47,10 @@ internal sealed class TokenState
     public bool NeedsNumber => Plan.NeedsNumberAt(Layer, Asked.Last);
 
     /// <summary>How many of the best tokens have to be ranked by the logits at <see cref="Layer"/>, given its confidence; 0 where none are.</summary>
-    public int Ranked(float confidence) => Layer == Asked.First ? Plan.Cuts.RankedBefore(NextLayer, confidence) : 0;
+    public int Ranked(float confidence) => Cuts && Layer == Asked.First ? Plan.Cuts.RankedBefore(NextLayer, confidence) : 0;
+
+    // Where the last layer chooses from the whole vocabulary, nothing reads what would be left before it.
+    private bool Cuts => NextLayer < Plan.LastLayer || !Plan.IsFullAt(NextLayer) || Plan.Cuts.IsReadAtLastLayer;
 
     // The next layer whose logits are computed.
     private int NextLayer => Layer >= Asked.Last ? Plan.LastLayer : Plan.NextAsked(Layer);
@@ -122,7 +125,11 @@ internal sealed class TokenState
     }
 
     /// <summary>Cuts the vocabulary for the next layer, after a confidence at this one.</summary>
-    public void Prune(float confidence) => Plan.Cuts.Cut(Alive, Layer == Asked.First, NextLayer, Logits.Values, confidence);
+    public void Prune(float confidence)
+    {
+        if (Cuts)
+            Plan.Cuts.Cut(Alive, Layer == Asked.First, NextLayer, Logits.Values, confidence);
+    }
 
     /// <summary>Records that the evaluation scored the first tokens of <see cref="PlausibleSet"/>.</summary>
     public void RecordScores(int count, bool zeroOutside)

@@ -111,14 +111,16 @@ public sealed class ConfidenceMeasureTests
         var defined = new DefinedToken(policy, layers, head, layer => hidden[layer]);
         var driven = new DrivenToken(sizes, head, policy.ToPolicy(), hidden);
         bool[]? before = null;
-        for (int layer = policy.MinimumLayer; layer < layers; layer++)
+        IReadOnlyList<int> asked = policy.Asked(layers, previousExit: null);
+        for (int index = 0; index < asked.Count; index++)
         {
+            int layer = asked[index], later = asked.Count - index - 1;
             count.All++;
             if (!defined.Evaluate(layer))
             {
                 // The alive sets may differ from here on.
-                count.Skipped += layers - layer;
-                count.All += layers - layer - 1;
+                count.Skipped += 1 + later;
+                count.All += later;
                 return;
             }
 
@@ -133,8 +135,8 @@ public sealed class ConfidenceMeasureTests
                 if (policy.Cut == DefinedCut.Adaptive)
                 {
                     // The next cut depends on a confidence that may differ.
-                    count.Skipped += layers - layer - 1;
-                    count.All += layers - layer - 1;
+                    count.Skipped += later;
+                    count.All += later;
                     return;
                 }
             }

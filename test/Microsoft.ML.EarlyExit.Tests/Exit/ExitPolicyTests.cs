@@ -27,6 +27,7 @@ public sealed class ExitPolicyTests
         AssertRefused(new ExitPolicy { AskLayers = [2], ShallowDeep = new ShallowDeep { ExitLayer = 2 } }, "AskLayers", "ShallowDeep");
         AssertRefused(new ExitPolicy { AskNearPrevious = 1, StaticExitLayer = 2 }, "AskNearPrevious", "StaticExitLayer");
         AssertRefused(new ExitPolicy { AskNearPrevious = 1, ShallowDeep = new ShallowDeep { ExitLayer = 2 } }, "AskNearPrevious", "ShallowDeep");
+        AssertRefused(new ExitPolicy { AskNearPrevious = 1, SelfSpeculation = new SelfSpeculation() }, "AskNearPrevious", "SelfSpeculation");
         AssertRefused(new ExitPolicy { AskNearPrevious = 1, ReferenceCompatible = true }, "AskNearPrevious", "ReferenceCompatible");
         AssertRefused(new ExitPolicy { AskNearPrevious = 1, Confidence = Confidence.JsdContrastive() }, "AskNearPrevious", "jsdContrastive");
         AssertRefused(new ExitPolicy { AskLayers = [2], ReferenceCompatible = true }, "AskLayers", "ReferenceCompatible");
@@ -74,6 +75,8 @@ public sealed class ExitPolicyTests
         Assert.Equal((4, 7), plan.AskedAfter(6));
         Assert.Equal((6, 7), plan.AskedAfter(8));
         Assert.Throws<ArgumentOutOfRangeException>(nameof(ExitPolicy.AskNearPrevious), () => new ExitPolicy { AskNearPrevious = 0 });
+        Assert.NotEqual(new ExitPolicy { AskNearPrevious = 1 }, new ExitPolicy { AskNearPrevious = 2 });
+        Assert.Contains("AskNearPrevious = 2", new ExitPolicy { AskNearPrevious = 2 }.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]

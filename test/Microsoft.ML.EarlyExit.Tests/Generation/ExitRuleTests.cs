@@ -146,7 +146,10 @@ public sealed class ExitRuleTests
         EarlyExitModel model = TestModels.Model(TestModels.Exits);
         GenerationInput[] inputs = Inputs([9, 1, 30, 4, 17], 1024, seed: 11);
         var sequence = new DefinedSequence(model);
-        foreach (DefinedPolicy policy in DefinedPolicy.EveryMeasureAndCut(minimumLayer, 0.5f))
+        DefinedPolicy[] policies = [.. DefinedPolicy.EveryMeasureAndCut(minimumLayer, 0.5f)];
+        IEnumerable<DefinedPolicy> asking = policies.Where(policy => !policy.IsContrastive)
+            .SelectMany(policy => new[] { policy with { AskNearPrevious = 1 }, policy with { AskLayers = [4, 6, 7], AskNearPrevious = 2 } });
+        foreach (DefinedPolicy policy in policies.Concat(asking))
         {
             TextGenerationOptions options = new DefinedOptions().ToOptions(policy.ToPolicy(), 12);
             IReadOnlyList<GenerationResult> alone = model.Generate(inputs, options);

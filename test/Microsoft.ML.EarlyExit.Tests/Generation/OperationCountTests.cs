@@ -118,6 +118,26 @@ public sealed class OperationCountTests
         }
     }
 
+    [Theory]
+    [InlineData(new[] { 2, 5 }, null)]
+    [InlineData(new[] { 1, 3, 4, 7 }, 1)]
+    [InlineData(null, 2)]
+    public void Layers_that_are_not_asked_after_cost_no_product(int[]? asked, int? near)
+    {
+        var sizes = new Sizes(TestModels.Exits);
+        GenerationInput[] inputs = Inputs([4, 17, 9], sizes.Vocabulary, seed: 3);
+        foreach (DefinedPolicy simple in new[] { 0.3f, 0.6f }.SelectMany(threshold => DefinedPolicy.EveryMeasureAndCut(1, threshold)))
+        {
+            if (simple.IsContrastive)
+                continue;
+            DefinedPolicy policy = simple with { AskLayers = asked, AskNearPrevious = near, WholeAtLastLayer = false };
+            IReadOnlyList<GenerationResult> results = TestModels.Model(TestModels.Exits).Generate(
+                inputs, new TextGenerationOptions { MaxNewTokens = 8, Exit = policy.ToPolicy(), Trace = true, BatchSize = 2 });
+            for (int row = 0; row < inputs.Length; row++)
+                AssertCounts(sizes, inputs[row], policy.ToPolicy(), results[row], policy);
+        }
+    }
+
     [Fact]
     public void A_pruned_contrastive_token_counted_by_hand()
     {
@@ -244,7 +264,7 @@ public sealed class OperationCountTests
             }
 
             if (pruned is not null)
-                expected += HeadCounts(sizes, pruned, result.Steps![position]);
+                expected += HeadCounts(sizes, pruned, result.Steps![position], position == 0 ? null : result.ExitLayers[position - 1]);
             else if (minimumLayer == sizes.Layers || exitLayer == sizes.Layers)
                 expected += new OperationCounts { Head = sizes.Head };
             Assert.Equal(expected, result.Steps![position].Operations);
@@ -256,15 +276,18 @@ public sealed class OperationCountTests
     }
 
     /// <summary>What the head cost for a token, from the layer it left at and, for adaptive cuts, its confidences.</summary>
-    private static OperationCounts HeadCounts(Sizes sizes, DefinedPolicy policy, GenerationStep step)
+    private static OperationCounts HeadCounts(Sizes sizes, DefinedPolicy policy, GenerationStep step, int? previousExit)
     {
         OperationCounts counts = default;
         int alive = sizes.Vocabulary;
         var below = new HashSet<int>();
-        for (int layer = policy.MinimumLayer; layer <= step.ExitLayer; layer++)
+        int index = 0;
+        foreach (int layer in policy.Asked(sizes.Layers, previousExit).Append(sizes.Layers).TakeWhile(layer => layer <= step.ExitLayer))
         {
-            float before = layer > policy.MinimumLayer ? step.Evaluations[layer - policy.MinimumLayer - 1].Confidence : 0;
-            if (layer > policy.MinimumLayer)
+            bool isFirst = index == 0;
+            float before = isFirst ? 0 : step.Evaluations[index - 1].Confidence;
+            index++;
+            if (!isFirst)
                 alive = Math.Min(alive, policy.CountAt(layer, sizes.Layers, before).Count);
             int chosenFrom = layer == sizes.Layers && policy.WholeAtLastLayer ? sizes.Vocabulary : alive;
             if (layer == sizes.Layers || (layer == step.ExitLayer && policy.Measure == DefinedMeasure.Saturation))
@@ -274,14 +297,14 @@ public sealed class OperationCountTests
             counts += new OperationCounts { Confidence = sizes.HeadOf(alive) };
             if (policy.Cut == DefinedCut.None)
                 counts += new OperationCounts { Paper = sizes.PaperHead };
-            else if (layer > policy.MinimumLayer && policy.Cut == DefinedCut.Adaptive)
+            else if (!isFirst && policy.Cut == DefinedCut.Adaptive)
             {
                 counts += new OperationCounts
                 {
                     Paper = sizes.PaperHead / sizes.Vocabulary * (long)Math.Floor(sizes.Vocabulary * (1 - (policy.Scale * (double)before))),
                 };
             }
-            else if (layer > policy.MinimumLayer)
+            else if (!isFirst)
                 counts += new OperationCounts { Paper = sizes.PaperHead / sizes.Vocabulary * alive };
             if (policy.Measure == DefinedMeasure.Weighted && layer / 2 > 0 && layer / 2 < policy.MinimumLayer)
                 below.Add(layer / 2);

@@ -23,6 +23,12 @@ public sealed class ScreenTests
         ["margin, low"] = Exit(new ExitPolicy { Threshold = 0.4f, MinimumLayer = 2 }) with { RepetitionPenalty = 1.2f },
         ["decaying"] = Exit(new ExitPolicy { Threshold = 0.9f, MinimumLayer = 4, Pruning = VocabularyPruning.Decaying() }),
         ["fixed, few"] = Exit(new ExitPolicy { Threshold = 0.7f, MinimumLayer = 3, Pruning = VocabularyPruning.Fixed(10) }),
+        ["some layers"] = Exit(new ExitPolicy { Threshold = 0.8f, MinimumLayer = 2, AskLayers = [3, 5, 9] }),
+        ["some layers, decaying"] = Exit(
+            new ExitPolicy { Threshold = 0.8f, AskLayers = [3, 5, 9], Pruning = VocabularyPruning.Decaying(), FullVocabularyAtLastLayer = false }),
+        ["near the previous exit"] = Exit(new ExitPolicy { Threshold = 0.8f, MinimumLayer = 3, AskNearPrevious = 1 }),
+        ["near the previous exit, fixed"] = Exit(
+            new ExitPolicy { Threshold = 0.8f, MinimumLayer = 3, AskNearPrevious = 2, Pruning = VocabularyPruning.Fixed(50) }),
         ["adaptive"] = Exit(new ExitPolicy { Threshold = 0.8f, MinimumLayer = 4, Pruning = VocabularyPruning.Adaptive() }),
         ["traced"] = Exit(new ExitPolicy { Threshold = 0.9f, MinimumLayer = 6, Pruning = VocabularyPruning.Decaying() }) with { Trace = true },
         ["saturation"] = Exit(new ExitPolicy { Threshold = 0.95f, Confidence = Confidence.HiddenStateSaturation }),

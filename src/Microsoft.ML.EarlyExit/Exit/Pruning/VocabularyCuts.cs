@@ -12,6 +12,9 @@ internal class VocabularyCuts(VocabularyPruning pruning, int firstLayer, int lay
     /// <summary>The most tokens a cut can leave alive; the vocabulary's size where nothing is cut.</summary>
     public int MostAlive => Math.Min(VocabularySize, Math.Max(FirstSize, CountAt(firstLayer + 1, previousConfidence: 0)));
 
+    /// <summary>Whether what is alive counts at the last layer too where that chooses from the whole vocabulary.</summary>
+    public virtual bool IsReadAtLastLayer => false;
+
     private protected int VocabularySize => vocabularySize;
 
     /// <summary>How many tokens the first cut starts from.</summary>

@@ -55,7 +55,7 @@ public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
     /// <exception cref="ArgumentOutOfRangeException">A number is outside its range.</exception>
     public static VocabularyPruning Decaying(int kMax = Defaults.LargestAlive, int kMin = Defaults.SmallestAlive) => new DecayingPruning(kMax, kMin);
 
-    /// <summary>Fewer the surer the model was at the layer before: <c>k_l = max(kMin, floor(K · (1 - scale · c^(l-1))))</c>.</summary>
+    /// <summary>Fewer the surer the model was at the layer asked before: <c>k_l = max(kMin, floor(K · (1 - scale · c^(l-1))))</c>.</summary>
     /// <param name="scale">How much a confidence counts, in [0, 1].</param>
     /// <param name="kMin">The least number, at least 2.</param>
     /// <param name="k">K, at least 2; null for what <see cref="Decaying"/> with its default kMax and <paramref name="kMin"/> gives at j. The vocabulary's size
@@ -82,7 +82,7 @@ public abstract class VocabularyPruning : IEquatable<VocabularyPruning>
     /// <param name="layer">The layer l, j + 1 to L.</param>
     /// <param name="firstLayer">The layer j.</param>
     /// <param name="layerCount">L.</param>
-    /// <param name="previousConfidence">The confidence at layer l - 1.</param>
+    /// <param name="previousConfidence">The confidence at the layer before, of those that are asked after.</param>
     internal abstract int CountAt(int layer, int firstLayer, int layerCount, float previousConfidence);
 
     /// <summary>Writes the fields from which <see cref="PruningKind.Read"/> makes an equal pruning.</summary>

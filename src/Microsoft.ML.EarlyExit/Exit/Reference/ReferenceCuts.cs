@@ -10,6 +10,8 @@ namespace Microsoft.ML.EarlyExit.Exit.Reference;
 internal sealed class ReferenceCuts(VocabularyPruning pruning, int firstLayer, int layerCount, int vocabularySize)
     : VocabularyCuts(pruning, firstLayer, layerCount, vocabularySize)
 {
+    public override bool IsReadAtLastLayer => true;
+
     public override string? FindProblem(AliveVocabulary alive, int position, int layer) => alive.Count >= 2
         ? null
         : string.Create(
