@@ -47,6 +47,7 @@ internal sealed class ExitPlan
             long place = asked.Count(layer => layer < exit);
             _askedAfter[exit] = (asked[Math.Max(0, place - near)], asked[Math.Min(asked.Length - 1, place + near)]);
         }
+
         VocabularyPruning pruning = VocabularyPruning.None;
         bool referenceCompatible = false;
         _fullAtLastLayer = true;

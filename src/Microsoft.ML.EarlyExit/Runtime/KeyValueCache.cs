@@ -84,43 +84,11 @@ internal sealed class KeyValueCache : IDisposable
     }
 
     /// <summary>Stores keys and values of one position, as the graphs give them: [keys | values], each [heads, head]. In the host's memory only.</summary>
-    public void Store(int slot, int position, ReadOnlySpan<float> keysValues)
-    {
-        int inner = _heads * _headWidth;
-        for (int head = 0; head < _heads; head++)
-        {
-            long entry = ((((long)slot * _heads) + head) * Capacity + position + 1) * _headWidth;
-            keysValues.Slice(head * _headWidth, _headWidth).CopyTo(_keys.Span<float>(entry, _headWidth));
-            keysValues.Slice(inner + (head * _headWidth), _headWidth).CopyTo(_values.Span<float>(entry, _headWidth));
-        }
-    }
+    public void Store(int slot, int position, ReadOnlySpan<float> keysValues) => Store(lane: null, slot, position, keysValues);
 
     /// <summary>Stores a slot's first positions, [positions, keys | values], likewise. The heads of many are shared among a lane's threads.</summary>
-    public unsafe void Store(OnnxThreadPool.Lane lane, int slot, ReadOnlySpan<float> keysValues)
-    {
-        long first = (((long)slot * _heads * Capacity) + 1) * _headWidth;
-        fixed (float* source = keysValues)
-        {
-            var job = new StoreJob
-            {
-                Source = source,
-                Keys = (float*)_keys.Address + first,
-                Values = (float*)_values.Address + first,
-                Positions = keysValues.Length / (2 * _heads * _headWidth),
-                Heads = _heads,
-                HeadWidth = _headWidth,
-                HeadStride = (long)Capacity * _headWidth,
-            };
-            if (keysValues.Length >= LeastForThreads)
-            {
-                lane.Run(&StoreHead, &job, _heads);
-                return;
-            }
-
-            for (int head = 0; head < _heads; head++)
-                Store(&job, head);
-        }
-    }
+    public void Store(OnnxThreadPool.Lane lane, int slot, ReadOnlySpan<float> keysValues) =>
+        Store(keysValues.Length >= LeastForThreads ? lane : null, slot, 0, keysValues);
 
     /// <summary>Clears all that is no number on a device, whose sessions multiply entries that count for nothing by 0; the host's do not read those.</summary>
     public void ClearNoNumbers()
@@ -213,6 +181,37 @@ internal sealed class KeyValueCache : IDisposable
                 if (!float.IsFinite(value))
                     value = 0;
             }
+        }
+    }
+
+    private unsafe void Store(OnnxThreadPool.Lane? lane, int slot, int position, ReadOnlySpan<float> keysValues)
+    {
+        int width = 2 * _heads * _headWidth;
+        ArgumentOutOfRangeException.ThrowIfNegative(slot);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(slot, _slots);
+        ArgumentOutOfRangeException.ThrowIfNegative(position);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(position + (keysValues.Length / width), Capacity);
+        long first = (((long)slot * _heads * Capacity) + position + 1) * _headWidth;
+        fixed (float* source = keysValues)
+        {
+            var job = new StoreJob
+            {
+                Source = source,
+                Keys = (float*)_keys.Address + first,
+                Values = (float*)_values.Address + first,
+                Positions = keysValues.Length / width,
+                Heads = _heads,
+                HeadWidth = _headWidth,
+                HeadStride = (long)Capacity * _headWidth,
+            };
+            if (lane is not null)
+            {
+                lane.Run(&StoreHead, &job, _heads);
+                return;
+            }
+
+            for (int head = 0; head < _heads; head++)
+                Store(&job, head);
         }
     }
 

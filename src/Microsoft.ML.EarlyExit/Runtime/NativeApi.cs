@@ -152,6 +152,9 @@ internal static unsafe class NativeApi
         }
     }
 
+    /// <summary>What a kernel returns where an exception ends it: what leaves a function that native code calls ends the process.</summary>
+    public static void* Failure(Exception exception) => exception is OutOfMemoryException ? OutOfMemory() : Failure(exception.Message);
+
     /// <summary>What a kernel returns where there is no memory, in the runtime's own words, which say that it is the memory; takes none.</summary>
     public static void* OutOfMemory()
     {

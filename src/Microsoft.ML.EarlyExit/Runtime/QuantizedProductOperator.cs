@@ -171,14 +171,9 @@ internal sealed unsafe class QuantizedProductOperator : IDisposable
                 return Multiply(context, &work);
             }
         }
-        catch (OutOfMemoryException)
-        {
-            return NativeApi.OutOfMemory();
-        }
         catch (Exception exception)
         {
-            // What leaves a function that native code calls ends the process.
-            return NativeApi.Failure(exception.Message);
+            return NativeApi.Failure(exception);
         }
         finally
         {

@@ -84,14 +84,9 @@ internal sealed unsafe class SequenceAttentionOperator : IDisposable
         {
             return Run(context);
         }
-        catch (OutOfMemoryException)
-        {
-            return NativeApi.OutOfMemory();
-        }
         catch (Exception exception)
         {
-            // What leaves a function that native code calls ends the process.
-            return NativeApi.Failure(exception.Message);
+            return NativeApi.Failure(exception);
         }
     }
 
